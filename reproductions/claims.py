@@ -1,0 +1,135 @@
+"""Claims with their verdicts, and the reference numbers that guard a figure."""
+
+import dataclasses
+import json
+import math
+import operator
+import pathlib
+
+import numpy as np
+
+from reproductions import store
+
+REFERENCE = pathlib.Path(__file__).parent / "reference"
+_RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """measured `relation` expected, or not. A claim on NaN fails.
+
+    Attributes:
+      id: begins with the experiment's name, e.g. fig6.high.barrier.
+      statement: what is claimed, in words, with the definition of the number.
+      source: who claims it.
+    """
+
+    id: str
+    statement: str
+    source: str
+    measured: float
+    relation: str
+    expected: float
+
+    @property
+    def passed(self):
+        return bool(_RELATIONS[self.relation](self.measured, self.expected))
+
+    def as_dict(self):
+        """The claim as it stands in check.json."""
+        measured = float(self.measured)
+        return {
+            "id": self.id,
+            "statement": self.statement,
+            "source": self.source,
+            "measured": measured if math.isfinite(measured) else None,
+            "expected": float(self.expected),
+            "relation": self.relation,
+            "passed": self.passed,
+        }
+
+
+def table(claims):
+    """The claims as lines for a terminal."""
+    if not claims:
+        return "No claim is made about this run: see the preset's regimes under --help."
+    width = max(len(c.id) for c in claims)
+    lines = [
+        f"{'holds' if c.passed else 'FAILS':5}  {c.id:{width}}  {c.measured:9.4f} {c.relation:2} "
+        f"{c.expected:<7.4g}  {c.statement}"
+        for c in claims
+    ]
+    held = sum(c.passed for c in claims)
+    return "\n".join([*lines, f"{held} of {len(claims)} claims hold"])
+
+
+class Reference:
+    """Numbers of an earlier full run, one entry a preset, in reproductions/reference/<figure>.json.
+
+    A number may differ from the entry's mean by its tolerance: four standard deviations over the
+    entry's seeds, since another machine rounds differently and a trained network then lands
+    anywhere within the spread over seeds; and never less than `floor`, the measurement's own grain.
+    """
+
+    def __init__(self, figure, folder=REFERENCE):
+        self.path = pathlib.Path(folder) / f"{figure}.json"
+
+    def write(self, preset, key, numbers, provenance):
+        """Record `numbers`, {name: values [seeds]}, as the entry of `preset`."""
+        entries = self._read()
+        entries[preset] = {
+            "settings": _settings(key),
+            "provenance": provenance,
+            "numbers": {
+                name: {
+                    "mean": float(np.mean(v)),
+                    "spread": float(np.std(v, ddof=1)) if len(v) > 1 else None,
+                    "n": len(v),
+                    "values": [float(x) for x in v],
+                }
+                for name, v in numbers.items()
+            },
+        }
+        store.write_json(self.path, entries)
+
+    def deviations(self, preset, key, numbers, floor=0.005):
+        """Numbers that are off: [(name, measured, mean, tolerance)]; None without a matching entry.
+
+        numbers {name: values [seeds]}; the mean over seeds is compared. A number that the entry
+        lacks, or that is missing or NaN here, is off.
+        """
+        entry = self._read().get(preset)
+        if entry is None or entry["settings"] != json.loads(store.canonical(_settings(key))):
+            return None
+        off = []
+        for name in sorted({*entry["numbers"], *numbers}):
+            known = entry["numbers"].get(name)
+            measured = float(np.mean(numbers[name])) if name in numbers else math.nan
+            mean = known["mean"] if known else math.nan
+            tolerance = max(4 * (known["spread"] or 0.0), floor) if known else 0.0
+            if not abs(measured - mean) <= tolerance:
+                off.append((name, measured, mean, tolerance))
+        return off
+
+    def report(self, preset, key, numbers):
+        """Lines for the terminal about how `numbers` compare."""
+        off = self.deviations(preset, key, numbers)
+        if off is None:
+            return []
+        lines = [
+            f"differs  {name}: {measured:.4f}, reference {mean:.4f} +- {tolerance:.4f}"
+            for name, measured, mean, tolerance in off
+        ]
+        agree = len(numbers) - len(off)
+        return [
+            *lines,
+            f"reference: {agree} of {len(numbers)} numbers agree with {self.path.name} ({preset})",
+        ]
+
+    def _read(self):
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+
+def _settings(key):
+    """The settings a reference belongs to: all but which seeds, and how many."""
+    return {k: v for k, v in key["config"].items() if k not in ("seed", "seeds")}

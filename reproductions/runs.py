@@ -1,0 +1,340 @@
+"""From flags to verdict: what every figure's program does alike.
+
+A figure is a module with five names, and `runs.main(module)` at its end:
+
+    Config(runs.Config)                a frozen dataclass; each `runs.option` is a flag
+    PRESETS                            {"smoke": {...}, "quick": {...}, "paper": {...}}
+    measure(config, run) -> arrays     slow, resumable
+    plot(arrays, config) -> figure     from the arrays alone
+    claims(arrays, config) -> [Claim]
+    summary(arrays, config) -> {name: number}     what the reference guards
+
+The run directory gets config.json (first), results.npz, figure.png and check.json, each written
+whole or not at all. Only this module reads flags.
+"""
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import shlex
+import sys
+import types
+import typing
+from importlib import metadata
+
+from absl import flags
+
+from reproductions import claims as claims_module
+from reproductions import data, store
+from reproductions.errors import UsageError, say
+
+PRESETS = ("smoke", "quick", "paper")
+
+
+def option(help, check=None, wanted=None, choices=None):
+    """A field of a figure's Config that is also a flag.
+
+    Args:
+      help: what it is, with its unit and an example.
+      check, wanted: a condition on the value (on each, for a list), and the same in words.
+      choices: the values there are.
+    """
+    return dataclasses.field(
+        metadata={"help": help, "check": check, "wanted": wanted, "choices": choices}
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What every figure's results depend on. A figure's own Config adds to it."""
+
+    dataset: str = option("data set: " + ", ".join(data.NAMES))
+    seed: int = option(
+        "first random seed: initial weights, minibatches, dropout; e.g. 0",
+        lambda s: 0 <= s < 2**20,
+        "a whole number from 0 to 1048575",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What `measure` needs besides its Config: where data is, and where to keep work."""
+
+    data_dir: str | None
+    checkpoints: pathlib.Path
+
+    def cached(self, key, compute):
+        """`compute()`'s arrays, kept for this key and this version of the measuring code."""
+        key = {**key, "code": _code()}
+        return store.cached(self.checkpoints / f"{store.digest(key)}.npz", key, compute)
+
+
+def main(figure, argv=None):
+    """Run a figure's program; ends the process with its exit status."""
+    try:
+        sys.exit(run(figure, sys.argv[1:] if argv is None else argv))
+    except UsageError as error:
+        say(f"{name_of(figure)}: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say(f"{name_of(figure)}: interrupted; the same command continues from here.")
+        sys.exit(130)
+
+
+def run(figure, argv):
+    """Do all of it. Returns the exit status; raises UsageError on bad input."""
+    values = _parse(figure, argv)
+    config, overrides = _config(figure, values)
+    directory = _directory(figure, values, config)
+    key = {"figure": name_of(figure), "config": dataclasses.asdict(config)}
+
+    if values.plot_only:
+        arrays = store.load(directory / "results.npz", key)
+        if arrays is None:
+            raise UsageError(
+                f"--plot_only: no results in {directory}; run the same command without it first."
+            )
+        provenance = json.loads((directory / "config.json").read_text())["provenance"]
+    else:
+        arrays, provenance = _measure(figure, values, config, directory, key, argv)
+
+    _save_figure(directory / "figure.png", figure.plot(arrays, config))
+    verdict = figure.claims(arrays, config)
+    passed = bool(verdict) and all(c.passed for c in verdict)
+    store.write_json(
+        directory / "check.json",
+        {
+            "figure": name_of(figure),
+            "preset": values.preset,
+            "passed": passed,
+            "claims": [c.as_dict() for c in verdict],
+        },
+    )
+
+    print(claims_module.table(verdict))
+    numbers = figure.summary(arrays, config)
+    reference = claims_module.Reference(name_of(figure))
+    if values.write_reference:
+        reference.write(values.preset, key, numbers, provenance)
+        say(f"recorded {len(numbers)} numbers in {reference.path}")
+    elif not overrides:
+        for line in reference.report(values.preset, key, numbers):
+            print(line)
+    print(f"figure: {directory / 'figure.png'}")
+    print(directory)
+    return 1 if values.check and not passed else 0
+
+
+def name_of(figure):
+    """fig6_swa for the module in fig6_swa.py, also when it runs as __main__."""
+    return pathlib.Path(figure.__file__).stem
+
+
+# ---- flags ------------------------------------------------------------------------------------------
+
+
+def _parse(figure, argv):
+    """The flags as absl parses them, in a FlagValues of our own: importing defines nothing."""
+    values = flags.FlagValues()
+    common = {"flag_values": values, "module_name": name_of(figure)}
+    text = lambda name, default, help: flags.DEFINE(
+        flags.ArgumentParser(), name, default, help, serializer=flags.ArgumentSerializer(), **common
+    )
+    truth = lambda name, help: flags.DEFINE_boolean(name, False, help, **common)
+    flags.DEFINE_enum(
+        "preset",
+        "paper",
+        PRESETS,
+        "size of the run: smoke (seconds) and quick (about a minute on two cores) on the embedded "
+        "digits, paper (minutes to an hour) on CIFAR-10; other flags override its values",
+        **common,
+    )
+    text(
+        "data_dir",
+        None,
+        "folder of tensorflow-datasets, prepared or to download to; by default "
+        "$TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )
+    text("out_dir", "runs", "folder for run directories and checkpoints")
+    truth("plot_only", "draw and judge the saved results again; computes nothing")
+    truth("check", "exit with status 1 if a claim fails")
+    truth("write_reference", "record this run's numbers as the reference of its preset")
+    for field in _options(figure):
+        choices = field.metadata["choices"]
+        shown = ", ".join(
+            f"{p}: {_show(figure.PRESETS[p][field.name])}"
+            for p in PRESETS
+            if field.name in figure.PRESETS[p]
+        )
+        text(
+            field.name,
+            None,
+            f"{field.metadata['help']}"
+            + (f" ({', '.join(choices)})" if choices else "")
+            + f" [{shown}]",
+        )
+    text("help", None, "show this help")
+    values["help"].boolean = True
+    if any(a in ("--help", "-help", "-h") for a in argv):
+        print(f"{figure.__doc__.strip()}\n\nFlags [value in each preset]:")
+        print(_help(values, name_of(figure)))
+        sys.exit(0)
+    try:
+        rest = values([name_of(figure), *argv])[1:]
+    except flags.Error as error:
+        raise UsageError(f"{error} (--help lists the flags)".replace("\n", " ")) from None
+    if rest:
+        raise UsageError(f"received {rest[0]!r}, but every argument is a flag, e.g. --preset=quick.")
+    return values
+
+
+def _help(values, module):
+    lines = []
+    for flag in sorted(values.get_flags_for_module(module), key=lambda f: f.name):
+        default = f" (default {flag.default})" if flag.default not in (None, False) else ""
+        lines.append(f"  --{flag.name}\n      {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def _options(figure):
+    return [f for f in dataclasses.fields(figure.Config) if "help" in f.metadata]
+
+
+def _config(figure, values):
+    """The preset's Config with the flags that were given, and the names of what they override."""
+    chosen = dict(figure.PRESETS[values.preset])
+    hints = typing.get_type_hints(figure.Config)
+    overrides = []
+    for field in _options(figure):
+        given = values[field.name].value
+        if given is not None:
+            value = _convert(field, hints[field.name], given)
+            if value != chosen[field.name] and field.name not in ("seed", "seeds"):
+                overrides.append(field.name)
+            chosen[field.name] = value
+        elif not isinstance(chosen[field.name], str):
+            _verify(field, chosen[field.name], chosen[field.name])
+    return figure.Config(**chosen), overrides
+
+
+def _convert(field, hint, given):
+    """The text of a flag as the field's type; UsageError in one line if it is not one."""
+    kind, many = hint, False
+    if isinstance(hint, types.UnionType):  # X | None
+        kind = next(a for a in typing.get_args(hint) if a is not type(None))
+    if typing.get_origin(kind) is tuple:  # tuple[X, ...]
+        kind, many = typing.get_args(kind)[0], True
+    try:
+        value = tuple(kind(v) for v in given.split(",")) if many else kind(given)
+    except ValueError:
+        words = {int: "a whole number", float: "a number"}[kind]
+        raise UsageError(
+            f"--{field.name}={given}: must be {words}{' or several with commas' if many else ''}."
+        ) from None
+    _verify(field, value, given)
+    return value
+
+
+def _verify(field, value, given):
+    check, choices = field.metadata["check"], field.metadata["choices"]
+    for v in value if isinstance(value, tuple) else (value,):
+        if choices and v not in choices:
+            raise UsageError(f"--{field.name}={given}: choose from {', '.join(choices)}.")
+        finite = not isinstance(v, float) or math.isfinite(v)
+        if not finite or (check and v is not None and not check(v)):
+            raise UsageError(f"--{field.name}={given}: must be {field.metadata['wanted']}.")
+
+
+def _show(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+# ---- the run directory ------------------------------------------------------------------------------
+
+
+def _directory(figure, values, config):
+    """<out_dir>/<figure>/<preset>-<data set>-<hash of the Config>: one command, one folder."""
+    mark = store.digest(dataclasses.asdict(config))[:8]
+    return (
+        pathlib.Path(values.out_dir).expanduser()
+        / name_of(figure)
+        / f"{values.preset}-{config.dataset}-{mark}"
+    )
+
+
+def _measure(figure, values, config, directory, key, argv):
+    """The figure's arrays: measured, or from a finished run of the same settings and software."""
+    results, about = directory / "results.npz", directory / "config.json"
+    software = {**_versions(), "code": _code()}
+    if results.exists() and about.exists():
+        try:
+            provenance = json.loads(about.read_text())["provenance"]
+        except (ValueError, KeyError):
+            provenance = {}
+        if provenance.get("software") == software:
+            arrays = store.load(results, key)
+            if arrays is not None:
+                say(f"finished before: {directory} (remove it to measure again)")
+                return arrays, provenance
+        else:
+            say(f"measuring again: {directory} was made by other versions of the software")
+    data.check(config.dataset, values.data_dir)
+    arguments = shlex.join(a for a in argv if not a.startswith(("--data_dir", "--out_dir", "--write")))
+    provenance = {
+        "command": f"python -m reproductions.{name_of(figure)} {arguments}".strip(),
+        "date": datetime.date.today().isoformat(),
+        "machine": _machine(),
+        "software": software,
+    }
+    new = not directory.exists()
+    store.write_json(about, {**key, "preset": values.preset, "provenance": provenance})
+    started = datetime.datetime.now()
+    run = Run(values.data_dir, pathlib.Path(values.out_dir).expanduser() / "checkpoints")
+    try:
+        arrays = figure.measure(config, run)
+    except UsageError:
+        if new:  # nothing half-written
+            about.unlink()
+            directory.rmdir()
+        raise
+    seconds = (datetime.datetime.now() - started).total_seconds()
+    provenance["seconds"] = round(seconds, 1)
+    store.save(results, arrays, key)
+    store.write_json(about, {**key, "preset": values.preset, "provenance": provenance})
+    return arrays, provenance
+
+
+def _save_figure(path, figure):
+    store.write_bytes(path, lambda file: figure.savefig(file, format="png"))
+
+
+def _versions():
+    packages = ("tensorflow", "keras", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}}
+
+
+def _code():
+    """A mark of the measuring code itself: results of other code are measured again."""
+    root = pathlib.Path(__file__).parent.parent
+    files = [*root.glob("wedges/*.py"), *root.glob("reproductions/*.py")]
+    quiet = {"plots.py", "claims.py", "runs.py", "errors.py", "callbacks.py"}  # change no numbers
+    sources = {f.name: f.read_text() for f in files if f.name not in quiet}
+    return store.digest(sources)
+
+
+def _machine():
+    model = platform.processor() or platform.machine()
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        pass
+    return f"{model}, {len(_cores())} cores, {platform.system()}"
+
+
+def _cores():
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())

@@ -1,0 +1,145 @@
+"""Train, or load what was trained before; killed at any moment, continue.
+
+The key of a checkpoint holds everything the result depends on. Determinism is on, minibatches and
+dropout are functions of (seed, step), and a checkpoint holds the whole state of the descent, so a
+run that was killed and continued ends bit for bit where an uninterrupted one does.
+"""
+
+import dataclasses
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+import wedges
+from reproductions import store
+from reproductions.errors import UsageError, say
+
+# Raise when a change to the training code changes its numbers: old checkpoints are then left alone.
+VERSION = 1
+
+OPTIMIZERS = ("sgd", "momentum", "adam")
+_STEPS_A_CALL = 50  # the progress bar's grain
+_SECONDS_BETWEEN_SAVES = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+      optimizer: sgd, momentum (SGD, 0.9, not Nesterov) or adam (Keras defaults).
+      learning_rate: constant; or the maximum of each cycle.
+      epochs: in all. An epoch is N // batch_size steps.
+      cycle_epochs: None keeps the rate constant. Otherwise cosine cycles of this many epochs,
+        alpha(t) = alpha_0 / 2 (cos(pi (t mod T) / T) + 1), T steps a cycle (Huang et al. 2017),
+        and one snapshot of the weights at the end of each.
+    """
+
+    optimizer: str
+    learning_rate: float
+    epochs: int
+    cycle_epochs: int | None = None
+
+    def __post_init__(self):
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(
+                f"--optimizer={self.optimizer}: unknown; choose one of {', '.join(OPTIMIZERS)}."
+            )
+
+    def build(self, steps_per_epoch):
+        """The Keras optimizer."""
+        rate = self.learning_rate
+        if self.cycle_epochs:
+            rate = keras.optimizers.schedules.CosineDecayRestarts(
+                rate, self.cycle_epochs * steps_per_epoch, t_mul=1.0, m_mul=1.0
+            )
+        if self.optimizer == "adam":
+            return keras.optimizers.Adam(rate)
+        return keras.optimizers.SGD(rate, momentum=0.9 if self.optimizer == "momentum" else 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """theta [D] at the end, snapshots [cycles, D] (one, the end, without cycles), losses [steps]."""
+
+    theta: np.ndarray
+    snapshots: np.ndarray
+    losses: np.ndarray
+
+
+def train(landscape, start, recipe, *, key, run, label):
+    """Descend from `start` [D] by `recipe`, or load the result.
+
+    Args:
+      landscape: a `wedges.NetworkLandscape`; its batch size and seed are part of the training.
+      key: what the landscape depends on (data, model, loss, ...); the rest is added here.
+      run: the `runs.Run`: where checkpoints are kept.
+      label: what the progress bar says.
+    """
+    tf.config.experimental.enable_op_determinism()
+    steps_per_epoch = landscape.steps_per_epoch
+    steps = recipe.epochs * steps_per_epoch
+    marks = _marks(recipe, steps_per_epoch)
+    key = {
+        **key,
+        "version": VERSION,
+        "recipe": dataclasses.asdict(recipe),
+        "start": store.fingerprint(start),
+        "batch_size": landscape.batch_size,
+        "seed": landscape.seed,
+        "regularize": landscape.regularize,
+        "software": software(),
+    }
+    path = run.checkpoints / f"{store.digest(key)}.npz"
+    saved = store.load(path, key)
+    if saved is not None and len(saved["losses"]) == steps:
+        return _trained(saved)
+
+    descent = wedges.Descent(landscape, start, recipe.build(steps_per_epoch))
+    losses, snapshots = np.zeros(0, np.float32), np.zeros((0, landscape.dimension), np.float32)
+    if saved is not None:
+        losses, snapshots = saved.pop("losses"), saved.pop("snapshots")
+        descent.state = saved
+    last_save = time.monotonic()
+    with bar(total=steps, initial=len(losses), desc=label, unit="step") as progress:
+        while len(losses) < steps:
+            upto = next(m for m in marks if m > len(losses))
+            count = min(_STEPS_A_CALL, upto - len(losses))
+            losses = np.concatenate([losses, descent.run(count)])
+            if len(losses) == upto:
+                snapshots = np.concatenate([snapshots, descent.theta[None]])
+            if len(losses) == steps or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
+                saved = {**descent.state, "losses": losses, "snapshots": snapshots}
+                store.save(path, saved, key)
+                last_save = time.monotonic()
+            progress.update(count)
+            progress.set_postfix_str(f"loss {losses[-count:].mean():.3f}", refresh=False)
+    if not np.isfinite(losses).all():
+        say(f"{label}: diverged, loss is not finite from step {np.argmin(np.isfinite(losses))} on.")
+    return _trained(saved)
+
+
+def bar(**settings):
+    """A progress bar; where nobody is watching, a line every half minute instead."""
+    return tqdm(mininterval=0.2 if sys.stderr.isatty() else 30.0, dynamic_ncols=True, **settings)
+
+
+def software():
+    """What can change the bits of a result besides our own code."""
+    devices = sorted({d.device_type for d in tf.config.list_logical_devices()})
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    return {**versions, "devices": devices}
+
+
+def _marks(recipe, steps_per_epoch):
+    """The steps after which a snapshot is taken: the ends of cycles, and the end."""
+    cycle = (recipe.cycle_epochs or recipe.epochs) * steps_per_epoch
+    return list(range(cycle, recipe.epochs * steps_per_epoch + 1, cycle))
+
+
+def _trained(saved):
+    return Trained(saved["theta"], saved["snapshots"], saved["losses"])

@@ -1,0 +1,42 @@
+"""Installation of wedges and its reproductions. Why each dependency is here: BUILD_NOTES.md."""
+
+import pathlib
+import re
+
+from setuptools import setup
+
+here = pathlib.Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "wedges/__init__.py").read_text()).group(1)
+
+test = ["pytest>=8", "hypothesis>=6", "ruff>=0.6"]
+setup(
+    name="wedges",
+    version=version,
+    description="The large-scale shape of neural-network loss landscapes, for any Keras 3 model",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=["wedges", "reproductions"],
+    package_data={"reproductions": ["reference/*.json"]},
+    install_requires=[
+        "tensorflow>=2.18",
+        "keras>=3.6",
+        "tensorflow-datasets>=4.9.7",
+        "importlib_resources",  # tensorflow-datasets imports it and does not declare it
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "absl-py>=2.1",
+        "matplotlib>=3.8",
+        "scikit-learn>=1.4",
+        "joblib>=1.3",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": test,
+        "dask": ["dask[distributed]>=2024.1"],
+        "ray": ["ray>=2.9"],
+        "bench": ["torch>=2.4"],
+        "gpu": ["tensorflow[and-cuda]>=2.18"],
+    },
+)

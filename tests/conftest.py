@@ -1,0 +1,93 @@
+"""Small models of every kind, and quiet, deterministic TensorFlow."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import wedges  # noqa: F401  (before TensorFlow, for its runtime defaults)
+
+import keras  # isort: skip
+import numpy as np
+import pytest
+from keras import layers
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.fixture(autouse=True)
+def _same_every_time():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def images():
+    """x [53, 8, 8, 1] float32, y [53] of 3 classes: a size no batch divides."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(53, 8, 8, 1)).astype(np.float32), rng.integers(0, 3, 53)
+
+
+def plain():
+    return _model(layers.Flatten(), layers.Dense(6, activation="tanh"), layers.Dense(3))
+
+
+def batch_norm():
+    return _model(
+        layers.Conv2D(3, 3),
+        layers.BatchNormalization(momentum=0.9),
+        layers.Activation("relu"),
+        layers.Conv2D(4, 3, use_bias=False),
+        layers.BatchNormalization(),
+        layers.Activation("tanh"),
+        layers.Flatten(),
+        layers.Dense(3),
+    )
+
+
+def dropout():
+    return _model(layers.Flatten(), layers.Dense(6), layers.Dropout(0.5), layers.Dense(3))
+
+
+def frozen():
+    model = plain()
+    model.layers[2].trainable = False
+    return model
+
+
+def shared():
+    image = keras.Input((8, 8, 1))
+    conv = layers.Conv2D(1, 3, padding="same", activation="tanh")
+    return keras.Model(image, layers.Dense(3)(layers.Flatten()(conv(conv(image)))))
+
+
+def nested():
+    return _model(
+        keras.Sequential([layers.Flatten(), layers.Dense(5, activation="relu")]), layers.Dense(3)
+    )
+
+
+def half_precision():
+    policy = keras.mixed_precision.DTypePolicy("mixed_float16")
+    return _model(layers.Flatten(), layers.Dense(6, dtype=policy), layers.Dense(3, dtype=policy))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.first, self.second = layers.Flatten(), layers.Dense(4), layers.Dense(3)
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def call(self, x):
+        return self.second(keras.ops.tanh(self.first(self.flat(x)))) * self.scale
+
+
+def subclassed():
+    model = Subclassed()
+    model(np.zeros((1, 8, 8, 1), np.float32))
+    return model
+
+
+MODELS = [plain, batch_norm, dropout, frozen, shared, nested, half_precision, subclassed]
+
+
+def _model(*stack):
+    return keras.Sequential([keras.Input((8, 8, 1)), *stack])

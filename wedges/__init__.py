@@ -1,0 +1,54 @@
+"""wedges: the large-scale shape of neural-network loss landscapes, for any Keras 3 model.
+
+A landscape is a function from a point theta in R^D to a loss. A Keras network on a data set, a
+quadratic and a toy formula are interchangeable; every tool here takes a landscape.
+
+Names load on first use, so that `import wedges` costs nothing and the runtime defaults below are
+in place before TensorFlow starts. Import wedges before TensorFlow for them to take effect.
+"""
+
+import importlib
+import os
+
+__version__ = "0.1.0"
+
+# oneDNN's convolutions more than double the speed of small networks on a CPU, and TensorFlow
+# leaves them off on some processors. It reads this variable once, when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    raise ImportError(
+        "wedges needs Keras on TensorFlow; received the backend "
+        f"KERAS_BACKEND={os.environ['KERAS_BACKEND']}. Set KERAS_BACKEND=tensorflow, or unset it."
+    )
+
+_HOME = {
+    "Landscape": "landscape",
+    "Quadratic": "landscape",
+    "WeightSpace": "network",
+    "NetworkLandscape": "network",
+    "Descent": "optimize",
+    "minimize": "optimize",
+    "RunningAverage": "average",
+    "ensemble_probabilities": "average",
+    "SWA": "callbacks",
+    "SnapshotEnsemble": "callbacks",
+    "IndependentEnsemble": "callbacks",
+    "line": "probe",
+    "barrier": "probe",
+    "label_agreement": "compare",
+}
+_MODULES = sorted({*_HOME.values(), "plots"})
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(f"wedges.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"wedges.{name}")
+    raise AttributeError(f"module 'wedges' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*__all__, *_MODULES])

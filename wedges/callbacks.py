@@ -1,0 +1,221 @@
+"""Averages as Keras callbacks, for anyone who trains with plain `model.fit`.
+
+    swa = wedges.SWA(start_epoch=10)
+    model.fit(x, y, epochs=20, validation_data=(xv, yv), callbacks=[swa])   # validates the average
+    model.evaluate(xv, yv, callbacks=[swa])                                 # evaluates the average
+
+    snapshots = wedges.SnapshotEnsemble(every=5)
+    model.fit(x, y, epochs=30, callbacks=[snapshots])
+    snapshots.predict(xv)                                                   # mean of 6 predictions
+
+The mathematics is `wedges.average`; this module only decides when.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from wedges.average import RunningAverage, ensemble_probabilities
+from wedges.network import probabilities
+from wedges.stateless import StatelessModel
+
+
+class SWA(keras.callbacks.Callback):
+    """Stochastic weight averaging: theta_SWA = mean of the weights at epoch ends.
+
+    Validation, `evaluate` and `predict` that are given this callback use the average, and put the
+    trained weights back when they end. Where one is interrupted by an error, the callback's next
+    use, or `restore()`, puts them back.
+
+    Args:
+      start_epoch: the first epoch, counted from 0, that may enter the average.
+      every: epochs from one entry to the next. With a cyclical learning rate, the cycle's length:
+        the first entry is then the end of the first cycle after `start_epoch`.
+      x: training inputs, for batch norm's statistics at the average. Required for a model with
+        batch norm, and not used otherwise. Each use of the average costs a pass over them.
+      batch_size: examples at a time in that pass.
+      apply_at_end: leave the average in the model when `fit` ends; `restore()` brings the trained
+        weights back. If False, the model keeps the trained weights.
+
+    Attributes:
+      average: the `RunningAverage` of flat weights; `average.mean` is theta_SWA [D].
+
+    Raises:
+      ValueError: `every` below 1, `start_epoch` below 0, a model with batch norm and no x.
+
+    Source: Izmailov et al. 2018, arXiv:1803.05407.
+    """
+
+    def __init__(self, start_epoch=0, every=1, x=None, batch_size=500, apply_at_end=True):
+        super().__init__()
+        if start_epoch < 0:
+            raise ValueError(f"start_epoch must be at least 0; received {start_epoch}.")
+        _check_every(every)
+        self.start_epoch, self.every, self.apply_at_end = start_epoch, every, apply_at_end
+        self.x = None if x is None else tf.nest.map_structure(tf.convert_to_tensor, x)
+        self.batch_size = batch_size
+        self.average = RunningAverage()
+        self._trained = None  # the model's own weights, while the average stands in for them
+        self._epoch = None  # the epoch that has not been considered yet
+        self._network = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.restore()
+        if self._network is None or self._network.model is not model:
+            self._network = StatelessModel(model, seed=0)
+        if self._network.has_batch_norm and self.x is None:
+            raise ValueError(
+                f"model {model.name!r} has batch norm, whose statistics must be estimated anew for "
+                "an average of weights: pass the training inputs, SWA(x=x_train)."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.restore()
+        self._epoch, self._batch = epoch, -1
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._batch = batch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._enter()
+
+    def on_train_end(self, logs=None):
+        if self.apply_at_end:
+            self.apply()
+
+    def on_test_begin(self, logs=None):
+        # Keras validates before on_epoch_end; the average must include the epoch that just ended.
+        steps = (self.params or {}).get("steps")
+        if self._epoch is not None and (steps is None or self._batch + 1 >= steps):
+            self._enter()
+        self.apply()
+
+    def on_test_end(self, logs=None):
+        self.restore()
+
+    def on_predict_begin(self, logs=None):
+        self.apply()
+
+    def on_predict_end(self, logs=None):
+        self.restore()
+
+    def apply(self):
+        """Put the average into the model, with its batch-norm statistics. Does nothing before the
+        first epoch has entered."""
+        self.restore()
+        if self.average.count:
+            self._trained = self.model.get_weights()
+            theta = tf.constant(self.average.mean)
+            if self._network.has_batch_norm:
+                moments = self._moments(theta)
+                self._network.write_batch_norm(self._network.state_of(moments))
+            self._network.space.write(theta)
+
+    def restore(self):
+        """Put the trained weights back. Does nothing where they are in place."""
+        if self._trained is not None:
+            self.model.set_weights(self._trained)
+            self._trained = None
+
+    def _enter(self):
+        epoch, self._epoch = self._epoch, None
+        if epoch is not None and _due(epoch - self.start_epoch, self.every):
+            self.average.add(self._network.space.read())
+
+    @tf.function(autograph=False)
+    def _moments(self, theta):
+        return self._network.moments(theta, self.x, self.batch_size)
+
+
+class _Ensemble(keras.callbacks.Callback):
+    """Collects members' weights; predicts with the mean of their class probabilities."""
+
+    def __init__(self):
+        super().__init__()
+        self.members = []  # each as model.get_weights() returns it, batch-norm statistics included
+
+    def predict(self, x, **kwargs):
+        """p(x) = (1/K) sum_k p_k(x), [N, C]. Keyword arguments go to `model.predict`.
+
+        The model's outputs become probabilities first if its compiled loss is one on logits. Its
+        own weights are back in place afterwards, also when a prediction raises.
+        """
+        if not self.members:
+            raise ValueError("the ensemble has no members yet: run model.fit with this callback.")
+        with _weights_kept(self.model):
+            return ensemble_probabilities([self._member(w, x, **kwargs) for w in self.members])
+
+    def _member(self, weights, x, **kwargs):
+        self.model.set_weights(weights)
+        outputs = tf.convert_to_tensor(self.model.predict(x, **kwargs))
+        loss = keras.losses.get(getattr(self.model, "loss", None) or "mse")
+        p = np.asarray(probabilities(loss, outputs))  # [N, C] or [N, 1]
+        return np.concatenate([1 - p, p], axis=1) if p.shape[-1] == 1 else p
+
+    def _add(self):
+        self.members.append(self.model.get_weights())
+
+
+class SnapshotEnsemble(_Ensemble):
+    """Predicts with the mean over snapshots of one run, taken every `every` epochs.
+
+    Give the optimizer a cyclical learning rate with cycles of that length, for example
+    `keras.optimizers.schedules.CosineDecayRestarts(0.1, every * steps_per_epoch)`.
+
+    Source: Huang et al. 2017, arXiv:1704.00109.
+    """
+
+    def __init__(self, every):
+        super().__init__()
+        _check_every(every)
+        self.every = every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if _due(epoch, self.every):
+            self._add()
+
+
+class IndependentEnsemble(_Ensemble):
+    """Predicts with the mean over independent runs: one member for each `fit` it is given to.
+
+    >>> ensemble = wedges.IndependentEnsemble()
+    >>> for seed in range(5):
+    ...     model = build(seed)  # one architecture, a start of its own
+    ...     model.fit(x, y, epochs=10, callbacks=[ensemble])
+    >>> ensemble.predict(x_test)
+
+    Source: Lakshminarayanan et al. 2017, arXiv:1612.01474.
+    """
+
+    def set_model(self, model):
+        shapes = [tuple(w.shape) for w in model.get_weights()]
+        if self.members and shapes != [w.shape for w in self.members[0]]:
+            raise ValueError(
+                f"every member must have the architecture of the first; model {model.name!r} has "
+                f"weights of other shapes: {shapes}."
+            )
+        super().set_model(model)
+
+    def on_train_end(self, logs=None):
+        self._add()
+
+
+@contextlib.contextmanager
+def _weights_kept(model):
+    weights = model.get_weights()
+    try:
+        yield
+    finally:
+        model.set_weights(weights)
+
+
+def _due(epoch, every):
+    return epoch >= 0 and (epoch + 1) % every == 0
+
+
+def _check_every(every):
+    if every < 1:
+        raise ValueError(f"every must be at least 1 epoch; received {every}.")

@@ -1,0 +1,82 @@
+"""A landscape: a function from a point theta in R^D to a scalar loss.
+
+Everything else in the library takes a landscape and asks only for what is defined here. What is
+true of a `Quadratic`, where every answer is known in closed form, is then also true of a network.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+class Landscape:
+    """The interface: a dimension, a dtype, and `landscape(theta) -> loss`.
+
+    Subclasses define `__call__`; the rest follows from it. The function must be deterministic:
+    two calls at one theta return one number.
+
+    Attributes:
+      dimension: D, the length of theta.
+      dtype: the floating dtype of theta and of the loss.
+    """
+
+    dimension: int
+    dtype: tf.DType
+
+    def __call__(self, theta):
+        """The loss at theta. theta [..., D] -> loss [...]."""
+        raise NotImplementedError
+
+    def sample(self, theta, step):
+        """The loss that step number `step` of an optimiser sees. theta [D] -> loss [].
+
+        A landscape with examples overrides this with a minibatch; it must depend on nothing but
+        (theta, step), so that a descent can stop anywhere and continue exactly.
+        """
+        del step
+        return self(theta)
+
+    def value_and_gradient(self, theta):
+        """L(theta) and dL/dtheta. theta [..., D] -> loss [...], gradient [..., D]."""
+        theta = self.point(theta)
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            loss = self(theta)
+        return loss, tape.gradient(loss, theta)
+
+    def point(self, theta):
+        """theta as a tensor of this landscape's dtype, its last axis checked against D."""
+        theta = tf.convert_to_tensor(theta, self.dtype)
+        if theta.shape.rank == 0 or theta.shape[-1] != self.dimension:
+            raise ValueError(
+                f"theta must have shape [..., {self.dimension}] (D of this landscape); "
+                f"received shape {tuple(theta.shape)}."
+            )
+        return theta
+
+
+class Quadratic(Landscape):
+    """L(theta) = 1/2 (theta - c)^T A (theta - c): the landscape whose answers are all known.
+
+    Args:
+      matrix: A, symmetric [D, D]; or its diagonal [D]. It may be indefinite.
+      center: c [D], the stationary point; zero by default.
+    """
+
+    def __init__(self, matrix, center=None, dtype="float32"):
+        self.dtype = tf.as_dtype(dtype)
+        matrix = np.asarray(matrix, self.dtype.as_numpy_dtype)
+        if matrix.ndim == 2 and not np.allclose(matrix, matrix.T):
+            raise ValueError("matrix must be symmetric; received one that differs from its transpose.")
+        if matrix.ndim not in (1, 2):
+            raise ValueError(f"matrix must have shape [D] or [D, D]; received {matrix.shape}.")
+        self.dimension = matrix.shape[0]
+        self.matrix = tf.constant(matrix)
+        self.center = self.point(np.zeros(self.dimension) if center is None else center)
+
+    def __call__(self, theta):
+        offset = self.point(theta) - self.center  # [..., D]
+        if self.matrix.shape.rank == 1:
+            curved = offset * self.matrix  # [..., D]
+        else:
+            curved = tf.linalg.matvec(self.matrix, offset)  # [..., D]
+        return 0.5 * tf.reduce_sum(offset * curved, axis=-1)  # [...]

@@ -1,0 +1,307 @@
+"""The loss of a Keras model on a data set, as a landscape."""
+
+import collections
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from wedges.landscape import Landscape
+from wedges.stateless import StatelessModel, fold, leading_size, share
+from wedges.weights import WeightSpace
+
+__all__ = ["Evaluation", "NetworkLandscape", "WeightSpace"]
+
+Evaluation = collections.namedtuple("Evaluation", ["loss", "accuracy", "outputs"])
+Evaluation.__doc__ = """What a model does at one theta: loss [], accuracy [] (None where the targets
+are not classes), outputs [N, ...] as the model returns them (logits or probabilities)."""
+
+
+class NetworkLandscape(Landscape):
+    """L(theta) = (1/N) sum_i loss(y_i, model(x_i; theta)) [+ the model's regularisers].
+
+    The value is that of inference: no dropout, and batch norm as `batch_norm` says. `sample` is
+    what training sees: a minibatch, fresh dropout, batch-norm statistics of the minibatch.
+    State that is not trained (batch-norm statistics, frozen weights) is copied when the landscape
+    is made; the model is never changed, not even by an evaluation that raises.
+
+    Args:
+      model: a built `keras.Model` with one output.
+      x, y: examples and targets, arrays with one leading axis of N examples. x may be a dict or
+        tuple of arrays for a model with several inputs.
+      loss: a Keras loss (name, object or function). By default the one `model` was compiled with.
+        Its reduction is ignored: a landscape is always the mean over examples.
+      regularize: add the model's regularisation losses.
+      batch_norm: "frozen" keeps the statistics the model had when this object was made;
+        "reestimate" makes them functions of theta: mean and variance over `statistics_x` (all of
+        it, pooled) of a training-mode pass at that theta. Statistics belong to a theta, so use
+        "reestimate" anywhere but at the trained weights themselves.
+      statistics_x: inputs for "reestimate"; by default x. Use training inputs, also when x is a
+        test set.
+      batch_size: examples in the minibatch of `sample`; all N where there are fewer.
+      evaluation_batch_size: examples in memory at once in a pass over the data. Results do not
+        depend on it beyond float rounding; re-estimated statistics of stacked batch-norm layers do,
+        slightly, since a training-mode pass normalises within it.
+      seed: of the minibatches and of dropout. Mandatory.
+
+    Raises:
+      ValueError: x and y of different sizes, no examples, no loss, a model that is not built.
+    """
+
+    def __init__(
+        self,
+        model,
+        x,
+        y,
+        loss=None,
+        *,
+        seed,
+        regularize=False,
+        batch_norm="frozen",
+        statistics_x=None,
+        batch_size=128,
+        evaluation_batch_size=500,
+    ):
+        if batch_norm not in ("frozen", "reestimate"):
+            raise ValueError(f"batch_norm must be 'frozen' or 'reestimate'; received {batch_norm!r}.")
+        for name, size in [
+            ("batch_size", batch_size),
+            ("evaluation_batch_size", evaluation_batch_size),
+        ]:
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1; received {size}.")
+        loss = getattr(model, "loss", None) if loss is None else loss
+        if loss is None:
+            raise ValueError("loss is missing: pass loss=..., or compile the model with one.")
+        self.network = StatelessModel(model, seed=seed)
+        self.space = self.network.space
+        self.dimension, self.dtype = self.space.dimension, self.space.dtype
+        self.loss = keras.losses.get(loss)
+        self.seed, self.regularize, self.batch_norm = seed, regularize, batch_norm
+        self.x, self.y = _tensors(x), tf.convert_to_tensor(y)
+        self.size = leading_size("x", self.x)
+        if self.y.shape.rank == 0 or self.y.shape[0] != self.size:
+            raise ValueError(
+                f"x and y must have as many examples; received {self.size} and {tuple(self.y.shape)}."
+            )
+        self.statistics_x = self.x if statistics_x is None else _tensors(statistics_x)
+        self.evaluation_batch_size = evaluation_batch_size
+        self.batch_size = min(batch_size, self.size)
+        self.steps_per_epoch = self.size // self.batch_size
+        self._moving = batch_norm == "reestimate" and self.network.has_batch_norm
+
+    def on(self, x, y, **overrides):
+        """The same model, loss and policy on other examples, e.g. `test = train.on(x_test, y_test)`.
+
+        Re-estimated batch-norm statistics still come from this landscape's inputs.
+        """
+        settings = {
+            "loss": self.loss,
+            "seed": self.seed,
+            "regularize": self.regularize,
+            "batch_norm": self.batch_norm,
+            "statistics_x": self.statistics_x,
+            "batch_size": self.batch_size,
+            "evaluation_batch_size": self.evaluation_batch_size,
+        }
+        return NetworkLandscape(self.network.model, x, y, **{**settings, **overrides})
+
+    # ---- the landscape: theta -> loss -----------------------------------------------------------
+
+    def __call__(self, theta):
+        theta = self.point(theta)
+        if theta.shape.rank == 1:
+            return self._loss(theta)
+        losses = tf.map_fn(self._loss, tf.reshape(theta, [-1, self.dimension]))  # [R]
+        return tf.reshape(losses, tf.shape(theta)[:-1])
+
+    def sample(self, theta, step):
+        """The training loss of minibatch number `step`, a function of (theta, step, seed) alone.
+
+        Every epoch of N // batch_size steps visits each example at most once, in an order of its
+        own; the at most batch_size - 1 examples left over differ from epoch to epoch.
+        """
+        if theta.shape.rank != 1:
+            raise ValueError(
+                f"a network is trained from one start at a time, theta [D]; received shape "
+                f"{tuple(theta.shape)}."
+            )
+        step = tf.cast(step, tf.int32)
+        rows = self._minibatch(step)  # [B]
+        x = tf.nest.map_structure(lambda a: tf.gather(a, rows), self.x)  # [B, ...]
+        y = tf.gather(self.y, rows)
+        outputs, _, penalties = self.network(theta, self.network.reseeded(step), x, training=True)
+        return tf.reduce_mean(self._losses(y, outputs)) + self._penalty(penalties)
+
+    def value_and_gradient(self, theta):
+        """L(theta) and its exact gradient over all the data, in the memory of one microbatch."""
+        theta = self.point(theta)
+        if theta.shape.rank == 1:
+            return self._value_and_gradient(theta)
+        flat = tf.reshape(theta, [-1, self.dimension])  # [R, D]
+        losses, gradients = tf.map_fn(
+            self._value_and_gradient, flat, fn_output_signature=(self.dtype, self.dtype)
+        )
+        return tf.reshape(losses, tf.shape(theta)[:-1]), tf.reshape(gradients, tf.shape(theta))
+
+    # ---- what else a model does at theta --------------------------------------------------------
+
+    def evaluate(self, theta):
+        """Loss, accuracy and outputs at theta [D] in one pass over the data: an `Evaluation`."""
+        loss, outputs = self._evaluate(self.point(theta))
+        return Evaluation(loss, self.accuracy(outputs), outputs)
+
+    def probabilities(self, outputs):
+        """The model's outputs [N, C] as class probabilities [N, C]; [N, 1] stay those of class 1."""
+        return probabilities(self.loss, tf.cast(outputs, self.dtype))
+
+    def labels(self, outputs):
+        """The predicted class of each example. outputs [N, C] -> [N] int64."""
+        if outputs.shape[-1] == 1:
+            return tf.cast(self.probabilities(outputs)[:, 0] > 0.5, tf.int64)
+        return tf.argmax(outputs, axis=-1)
+
+    def accuracy(self, outputs):
+        """Share of examples whose predicted class is the target, []; None for other targets."""
+        classes = self._classes(outputs)
+        if classes is None:
+            return None
+        return tf.reduce_mean(tf.cast(self.labels(outputs) == classes, self.dtype))
+
+    def write(self, theta):
+        """Make the model itself stand at theta [D]: the only method that changes it. Under
+        "reestimate" its batch-norm statistics follow."""
+        theta = self.point(theta)
+        state = self._state_at(theta)
+        self.space.write(theta)
+        if self._moving:
+            self.network.write_batch_norm(state)
+
+    # ---- passes over all the data ---------------------------------------------------------------
+
+    @tf.function(autograph=False)
+    def _mean_loss(self, theta):
+        state = self._state_at(theta)
+        add = lambda batch, total: total + self._part(theta, state, batch)[0]
+        return fold(add, tf.zeros([], self.dtype), (self.x, self.y), self.evaluation_batch_size)
+
+    @tf.function(autograph=False)
+    def _evaluate(self, theta):
+        state = self._state_at(theta)
+        batches = -(-self.size // self.evaluation_batch_size)
+        outputs = tf.TensorArray(self.dtype, size=batches, infer_shape=False)
+
+        def add(batch, carry):
+            total, i, outputs = carry
+            loss, out = self._part(theta, state, batch)
+            return total + loss, i + 1, outputs.write(i, tf.cast(out, self.dtype))
+
+        carry = (tf.zeros([], self.dtype), tf.constant(0), outputs)
+        loss, _, outputs = fold(add, carry, (self.x, self.y), self.evaluation_batch_size)
+        return loss, outputs.concat()
+
+    @tf.function(autograph=False)
+    def _value_and_gradient(self, theta):
+        # With re-estimated statistics L(theta) = l(theta, m(theta)), m their moments, so
+        # dL/dtheta = dl/dtheta + (dm/dtheta)^T dl/dm: one pass for each term.
+        moments = self._moments(theta) if self._moving else []
+
+        def add(batch, carry):
+            value, gradients = carry
+            with tf.GradientTape() as tape:
+                tape.watch([theta, *moments])
+                state = self.network.state_of(moments) if self._moving else self.network.state
+                loss, _ = self._part(theta, state, batch)
+            new = tape.gradient(loss, [theta, *moments], unconnected_gradients="zero")
+            return value + loss, [g + n for g, n in zip(gradients, new, strict=True)]
+
+        carry = (tf.zeros([], self.dtype), [tf.zeros_like(t) for t in [theta, *moments]])
+        loss, (gradient, *upstream) = fold(add, carry, (self.x, self.y), self.evaluation_batch_size)
+        if self._moving:
+            gradient += self.network.moments_pullback(
+                theta, self.statistics_x, self.evaluation_batch_size, upstream
+            )
+        return loss, gradient
+
+    def _loss(self, theta):
+        @tf.custom_gradient  # else a tape over the loss would hold every microbatch's activations
+        def loss(theta):
+            return self._mean_loss(theta), lambda up: up * self._value_and_gradient(theta)[1]
+
+        return loss(theta)
+
+    def _part(self, theta, state, batch):
+        """A microbatch's part of the mean loss over all N examples, and its outputs."""
+        x, y = batch
+        outputs, _, penalties = self.network(theta, state, x, training=False)
+        loss = tf.reduce_mean(self._losses(y, outputs)) + self._penalty(penalties)
+        return share(y, self.size) * loss, outputs
+
+    @tf.function(autograph=False)
+    def _moments(self, theta):
+        return self.network.moments(theta, self.statistics_x, self.evaluation_batch_size)
+
+    def _state_at(self, theta):
+        return self.network.state_of(self._moments(theta)) if self._moving else self.network.state
+
+    # ---- examples, losses, targets --------------------------------------------------------------
+
+    def _minibatch(self, step):
+        """The rows of minibatch number `step`, [B] int32."""
+        epoch, position = step // self.steps_per_epoch, step % self.steps_per_epoch
+        corner = [epoch % self._orders.shape[0], position * self.batch_size]
+        return tf.slice(self._orders, corner, [1, self.batch_size])[0]
+
+    @functools.cached_property
+    def _orders(self):
+        """Random orders of the examples, one for each epoch, [64, N] (fewer for N above 2^18, to
+        stay below 64 MB). Epochs beyond them start again from the first."""
+        epochs = max(1, min(64, 2**24 // self.size))
+        orders = [np.random.default_rng([self.seed, e]).permutation(self.size) for e in range(epochs)]
+        with tf.init_scope():  # a tensor of its own, also when first asked for inside a graph
+            return tf.constant(np.array(orders, np.int32))
+
+    def _penalty(self, penalties):
+        if not (self.regularize and penalties):
+            return tf.zeros([], self.dtype)
+        return tf.add_n([tf.cast(p, self.dtype) for p in penalties])
+
+    def _losses(self, y, outputs):
+        """The loss of each example. y [B, ...], outputs [B, ...] -> [B]."""
+        outputs = tf.cast(outputs, self.dtype)  # float16 activations, float32 loss
+        # .call is a Keras loss before its reduction, which may be a sum or nothing.
+        function = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
+        losses = tf.cast(function(y, outputs), self.dtype)
+        batch = y.shape[0]
+        if losses.shape.rank == 0:  # a user's function that has averaged already
+            return tf.fill([batch], losses)
+        return tf.reduce_mean(tf.reshape(losses, [batch, -1]), axis=1)
+
+    def _classes(self, outputs):
+        """The targets as classes [N] int64, or None where they are not classes."""
+        y, columns = self.y, outputs.shape[-1]
+        if outputs.shape.rank != 2:
+            return None
+        if y.shape.rank == 2 and y.shape[1] == columns > 1:
+            return tf.argmax(y, axis=-1)
+        whole_numbers = y.dtype.is_integer or y.dtype.is_bool
+        binary = columns == 1 and "crossentropy" in _name(self.loss)
+        if (whole_numbers or binary) and tf.size(y) == self.size:
+            return tf.cast(tf.reshape(y, [-1]), tf.int64)
+        return None
+
+
+def probabilities(loss, outputs):
+    """Outputs [N, C] of a model trained on a Keras `loss` as class probabilities [N, C]."""
+    if not (hasattr(loss, "get_config") and loss.get_config().get("from_logits")):
+        return outputs
+    return tf.sigmoid(outputs) if outputs.shape[-1] == 1 else tf.nn.softmax(outputs)
+
+
+def _name(loss):
+    return getattr(loss, "name", getattr(loss, "__name__", "")).replace("_", "").lower()
+
+
+def _tensors(x):
+    return tf.nest.map_structure(tf.convert_to_tensor, x)

@@ -1,0 +1,75 @@
+"""The trainable weights of a Keras model as one flat vector."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"wedges needs Keras on TensorFlow; received {keras.backend.backend()!r} from Keras's settings. "
+        "Set KERAS_BACKEND=tensorflow before importing keras."
+    )
+
+
+class WeightSpace:
+    """The trainable weights of a built Keras model as one vector theta in R^D.
+
+    The list of variables is taken once, here: freezing a layer later does not change D. A shared
+    layer counts once; a layer frozen now is left out and keeps its present weights.
+
+    Args:
+      model: any built `keras.Model`.
+
+    Raises:
+      ValueError: the model is not built, has nothing to train, or mixes weight dtypes. (A
+        mixed-precision *policy* is fine: its variables are all float32.)
+    """
+
+    def __init__(self, model):
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"model must be a keras.Model; received {type(model).__name__}.")
+        if not model.built:
+            raise ValueError(
+                f"model {model.name!r} is not built, so it has no weights yet; call "
+                "model.build(input_shape), or the model once on an example."
+            )
+        variables = list(model.trainable_variables)
+        if not variables:
+            raise ValueError(f"model {model.name!r} has no trainable weights.")
+        dtypes = {v.path: str(v.dtype) for v in variables}
+        if len(set(dtypes.values())) > 1:
+            raise ValueError(
+                f"model {model.name!r} must keep its trainable weights in one dtype; received "
+                f"{dtypes}. Give every layer one variable dtype."
+            )
+        self.model = model
+        self.variables = variables
+        self.shapes = [tuple(v.shape) for v in variables]
+        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
+        self.dimension = sum(self.sizes)
+        self.dtype = tf.as_dtype(variables[0].dtype)
+
+    def flatten(self, values):
+        """One array for each weight, in the order of `variables` -> theta [D]."""
+        return tf.concat([tf.reshape(tf.cast(v, self.dtype), [-1]) for v in values], axis=0)
+
+    def unflatten(self, theta):
+        """theta [D] -> one tensor for each weight, in the order of `variables`."""
+        # split rather than slices: its gradient is one concat, O(D), not one padded copy a weight.
+        parts = tf.split(theta, self.sizes)
+        return [tf.reshape(p, shape) for p, shape in zip(parts, self.shapes, strict=True)]
+
+    def read(self):
+        """The model's present weights, theta [D]."""
+        return self.flatten([v.value for v in self.variables])
+
+    def write(self, theta):
+        """Assign theta [D] to the model's weights."""
+        theta = tf.convert_to_tensor(theta, self.dtype)
+        if theta.shape != (self.dimension,):
+            raise ValueError(
+                f"theta must have shape ({self.dimension},) for model {self.model.name!r}; "
+                f"received {tuple(theta.shape)}."
+            )
+        for variable, value in zip(self.variables, self.unflatten(theta), strict=True):
+            variable.assign(value)
