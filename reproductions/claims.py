@@ -66,9 +66,10 @@ def table(claims):
 class Reference:
     """Numbers of an earlier full run, one entry a preset, in reproductions/reference/<figure>.json.
 
-    A number may differ from the entry's mean by its tolerance: four standard deviations over the
-    entry's seeds, since another machine rounds differently and a trained network then lands
-    anywhere within the spread over seeds; and never less than `floor`, the measurement's own grain.
+    A mean over k seeds may differ from the entry's over n by its tolerance, 4 s sqrt(1/k + 1/n): four
+    standard deviations of that difference, s the deviation over the entry's seeds. Another machine
+    rounds differently, and a trained network may then land anywhere within that spread. Never less
+    than `floor`, the measurement's own grain.
     """
 
     def __init__(self, figure, folder=REFERENCE):
@@ -106,7 +107,10 @@ class Reference:
             known = entry["numbers"].get(name)
             measured = float(np.mean(numbers[name])) if name in numbers else math.nan
             mean = known["mean"] if known else math.nan
-            tolerance = max(4 * (known["spread"] or 0.0), floor) if known else 0.0
+            tolerance = 0.0
+            if known and name in numbers:
+                error = (known["spread"] or 0.0) * math.sqrt(1 / len(numbers[name]) + 1 / known["n"])
+                tolerance = max(4 * error, floor)
             if not abs(measured - mean) <= tolerance:
                 off.append((name, measured, mean, tolerance))
         return off

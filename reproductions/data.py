@@ -124,12 +124,11 @@ def _decode(folder):
         examples = builder.as_dataset(
             split=split,
             batch_size=-1,
-            as_supervised=True,
             shuffle_files=False,
             read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         )
-        x, y = tfds.as_numpy(examples)
-        arrays |= {f"x_{split}": x, f"y_{split}": y}
+        columns = tfds.as_numpy(examples)
+        arrays |= {f"x_{split}": columns["image"], f"y_{split}": columns["label"]}
     return arrays
 
 

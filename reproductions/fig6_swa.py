@@ -106,23 +106,25 @@ _PAPER = {
 _QUICK = {
     **_PAPER,
     "dataset": "digits",
+    "lr": (0.1, 0.2, 0.3),
+    "low": 0.1,
+    "high": 0.3,
     "cycles": 8,
     "cycle_epochs": 5,
-    "pretrain_epochs": 20,
+    "pretrain_epochs": 40,
     "batch_size": 32,
 }
-PRESETS = {
-    "paper": _PAPER,
-    "quick": _QUICK,
-    "smoke": {
-        **_QUICK,
-        "lr": (0.01, 0.3),
-        "cycles": 3,
-        "cycle_epochs": 1,
-        "pretrain_epochs": 3,
-        "line_points": 5,
-    },
+_SMOKE = {
+    **_QUICK,
+    "lr": (0.03, 0.1),
+    "cycles": 3,
+    "cycle_epochs": 1,
+    "pretrain_epochs": 10,
+    "seeds": 2,
+    "line_points": 5,
+    "line_examples": 500,
 }
+PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 
 # One number for each seed, rate and cycle.
 PER_CYCLE = (
@@ -141,17 +143,24 @@ PER_CYCLE = (
 def measure(config, run):
     """Arrays [seeds, rates, ...] of everything the figure shows."""
     # Imported here and below, not above, so that --plot_only need not wait for TensorFlow.
-    from reproductions import data
+    from reproductions import data, parallel
 
     dataset = data.load(config.dataset, run.data_dir)
-    repeats = [
-        _repeat(config, run, dataset, seed) for seed in range(config.seed, config.seed + config.seeds)
-    ]
-    return {name: np.stack([r[name] for r in repeats]) for name in repeats[0]}
+    seeds = range(config.seed, config.seed + config.seeds)
+    repeats = parallel.over(run, functools.partial(_repeat, config, run, dataset), seeds)
+    arrays = {name: np.stack([r[name] for r in repeats]) for name in repeats[0]}
+    return arrays | {"lr": np.array(config.lr)}
 
 
 def _repeat(config, run, dataset, seed):
     """One seed: train, then cycles from there at each rate. Arrays [rates, ...]."""
+    from reproductions import devices
+
+    with devices.placed(run):
+        return _train_and_follow(config, run, dataset, seed)
+
+
+def _train_and_follow(config, run, dataset, seed):
     import wedges
     from reproductions import models, training
 
@@ -324,7 +333,7 @@ def plot(arrays, config):
     figure, axes = plots.grid(
         3,
         len(config.lr),
-        title="Averaging weights works while snapshots stay in one tunnel\n"
+        title="Figure 6: averaging the weights or the predictions of one run's snapshots\n"
         f"{config.model} on {config.dataset}, {config.seeds} seed{'s' * (config.seeds > 1)}, "
         f"cosine cycles of {config.cycle_epochs} epochs by {config.optimizer}",
     )
@@ -361,11 +370,15 @@ def plot(arrays, config):
             bottom,
             x="from one snapshot (0) to the next (1)",
             y="training loss (nats)",
-            title=f"labels agree on {100 * numbers['agreement'][:, i].mean():.0f}%, "
+            title=f"labels agree {100 * numbers['agreement'][:, i].mean():.0f}%, "
             f"distance {numbers['distance'][:, i].mean():.1f}, "
             f"barrier {numbers['barrier'][:, i].mean():.3f}",
         )
     axes[0, 0].legend(fontsize=8)
+    verdict = claims(arrays, config)
+    failed = ", ".join(c.id for c in verdict if not c.passed)
+    held = f"{sum(c.passed for c in verdict)} of {len(verdict)} claims hold"
+    plots.footnote(figure, held + (f"; FAILED: {failed}" if failed else ""))
     return figure
 
 

@@ -29,7 +29,7 @@ from importlib import metadata
 from absl import flags
 
 from reproductions import claims as claims_module
-from reproductions import data, store
+from reproductions import data, devices, parallel, store
 from reproductions.errors import UsageError, say
 
 PRESETS = ("smoke", "quick", "paper")
@@ -66,6 +66,11 @@ class Run:
 
     data_dir: str | None
     checkpoints: pathlib.Path
+    jobs: int = 1
+    backend: str = "local"
+    address: str | None = None
+    strategy: str = "default"
+    tpu: str | None = None
 
     def cached(self, key, compute):
         """`compute()`'s arrays, kept for this key and this version of the measuring code."""
@@ -163,6 +168,29 @@ def _parse(figure, argv):
     truth("plot_only", "draw and judge the saved results again; computes nothing")
     truth("check", "exit with status 1 if a claim fails")
     truth("write_reference", "record this run's numbers as the reference of its preset")
+    flags.DEFINE_enum(
+        "strategy",
+        "default",
+        devices.STRATEGIES,
+        "where to train: default is a GPU where TensorFlow sees one, else the CPU; tpu is one TPU core",
+        **common,
+    )
+    text("tpu", None, "the TPU's name or address, with --strategy=tpu; by default the local one")
+    flags.DEFINE_integer(
+        "jobs", 1, "seeds measured at the same time, in processes that share the cores", 1, **common
+    )
+    flags.DEFINE_enum(
+        "backend",
+        "local",
+        parallel.BACKENDS,
+        "where those processes run: on this machine, or a Dask or Ray cluster (extras dask, ray)",
+        **common,
+    )
+    text(
+        "address",
+        None,
+        "the cluster's address, e.g. tcp://10.0.0.1:8786; by default one is started here",
+    )
     for field in _options(figure):
         choices = field.metadata["choices"]
         shown = ", ".join(
@@ -293,7 +321,11 @@ def _measure(figure, values, config, directory, key, argv):
     new = not directory.exists()
     store.write_json(about, {**key, "preset": values.preset, "provenance": provenance})
     started = datetime.datetime.now()
-    run = Run(values.data_dir, pathlib.Path(values.out_dir).expanduser() / "checkpoints")
+    run = Run(
+        values.data_dir,
+        pathlib.Path(values.out_dir).expanduser() / "checkpoints",
+        **{name: values[name].value for name in ("jobs", "backend", "address", "strategy", "tpu")},
+    )
     try:
         arrays = figure.measure(config, run)
     except UsageError:
@@ -321,7 +353,14 @@ def _code():
     """A mark of the measuring code itself: results of other code are measured again."""
     root = pathlib.Path(__file__).parent.parent
     files = [*root.glob("wedges/*.py"), *root.glob("reproductions/*.py")]
-    quiet = {"plots.py", "claims.py", "runs.py", "errors.py", "callbacks.py"}  # change no numbers
+    quiet = {
+        "plots.py",
+        "claims.py",
+        "runs.py",
+        "errors.py",
+        "callbacks.py",
+        "parallel.py",
+    }  # change no numbers
     sources = {f.name: f.read_text() for f in files if f.name not in quiet}
     return store.digest(sources)
 

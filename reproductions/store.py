@@ -6,6 +6,7 @@ depends on. A file of another key, or one that was cut short or altered (every a
 is said to be so in one line and not used. Nothing loaded can execute code: arrays only, no pickle.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -56,7 +57,8 @@ def write_bytes(path, write):
             f"cannot write {path}: {error.strerror or error}; point --out_dir at a folder with room."
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path, value):

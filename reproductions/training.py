@@ -6,16 +6,18 @@ run that was killed and continued ends bit for bit where an uninterrupted one do
 """
 
 import dataclasses
+import os
 import sys
 import time
 
+import joblib
 import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 import wedges
-from reproductions import store
+from reproductions import devices, store
 from reproductions.errors import UsageError, say
 
 # Raise when a change to the training code changes its numbers: old checkpoints are then left alone.
@@ -23,7 +25,8 @@ VERSION = 1
 
 OPTIMIZERS = ("sgd", "momentum", "adam")
 _STEPS_A_CALL = 50  # the progress bar's grain
-_SECONDS_BETWEEN_SAVES = 5.0
+# Often in a test of kills; a save takes milliseconds for the networks here.
+_SECONDS_BETWEEN_SAVES = float(os.environ.get("WEDGES_SECONDS_BETWEEN_SAVES", 5))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,8 @@ def train(landscape, start, recipe, *, key, run, label):
     if saved is not None and len(saved["losses"]) == steps:
         return _trained(saved)
 
-    descent = wedges.Descent(landscape, start, recipe.build(steps_per_epoch))
+    optimizer = recipe.build(steps_per_epoch)
+    descent = wedges.Descent(landscape, start, optimizer, jit_compile=devices.compiled(run))
     losses, snapshots = np.zeros(0, np.float32), np.zeros((0, landscape.dimension), np.float32)
     if saved is not None:
         losses, snapshots = saved.pop("losses"), saved.pop("snapshots")
@@ -130,9 +134,11 @@ def bar(**settings):
 
 def software():
     """What can change the bits of a result besides our own code."""
-    devices = sorted({d.device_type for d in tf.config.list_logical_devices()})
+    found = sorted({d.device_type for d in tf.config.list_logical_devices()})
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
-    return {**versions, "devices": devices}
+    # A sum over a batch is taken in as many parts as there are threads.
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or joblib.cpu_count())
+    return {**versions, "devices": found, "threads": threads}
 
 
 def _marks(recipe, steps_per_epoch):

@@ -45,3 +45,8 @@ def label_axes(ax, *, title=None, x=None, y=None):
         ax.set_ylabel(y)
     ax.grid(True, alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def footnote(figure, text):
+    """One line under all panels: a verdict, a condition."""
+    figure.supxlabel(text, fontsize=9)
