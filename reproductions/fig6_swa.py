@@ -88,7 +88,7 @@ _PAPER = {
     "lr": (0.03, 0.05, 0.1),
     "low": 0.03,
     "high": 0.1,
-    "cycles": 10,
+    "cycles": 5,
     "cycle_epochs": 2,
     "optimizer": "momentum",
     "pretrain_epochs": 30,

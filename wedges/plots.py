@@ -1,11 +1,7 @@
 """Arrays -> matplotlib axes. The only module that imports matplotlib; it never sees a model."""
 
-import matplotlib
-
-matplotlib.use("Agg")  # figures are written to files; no display is needed
-
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 # Okabe & Ito's palette: told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -13,14 +9,10 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
 def grid(rows, columns, *, title, panel=(4.2, 3.1)):
     """A figure and its axes [rows, columns]."""
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        layout="constrained",
-        figsize=(panel[0] * columns, panel[1] * rows + 0.5),
-        dpi=110,
-    )
+    # A Figure of its own, not pyplot's: no display is needed, and no backend is changed.
+    size = (panel[0] * columns, panel[1] * rows + 0.5)
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
+    axes = figure.subplots(rows, columns, squeeze=False)
     figure.suptitle(title, fontsize=12)
     return figure, axes
 

@@ -1,0 +1,40 @@
+"""What the README shows a reader runs as it stands there."""
+
+import pathlib
+import re
+
+import numpy as np
+
+from tests.conftest import SPARSE, plain
+
+README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_there_are_two_numbered_commands_of_one_line_each():
+    numbered = [b.strip().splitlines() for b in blocks("bash") if re.match(r"# \d\.", b)]
+    assert [b[0][:4] for b in numbered] == ["# 1.", "# 2."] and all(len(b) == 2 for b in numbered)
+    assert "fig6_swa --preset=quick" in numbered[0][1] and "-m pytest" in numbered[1][1]
+
+
+def test_the_library_examples_run_on_a_readers_model(images, capsys):
+    model = plain()
+    model.compile("adam", SPARSE)
+    x, y = images
+    names = {"model": model, "loss": SPARSE, "x": x, "y": y, "x_test": x, "y_test": y}
+    for code in blocks("python"):
+        exec(compile(code, "README.md", "exec"), names)
+    assert "barrier" in capsys.readouterr().out
+    assert np.isfinite(names["losses"]).all()
+    assert names["swa"].average.count == 20 and len(names["snapshots"].members) == 6
+
+
+def test_every_flag_it_names_exists():
+    from reproductions import fig6_swa, runs
+
+    known = set(runs._parse(fig6_swa, []))
+    named = {f for b in blocks("bash") for f in re.findall(r"--(\w+)", b) if "fig6_swa" in b}
+    assert named - {"preset"} <= known

@@ -1,0 +1,27 @@
+import io
+
+import numpy as np
+
+from wedges import plots
+
+
+def test_a_curve_is_the_mean_over_seeds_with_a_band_of_one_deviation():
+    figure, axes = plots.grid(1, 2, title="two panels")
+    values = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 5.0]])
+    plots.curve(axes[0, 0], [0, 1, 2], values, color=plots.BLUE, label="both")
+    (line,) = axes[0, 0].lines
+    np.testing.assert_allclose(line.get_ydata(), [2.0, 2.0, 4.0])
+    band = axes[0, 0].collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == 4.0 + np.sqrt(2) and band.min() == 2.0 - np.sqrt(2)
+    plots.curve(axes[0, 1], [0, 1, 2], values[:1], color=plots.BLUE, label="one")
+    assert not axes[0, 1].collections  # one seed has no spread
+
+
+def test_nan_leaves_a_gap_and_the_figure_is_still_drawn():
+    figure, axes = plots.grid(1, 1, title="diverged")
+    plots.curve(axes[0, 0], [0, 1, 2], [[1.0, np.nan, 2.0]], color=plots.ORANGE, label="loss")
+    plots.label_axes(axes[0, 0], title="t", x="x", y="y")
+    plots.footnote(figure, "0 of 1 claims hold")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    assert file.getvalue().startswith(b"\x89PNG")
