@@ -79,13 +79,13 @@ class NetworkLandscape(Landscape):
         self.dimension, self.dtype = self.space.dimension, self.space.dtype
         self.loss = keras.losses.get(loss)
         self.seed, self.regularize, self.batch_norm = seed, regularize, batch_norm
-        self.x, self.y = _tensors(x), tf.convert_to_tensor(y)
+        self.x, self.y = _tensors("x", x), _tensors("y", y)
         self.size = leading_size("x", self.x)
         if self.y.shape.rank == 0 or self.y.shape[0] != self.size:
             raise ValueError(
                 f"x and y must have as many examples; received {self.size} and {tuple(self.y.shape)}."
             )
-        self.statistics_x = self.x if statistics_x is None else _tensors(statistics_x)
+        self.statistics_x = self.x if statistics_x is None else _tensors("statistics_x", statistics_x)
         self.evaluation_batch_size = evaluation_batch_size
         self.batch_size = min(batch_size, self.size)
         self.steps_per_epoch = self.size // self.batch_size
@@ -303,5 +303,11 @@ def _name(loss):
     return getattr(loss, "name", getattr(loss, "__name__", "")).replace("_", "").lower()
 
 
-def _tensors(x):
-    return tf.nest.map_structure(tf.convert_to_tensor, x)
+def _tensors(name, arrays):
+    try:
+        return tf.nest.map_structure(tf.convert_to_tensor, arrays)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name} must be arrays in memory (or a dict or tuple of them); received "
+            f"{type(arrays).__name__}. Stack a data set's examples into arrays first."
+        ) from error

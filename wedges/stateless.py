@@ -45,6 +45,7 @@ class StatelessModel:
             for b in model._flatten_layers()
             if isinstance(b, keras.layers.BatchNormalization) and b.trainable
         ]
+        self._weights = None
         self._random = [
             i
             for i, v in enumerate(self._variables)
@@ -142,23 +143,43 @@ class StatelessModel:
             b.layer.moving_variance.assign(state[b.variance])
 
     def _batch_moments(self, theta, x):
-        # Keras moves a statistic m to momentum * m + (1 - momentum) * batch. From m = 0 the batch's
-        # own statistic is the result over (1 - momentum).
-        state = self.reseeded(0)
-        for b in self._batch_norms:
-            if b.layer.momentum >= 1.0:
-                raise ValueError(
-                    f"layer {b.layer.name!r} has momentum {b.layer.momentum}, so its statistics "
-                    "never move; use a momentum below 1 to re-estimate them."
-                )
-            state[b.mean] = tf.zeros_like(state[b.mean])
-            state[b.variance] = tf.zeros_like(state[b.variance])
+        # A training-mode call moves a statistic m to w * m + (1 - w) * batch, w the layer's momentum
+        # (its k-th power where a shared layer is called k times). From m = 0 the batch's own
+        # statistic is the result over 1 - w.
+        kept = self._kept(x)
+        state = self._with_statistics(self.reseeded(0), 0.0)
         _, state, _ = self(theta, state, x, training=True)
         moments = []
-        for b in self._batch_norms:
-            mean = state[b.mean] / (1 - b.layer.momentum)
-            moments += [mean, state[b.variance] / (1 - b.layer.momentum) + mean**2]
+        for b, w in zip(self._batch_norms, kept, strict=True):
+            mean = state[b.mean] / (1 - w)
+            moments += [mean, state[b.variance] / (1 - w) + mean**2]
         return moments
+
+    def _kept(self, x):
+        """w of each batch-norm layer: how much a call leaves of a statistic's former value."""
+        if self._weights is None:
+            with tf.init_scope():  # once, eagerly, on two examples; w depends on neither x nor theta
+                two = tf.nest.map_structure(lambda t: tf.zeros([2, *t.shape[1:]], t.dtype), x)
+                theta = tf.zeros([self.space.dimension], self.space.dtype)
+                from_zero, from_one = (
+                    self(theta, self._with_statistics(self.reseeded(0), m), two, training=True)[1]
+                    for m in (0.0, 1.0)
+                )
+                left = [from_one[b.mean] - from_zero[b.mean] for b in self._batch_norms]
+                self._weights = [float(tf.reduce_mean(w)) for w in left]
+        for b, w in zip(self._batch_norms, self._weights, strict=True):
+            if w > 1 - 1e-6:
+                raise ValueError(
+                    f"batch-norm layer {b.layer.name!r} never moves its statistics in training "
+                    f"(momentum {b.layer.momentum}, or not called), so they cannot be re-estimated."
+                )
+        return self._weights
+
+    def _with_statistics(self, state, value):
+        for b in self._batch_norms:
+            for i in (b.mean, b.variance):
+                state[i] = tf.fill(state[i].shape, tf.cast(value, state[i].dtype))
+        return state
 
 
 def fold(function, carry, data, batch_size):

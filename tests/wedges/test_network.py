@@ -287,6 +287,31 @@ def test_the_gradient_is_the_derivative_of_the_loss_also_through_the_statistics(
         keras.config.set_dtype_policy("float32")
 
 
+def test_a_batch_norm_layer_that_is_called_twice_has_the_average_of_both_inputs(images):
+    image, norm = keras.Input((5,)), layers.BatchNormalization(momentum=0.9)
+    model = keras.Model(image, layers.Dense(1)(layers.Add()([norm(image), norm(3.0 * image + 1.0)])))
+    x = np.random.default_rng(0).normal(2.0, 1.0, (40, 5)).astype(np.float32)
+    landscape = wedges.NetworkLandscape(model, x, np.zeros(40), "mse", seed=0, batch_norm="reestimate")
+    landscape.write(landscape.space.read())
+    first, second = x.mean(0), 3.0 * x.mean(0) + 1.0
+    expected = (0.9 * first + second) / 1.9  # as Keras weights two updates in a row
+    np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-4)
+
+
+def test_statistics_that_never_move_cannot_be_reestimated(images):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.BatchNormalization(momentum=1.0),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    landscape = wedges.NetworkLandscape(model, *images, SPARSE, seed=0, batch_norm="reestimate")
+    with pytest.raises(ValueError, match="never moves its statistics in training .momentum 1.0"):
+        landscape(landscape.space.read())
+
+
 def test_a_frozen_batch_norm_layer_keeps_its_statistics(images):
     model = batch_norm()
     for layer in model.layers:
@@ -404,6 +429,7 @@ def test_a_model_that_cannot_be_flattened_is_refused(model, words, images):
     [
         ({"x": np.zeros((4, 8, 8, 1))}, "as many examples; received 4"),
         ({"x": np.zeros((0, 8, 8, 1)), "y": np.zeros(0)}, "at least one"),
+        ({"x": tf.data.Dataset.range(4)}, "x must be arrays in memory .* received _RangeDataset"),
         ({"batch_norm": "moving"}, "received 'moving'"),
         ({"batch_size": 0}, "batch_size must be at least 1; received 0"),
         ({"loss": None}, "loss is missing"),
