@@ -6,6 +6,7 @@ tensorflow-datasets, which downloads them once; a decoded copy in the cache fold
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import threading
@@ -41,6 +42,15 @@ class Dataset:
     classes: int
     fingerprint: str  # of the images and labels as decoded: what results depend on
 
+    @functools.cached_property
+    def tensors(self):
+        """x_train, y_train, x_test, y_test as tensors, made once: several landscapes share them."""
+        import tensorflow as tf
+
+        return tuple(
+            tf.convert_to_tensor(a) for a in (self.x_train, self.y_train, self.x_test, self.y_test)
+        )
+
     @property
     def shape(self):
         """(H, W, channels) of one image."""
@@ -55,7 +65,13 @@ def load(name, data_dir=None):
     marks = store.fingerprint(x_train, y_train, x_test, y_test)
     mean = x_train.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
     deviation = x_train.std(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
-    standard = lambda x: (x.astype(np.float32) - mean) / deviation
+
+    def standard(x):
+        x = x.astype(np.float32)
+        x -= mean  # in place: the images are the largest thing in memory
+        x /= deviation
+        return x
+
     return Dataset(
         name,
         standard(x_train),

@@ -167,10 +167,11 @@ def _train_and_follow(config, run, dataset, seed):
     recipe = models.Model(
         config.model, config.width, config.depth, config.activation, config.dropout, config.l2
     )
+    x_train, y_train, x_test, y_test = dataset.tensors
     train = wedges.NetworkLandscape(
         models.build(recipe, dataset.shape, dataset.classes, seed=seed),
-        dataset.x_train,
-        dataset.y_train,
+        x_train,
+        y_train,
         models.LOSS,
         seed=seed,
         batch_size=config.batch_size,
@@ -185,9 +186,9 @@ def _train_and_follow(config, run, dataset, seed):
     ).theta
 
     # What is reported is the loss without penalty, batch norm's statistics made for each theta.
-    seen = train.on(train.x, train.y, regularize=False, batch_norm="reestimate")
-    unseen = seen.on(dataset.x_test, dataset.y_test)
-    part = seen.on(train.x[: config.line_examples], train.y[: config.line_examples])
+    seen = train.on(x_train, y_train, regularize=False, batch_norm="reestimate")
+    unseen = seen.on(x_test, y_test)
+    part = seen.on(x_train[: config.line_examples], y_train[: config.line_examples])
     before = {"start_accuracy": unseen.evaluate(start).accuracy, "start_train_loss": seen(start)}
     rates = []
     for lr in config.lr:
