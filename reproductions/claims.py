@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 
 from reproductions import store
+from reproductions.errors import UsageError
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -124,14 +125,19 @@ class Reference:
             f"differs  {name}: {measured:.4f}, reference {mean:.4f} +- {tolerance:.4f}"
             for name, measured, mean, tolerance in off
         ]
-        agree = len(numbers) - len(off)
+        agree = len(numbers) - sum(name in numbers for name, *_ in off)
         return [
             *lines,
             f"reference: {agree} of {len(numbers)} numbers agree with {self.path.name} ({preset})",
         ]
 
     def _read(self):
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
+        try:
+            return json.loads(self.path.read_text()) if self.path.exists() else {}
+        except ValueError:
+            raise UsageError(
+                f"{self.path} is not JSON any more; restore it from version control."
+            ) from None
 
 
 def _settings(key):

@@ -113,7 +113,7 @@ def _from_tfds(name, data_dir):
     folder = _prepared(name, data_dir)
     if folder is None:
         folder = _download(name, data_dir)
-    files = sorted((p.name, p.stat().st_size) for p in folder.iterdir())
+    files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in folder.iterdir())
     info = (folder / "dataset_info.json").read_text()
     key = {"dataset": name, "files": files, "info": info}
     cache = pathlib.Path(os.environ.get("WEDGES_CACHE_DIR", "~/.cache/wedges")).expanduser()
@@ -122,11 +122,19 @@ def _from_tfds(name, data_dir):
     if arrays is not None:
         return arrays
     say(f"decoding {name} from {folder} (once; kept in {cache})")
-    arrays = _decode(folder)
+    try:
+        arrays = _decode(folder)
+    except Exception as error:  # whatever tfds or TensorFlow raise on a damaged copy
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            f"--dataset={name}: the prepared copy in {folder} cannot be read ({reason[:160]}); "
+            "prepare it anew, or name another with --data_dir."
+        ) from None
     try:
         store.save(path, arrays, key)
     except UsageError as error:
-        say(f"no decoded copy kept, so every start decodes again: {error}")
+        reason = str(error).split("; ")[0]
+        say(f"no decoded copy kept, so every start decodes again: {reason}; see WEDGES_CACHE_DIR")
     return arrays
 
 
@@ -171,8 +179,9 @@ def _data_dir(data_dir):
 def _prepared(name, data_dir):
     """The folder of the newest prepared version, or None."""
     versions = _data_dir(data_dir).glob(f"{name}/*.*.*/dataset_info.json")
-    number = lambda folder: [int(n) for n in folder.name.split(".") if n.isdigit()]
-    return max((info.parent for info in versions), key=number, default=None)
+    folders = (info.parent for info in versions)
+    whole = [f for f in folders if all(n.isdigit() for n in f.name.split("."))]  # not 3.0.2.incomplete_X
+    return max(whole, key=lambda f: [int(n) for n in f.name.split(".")], default=None)
 
 
 def _reachable(url):

@@ -60,7 +60,9 @@ class Config(runs.Config):
     )
     batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
     model: str = runs.option("network", choices=("simple_cnn", "fc", "resnet"))
-    width: float = runs.option("multiplies the network's widths; e.g. 0.5", positive, "above 0")
+    width: float = runs.option(
+        "multiplies the network's widths; e.g. 0.5", lambda v: 0 < v <= 1000, "above 0 and at most 1000"
+    )
     depth: int | None = runs.option(
         "layers (blocks) of the network; None: its own", positive, "at least 1"
     )

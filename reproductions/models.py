@@ -42,7 +42,7 @@ class Model:
                 raise UsageError(f"--{flag}={value}: must be {wanted}.")
 
         require("model", self.name, self.name in NAMES, f"one of {', '.join(NAMES)}")
-        require("width", self.width, self.width > 0, "above 0, e.g. 0.5 or 2")
+        require("width", self.width, 0 < self.width <= 1000, "above 0 and at most 1000, e.g. 0.5 or 2")
         require("depth", self.depth, self.depth is None or self.depth >= 1, "at least 1")
         require("activation", self.activation, self.activation in ("tanh", "relu"), "tanh or relu")
         require("dropout", self.dropout, 0 <= self.dropout < 1, "at least 0 and below 1")

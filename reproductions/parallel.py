@@ -5,6 +5,7 @@ joblib does the work; Dask and Ray are its backends, installed as extras.
 
 import contextlib
 import os
+import socket
 
 import joblib
 
@@ -58,6 +59,10 @@ def _start_ray(address):
         from ray.util.joblib import register_ray
     except ImportError:
         raise UsageError("--backend=ray: needs Ray; pip install 'wedges[ray]'.") from None
+    if address and not _answers(address):  # ray.init itself would retry for many minutes
+        raise UsageError(
+            f"--address={address}: no Ray cluster answers there; e.g. --address=10.0.0.1:6379."
+        )
     try:
         ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
@@ -66,3 +71,13 @@ def _start_ray(address):
             "e.g. --address=10.0.0.1:6379."
         ) from None
     register_ray()
+
+
+def _answers(address):
+    """Whether something listens at host:port (ray:// before it or not)."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError):
+        return False
+    return True

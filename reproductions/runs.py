@@ -13,6 +13,7 @@ The run directory gets config.json (first), results.npz, figure.png and check.js
 whole or not at all. Only this module reads flags.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -33,6 +34,13 @@ from reproductions import data, devices, parallel, store
 from reproductions.errors import UsageError, say
 
 PRESETS = ("smoke", "quick", "paper")
+# The code that makes numbers, as it was imported: results of other code are measured again.
+_CODE = store.source_mark(
+    "wedges/[!cp]*.py",
+    "wedges/compare.py",
+    "wedges/probe.py",
+    "reproductions/[!cpr]*.py",
+)
 
 
 def option(help, check=None, wanted=None, choices=None):
@@ -66,6 +74,7 @@ class Run:
 
     data_dir: str | None
     checkpoints: pathlib.Path
+    software: dict = dataclasses.field(default_factory=dict)
     jobs: int = 1
     backend: str = "local"
     address: str | None = None
@@ -73,8 +82,8 @@ class Run:
     tpu: str | None = None
 
     def cached(self, key, compute):
-        """`compute()`'s arrays, kept for this key and this version of the measuring code."""
-        key = {**key, "code": _code()}
+        """`compute()`'s arrays, kept for this key and these versions of the measuring code."""
+        key = {**key, "software": self.software}
         return store.cached(self.checkpoints / f"{store.digest(key)}.npz", key, compute)
 
 
@@ -85,9 +94,19 @@ def main(figure, argv=None):
     except UsageError as error:
         say(f"{name_of(figure)}: {error}")
         sys.exit(2)
+    except (OSError, RuntimeError) as error:
+        if not _of_a_path(error):
+            raise
+        say(f"{name_of(figure)}: --out_dir or --data_dir: {error}; name a folder that can be used.")
+        sys.exit(2)
     except KeyboardInterrupt:
         say(f"{name_of(figure)}: interrupted; the same command continues from here.")
         sys.exit(130)
+
+
+def _of_a_path(error):
+    """Whether the error is about a path the user gave: no such home, too long, not to be entered."""
+    return isinstance(error, OSError) or "home directory" in str(error)
 
 
 def run(figure, argv):
@@ -103,9 +122,9 @@ def run(figure, argv):
             raise UsageError(
                 f"--plot_only: no results in {directory}; run the same command without it first."
             )
-        provenance = json.loads((directory / "config.json").read_text())["provenance"]
+        provenance = _provenance(directory)
     else:
-        arrays, provenance = _measure(figure, values, config, directory, key, argv)
+        arrays, provenance = _measure(figure, values, config, directory, key)
 
     _save_figure(directory / "figure.png", figure.plot(arrays, config))
     verdict = figure.claims(arrays, config)
@@ -123,6 +142,8 @@ def run(figure, argv):
     print(claims_module.table(verdict))
     numbers = figure.summary(arrays, config)
     reference = claims_module.Reference(name_of(figure))
+    if values.write_reference and overrides:
+        raise UsageError(f"--write_reference: a preset's own settings only, not --{overrides[0]}.")
     if values.write_reference:
         reference.write(values.preset, key, numbers, provenance)
         say(f"recorded {len(numbers)} numbers in {reference.path}")
@@ -166,7 +187,7 @@ def _parse(figure, argv):
     )
     text("out_dir", "runs", "folder for run directories and checkpoints")
     truth("plot_only", "draw and judge the saved results again; computes nothing")
-    truth("check", "exit with status 1 if a claim fails")
+    truth("check", "exit with status 1 if a claim fails, or if the run makes none")
     truth("write_reference", "record this run's numbers as the reference of its preset")
     flags.DEFINE_enum(
         "strategy",
@@ -215,6 +236,16 @@ def _parse(figure, argv):
         rest = values([name_of(figure), *argv])[1:]
     except flags.Error as error:
         raise UsageError(f"{error} (--help lists the flags)".replace("\n", " ")) from None
+    if values.tpu and values.strategy != "tpu":
+        raise UsageError(f"--tpu={values.tpu}: only with --strategy=tpu.")
+    if values.address and values.backend == "local":
+        raise UsageError(f"--address={values.address}: only with --backend=dask or --backend=ray.")
+    if values.jobs > 1 and values.backend != "local":
+        raise UsageError(
+            f"--jobs={values.jobs}: only with --backend=local; a cluster has its own workers."
+        )
+    if values.write_reference and values.plot_only:
+        raise UsageError("--write_reference: not with --plot_only.")
     if rest:
         raise UsageError(f"received {rest[0]!r}, but every argument is a flag, e.g. --preset=quick.")
     return values
@@ -294,15 +325,12 @@ def _directory(figure, values, config):
     )
 
 
-def _measure(figure, values, config, directory, key, argv):
+def _measure(figure, values, config, directory, key):
     """The figure's arrays: measured, or from a finished run of the same settings and software."""
     results, about = directory / "results.npz", directory / "config.json"
-    software = {**_versions(), "code": _code()}
-    if results.exists() and about.exists():
-        try:
-            provenance = json.loads(about.read_text())["provenance"]
-        except (ValueError, KeyError):
-            provenance = {}
+    software = {**_versions(), "code": _CODE}
+    if results.exists():
+        provenance = _provenance(directory)
         if provenance.get("software") == software:
             arrays = store.load(results, key)
             if arrays is not None:
@@ -311,7 +339,7 @@ def _measure(figure, values, config, directory, key, argv):
         else:
             say(f"measuring again: {directory} was made by other versions of the software")
     data.check(config.dataset, values.data_dir)
-    arguments = shlex.join(a for a in argv if not a.startswith(("--data_dir", "--out_dir", "--write")))
+    arguments = shlex.join(_as_given(figure, values))
     provenance = {
         "command": f"python -m reproductions.{name_of(figure)} {arguments}".strip(),
         "date": datetime.date.today().isoformat(),
@@ -319,19 +347,23 @@ def _measure(figure, values, config, directory, key, argv):
         "software": software,
     }
     new = not directory.exists()
+    results.unlink(missing_ok=True)  # config.json below is not about them
     store.write_json(about, {**key, "preset": values.preset, "provenance": provenance})
     started = datetime.datetime.now()
     run = Run(
         values.data_dir,
         pathlib.Path(values.out_dir).expanduser() / "checkpoints",
+        software,
         **{name: values[name].value for name in ("jobs", "backend", "address", "strategy", "tpu")},
     )
     try:
         arrays = figure.measure(config, run)
-    except UsageError:
+    except Exception:
         if new:  # nothing half-written
-            about.unlink()
-            directory.rmdir()
+            about.unlink(missing_ok=True)
+            for folder in (directory, directory.parent):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # stays if it holds another run
         raise
     seconds = (datetime.datetime.now() - started).total_seconds()
     provenance["seconds"] = round(seconds, 1)
@@ -349,20 +381,19 @@ def _versions():
     return {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}}
 
 
-def _code():
-    """A mark of the measuring code itself: results of other code are measured again."""
-    root = pathlib.Path(__file__).parent.parent
-    files = [*root.glob("wedges/*.py"), *root.glob("reproductions/*.py")]
-    quiet = {
-        "plots.py",
-        "claims.py",
-        "runs.py",
-        "errors.py",
-        "callbacks.py",
-        "parallel.py",
-    }  # change no numbers
-    sources = {f.name: f.read_text() for f in files if f.name not in quiet}
-    return store.digest(sources)
+def _as_given(figure, values):
+    """The flags that say what was measured, as one would type them."""
+    names = ["preset", *(f.name for f in _options(figure))]
+    given = ((n, values[n]) for n in names if values[n].present)
+    return [f"--{n}={flag.value}" for n, flag in given]
+
+
+def _provenance(directory):
+    """What config.json says of how the results there were made; {} if it cannot be read."""
+    try:
+        return json.loads((directory / "config.json").read_text())["provenance"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _machine():

@@ -20,6 +20,20 @@ import numpy as np
 from reproductions.errors import UsageError, say
 
 _KEY = "__key__"
+# What numpy and zipfile raise on a file with any of its bits flipped, or cut anywhere, or of another
+# kind: zip flags that were hit read as "encrypted" (RuntimeError) or as an unknown compression.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def canonical(key):
@@ -39,6 +53,13 @@ def fingerprint(*arrays):
         h.update(f"{a.dtype}{a.shape}".encode())
         h.update(a.data)
     return h.hexdigest()
+
+
+def source_mark(*patterns):
+    """16 hexadecimal digits that stand for this project's source files, e.g. of "wedges/*.py"."""
+    root = pathlib.Path(__file__).parent.parent
+    files = sorted({path for pattern in patterns for path in root.glob(pattern)})
+    return digest({str(path.relative_to(root)): path.read_text() for path in files})
 
 
 def write_bytes(path, write):
@@ -76,17 +97,17 @@ def save(path, arrays, key):
 def load(path, key):
     """The arrays saved at `path` for `key`; None, with a line that says why, if there are none."""
     path = pathlib.Path(path)
-    if not path.exists():
-        return None
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         found = str(arrays.pop(_KEY))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        say(f"not used: {path} is damaged or not one of ours ({type(error).__name__}); made again.")
+    except FileNotFoundError:
+        return None
+    except _DAMAGED as error:
+        say(f"not used: {path} is damaged or not one of ours ({type(error).__name__}).")
         return None
     if found != canonical(key):
-        say(f"not used: {path} was made for other settings; made again.")
+        say(f"not used: {path} was made for other settings.")
         return None
     return arrays
 

@@ -20,8 +20,16 @@ import wedges
 from reproductions import devices, store
 from reproductions.errors import UsageError, say
 
-# Raise when a change to the training code changes its numbers: old checkpoints are then left alone.
-VERSION = 1
+# The code whose change may change what training ends with; read once, as it was imported.
+_CODE = store.source_mark(
+    "wedges/landscape.py",
+    "wedges/network.py",
+    "wedges/optimize.py",
+    "wedges/stateless.py",
+    "wedges/weights.py",
+    "reproductions/models.py",
+    "reproductions/training.py",
+)
 
 OPTIMIZERS = ("sgd", "momentum", "adam")
 _STEPS_A_CALL = 50  # the progress bar's grain
@@ -89,7 +97,7 @@ def train(landscape, start, recipe, *, key, run, label):
     marks = _marks(recipe, steps_per_epoch)
     key = {
         **key,
-        "version": VERSION,
+        "code": _CODE,
         "recipe": dataclasses.asdict(recipe),
         "start": store.fingerprint(start),
         "batch_size": landscape.batch_size,
@@ -138,7 +146,8 @@ def software():
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     # A sum over a batch is taken in as many parts as there are threads.
     threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or joblib.cpu_count())
-    return {**versions, "devices": found, "threads": threads}
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    return {**versions, "devices": found, "threads": threads, "onednn": onednn}
 
 
 def _marks(recipe, steps_per_epoch):

@@ -17,17 +17,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges.average import RunningAverage, ensemble_probabilities
-from wedges.network import probabilities
+from wedges.average import RunningAverage
+from wedges.network import probabilities, tensors
 from wedges.stateless import StatelessModel
 
 
 class SWA(keras.callbacks.Callback):
     """Stochastic weight averaging: theta_SWA = mean of the weights at epoch ends.
 
-    Validation, `evaluate` and `predict` that are given this callback use the average, and put the
-    trained weights back when they end. Where one is interrupted by an error, the callback's next
-    use, or `restore()`, puts them back.
+    Validation, `evaluate` and `predict` that are given this callback use the average, and put back
+    the weights they found when they end. Where one is interrupted by an error, the callback's next
+    use, or `restore()`, puts them back. A second `fit` of the same model goes on with the average.
 
     Args:
       start_epoch: the first epoch, counted from 0, that may enter the average.
@@ -43,7 +43,8 @@ class SWA(keras.callbacks.Callback):
       average: the `RunningAverage` of flat weights; `average.mean` is theta_SWA [D].
 
     Raises:
-      ValueError: `every` below 1, `start_epoch` below 0, a model with batch norm and no x.
+      ValueError: `every` or `batch_size` below 1, `start_epoch` below 0, a model with batch norm and
+        no x, another model (or other trainable layers) than the average began with.
 
     Source: Izmailov et al. 2018, arXiv:1803.05407.
     """
@@ -52,28 +53,44 @@ class SWA(keras.callbacks.Callback):
         super().__init__()
         if start_epoch < 0:
             raise ValueError(f"start_epoch must be at least 0; received {start_epoch}.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; received {batch_size}.")
         _check_every(every)
         self.start_epoch, self.every, self.apply_at_end = start_epoch, every, apply_at_end
-        self.x = None if x is None else tf.nest.map_structure(tf.convert_to_tensor, x)
-        self.batch_size = batch_size
+        self.x, self.batch_size = None if x is None else tensors("x", x), batch_size
         self.average = RunningAverage()
-        self._trained = None  # the model's own weights, while the average stands in for them
-        self._epoch = None  # the epoch that has not been considered yet
         self._network = None
+        self._found = None  # what an evaluation found in the model, while the average stands there
+        self._trained = None  # the weights at the end of fit, while the average is left in the model
+        self._epoch = None  # the epoch that has not been considered yet
 
     def set_model(self, model):
         super().set_model(model)
-        self.restore()
-        if self._network is None or self._network.model is not model:
-            self._network = StatelessModel(model, seed=0)
+        self._put_back()
+        self._epoch = None
+        if not model.built:
+            return  # fit builds it; on_train_begin comes after
+        if self._network is None:
+            self._network = StatelessModel(model)
+        known = [v.path for v in self._network.space.variables]
+        now = [v.path for v in model.trainable_variables]
+        if self._network.model is not model or known != now:
+            raise ValueError(
+                f"this SWA averages the weights {known} of model {self._network.model.name!r}; "
+                f"received model {model.name!r} with {now}. Use a new SWA() for another model, and "
+                "after freezing or thawing layers."
+            )
         if self._network.has_batch_norm and self.x is None:
             raise ValueError(
                 f"model {model.name!r} has batch norm, whose statistics must be estimated anew for "
                 "an average of weights: pass the training inputs, SWA(x=x_train)."
             )
 
+    def on_train_begin(self, logs=None):
+        self._trained = None
+
     def on_epoch_begin(self, epoch, logs=None):
-        self.restore()
+        self._put_back()
         self._epoch, self._batch = epoch, -1
 
     def on_train_batch_end(self, batch, logs=None):
@@ -83,6 +100,7 @@ class SWA(keras.callbacks.Callback):
         self._enter()
 
     def on_train_end(self, logs=None):
+        self._epoch = None
         if self.apply_at_end:
             self.apply()
 
@@ -91,38 +109,54 @@ class SWA(keras.callbacks.Callback):
         steps = (self.params or {}).get("steps")
         if self._epoch is not None and (steps is None or self._batch + 1 >= steps):
             self._enter()
-        self.apply()
+        self._stand_in()
 
     def on_test_end(self, logs=None):
-        self.restore()
+        self._put_back()
 
     def on_predict_begin(self, logs=None):
-        self.apply()
+        self._stand_in()
 
     def on_predict_end(self, logs=None):
-        self.restore()
+        self._put_back()
 
     def apply(self):
         """Put the average into the model, with its batch-norm statistics. Does nothing before the
         first epoch has entered."""
-        self.restore()
+        self._put_back()
         if self.average.count:
             self._trained = self.model.get_weights()
-            theta = tf.constant(self.average.mean)
-            if self._network.has_batch_norm:
-                moments = self._moments(theta)
-                self._network.write_batch_norm(self._network.state_of(moments))
-            self._network.space.write(theta)
+            self._write_average()
 
     def restore(self):
-        """Put the trained weights back. Does nothing where they are in place."""
+        """Put the trained weights back: those before `apply`, or before an interrupted evaluation.
+        Does nothing where they are in place."""
+        self._put_back()
         if self._trained is not None:
             self.model.set_weights(self._trained)
             self._trained = None
 
+    def _stand_in(self):
+        self._put_back()
+        if self.average.count:
+            self._found = self.model.get_weights()
+            self._write_average()
+
+    def _put_back(self):
+        if self._found is not None:
+            self._network.model.set_weights(self._found)
+            self._found = None
+
+    def _write_average(self):
+        theta = tf.constant(self.average.mean)
+        if self._network.has_batch_norm:
+            self._network.write_batch_norm(self._network.state_of(self._moments(theta)))
+        self._network.space.write(theta)
+
     def _enter(self):
         epoch, self._epoch = self._epoch, None
         if epoch is not None and _due(epoch - self.start_epoch, self.every):
+            self.set_model(self.model)  # the network of a model that fit has built
             self.average.add(self._network.space.read())
 
     @tf.function(autograph=False)
@@ -131,7 +165,7 @@ class SWA(keras.callbacks.Callback):
 
 
 class _Ensemble(keras.callbacks.Callback):
-    """Collects members' weights; predicts with the mean of their class probabilities."""
+    """Collects members' weights; predicts with the mean of their predictions."""
 
     def __init__(self):
         super().__init__()
@@ -140,30 +174,36 @@ class _Ensemble(keras.callbacks.Callback):
     def predict(self, x, **kwargs):
         """p(x) = (1/K) sum_k p_k(x), [N, C]. Keyword arguments go to `model.predict`.
 
-        The model's outputs become probabilities first if its compiled loss is one on logits. Its
-        own weights are back in place afterwards, also when a prediction raises.
+        Where the model's compiled loss is a cross-entropy on logits, each member's outputs become
+        probabilities first; other outputs are averaged as they are. The model's own weights are back
+        in place afterwards, also when a prediction raises.
         """
         if not self.members:
             raise ValueError("the ensemble has no members yet: run model.fit with this callback.")
         with _weights_kept(self.model):
-            return ensemble_probabilities([self._member(w, x, **kwargs) for w in self.members])
+            return np.mean([self._member(w, x, **kwargs) for w in self.members], axis=0)
 
     def _member(self, weights, x, **kwargs):
         self.model.set_weights(weights)
         outputs = tf.convert_to_tensor(self.model.predict(x, **kwargs))
-        loss = keras.losses.get(getattr(self.model, "loss", None) or "mse")
-        p = np.asarray(probabilities(loss, outputs))  # [N, C] or [N, 1]
-        return np.concatenate([1 - p, p], axis=1) if p.shape[-1] == 1 else p
+        return np.asarray(probabilities(getattr(self.model, "loss", None), outputs))
 
     def _add(self):
-        self.members.append(self.model.get_weights())
+        weights = self.model.get_weights()
+        shapes = [w.shape for w in weights]
+        if self.members and shapes != [w.shape for w in self.members[0]]:
+            raise ValueError(
+                f"every member must have the architecture of the first; model {self.model.name!r} has "
+                f"weights of other shapes: {shapes}."
+            )
+        self.members.append(weights)
 
 
 class SnapshotEnsemble(_Ensemble):
     """Predicts with the mean over snapshots of one run, taken every `every` epochs.
 
     Give the optimizer a cyclical learning rate with cycles of that length, for example
-    `keras.optimizers.schedules.CosineDecayRestarts(0.1, every * steps_per_epoch)`.
+    `keras.optimizers.schedules.CosineDecayRestarts(0.1, every * steps_per_epoch, m_mul=1.0, t_mul=1.0)`.
 
     Source: Huang et al. 2017, arXiv:1704.00109.
     """
@@ -187,17 +227,11 @@ class IndependentEnsemble(_Ensemble):
     ...     model.fit(x, y, epochs=10, callbacks=[ensemble])
     >>> ensemble.predict(x_test)
 
+    A member is what stands in the model when `fit` ends; beside an `SWA` callback, list this one
+    first to collect the trained weights, last to collect the averages.
+
     Source: Lakshminarayanan et al. 2017, arXiv:1612.01474.
     """
-
-    def set_model(self, model):
-        shapes = [tuple(w.shape) for w in model.get_weights()]
-        if self.members and shapes != [w.shape for w in self.members[0]]:
-            raise ValueError(
-                f"every member must have the architecture of the first; model {model.name!r} has "
-                f"weights of other shapes: {shapes}."
-            )
-        super().set_model(model)
 
     def on_train_end(self, logs=None):
         self._add()

@@ -65,7 +65,9 @@ class Quadratic(Landscape):
     def __init__(self, matrix, center=None, dtype="float32"):
         self.dtype = tf.as_dtype(dtype)
         matrix = np.asarray(matrix, self.dtype.as_numpy_dtype)
-        if matrix.ndim == 2 and not np.allclose(matrix, matrix.T):
+        if matrix.ndim == 2 and not (
+            matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, matrix.T)
+        ):
             raise ValueError("matrix must be symmetric; received one that differs from its transpose.")
         if matrix.ndim not in (1, 2):
             raise ValueError(f"matrix must have shape [D] or [D, D]; received {matrix.shape}.")

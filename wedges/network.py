@@ -72,29 +72,36 @@ class NetworkLandscape(Landscape):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1; received {size}.")
         loss = getattr(model, "loss", None) if loss is None else loss
-        if loss is None:
-            raise ValueError("loss is missing: pass loss=..., or compile the model with one.")
-        self.network = StatelessModel(model, seed=seed)
+        if loss is None or isinstance(loss, (dict, list, tuple)):
+            raise ValueError(
+                "loss must be one Keras loss: pass loss=..., or compile the model with it; "
+                f"received {loss!r}."
+            )
+        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
+            raise ValueError(f"seed must be a whole number from 0 to 2^31 - 1; received {seed!r}.")
+        self.network = model if isinstance(model, StatelessModel) else StatelessModel(model)
         self.space = self.network.space
         self.dimension, self.dtype = self.space.dimension, self.space.dtype
         self.loss = keras.losses.get(loss)
         self.seed, self.regularize, self.batch_norm = seed, regularize, batch_norm
-        self.x, self.y = _tensors("x", x), _tensors("y", y)
+        self.x, self.y = tensors("x", x), tensors("y", y)
         self.size = leading_size("x", self.x)
         if self.y.shape.rank == 0 or self.y.shape[0] != self.size:
             raise ValueError(
                 f"x and y must have as many examples; received {self.size} and {tuple(self.y.shape)}."
             )
-        self.statistics_x = self.x if statistics_x is None else _tensors("statistics_x", statistics_x)
+        self.statistics_x = self.x if statistics_x is None else tensors("statistics_x", statistics_x)
         self.evaluation_batch_size = evaluation_batch_size
+        self._wanted_batch_size = batch_size
         self.batch_size = min(batch_size, self.size)
         self.steps_per_epoch = self.size // self.batch_size
         self._moving = batch_norm == "reestimate" and self.network.has_batch_norm
 
     def on(self, x, y, **overrides):
-        """The same model, loss and policy on other examples, e.g. `test = train.on(x_test, y_test)`.
+        """The same model, state, loss and policy on other examples: `test = train.on(x_test, y_test)`.
 
-        Re-estimated batch-norm statistics still come from this landscape's inputs.
+        Re-estimated batch-norm statistics still come from this landscape's inputs. Settings given by
+        name replace this landscape's.
         """
         settings = {
             "loss": self.loss,
@@ -102,10 +109,10 @@ class NetworkLandscape(Landscape):
             "regularize": self.regularize,
             "batch_norm": self.batch_norm,
             "statistics_x": self.statistics_x,
-            "batch_size": self.batch_size,
+            "batch_size": self._wanted_batch_size,
             "evaluation_batch_size": self.evaluation_batch_size,
         }
-        return NetworkLandscape(self.network.model, x, y, **{**settings, **overrides})
+        return NetworkLandscape(self.network, x, y, **{**settings, **overrides})
 
     # ---- the landscape: theta -> loss -----------------------------------------------------------
 
@@ -122,6 +129,7 @@ class NetworkLandscape(Landscape):
         Every epoch of N // batch_size steps visits each example at most once, in an order of its
         own; the at most batch_size - 1 examples left over differ from epoch to epoch.
         """
+        theta = self.point(theta)
         if theta.shape.rank != 1:
             raise ValueError(
                 f"a network is trained from one start at a time, theta [D]; received shape "
@@ -131,7 +139,9 @@ class NetworkLandscape(Landscape):
         rows = self._minibatch(step)  # [B]
         x = tf.nest.map_structure(lambda a: tf.gather(a, rows), self.x)  # [B, ...]
         y = tf.gather(self.y, rows)
-        outputs, _, penalties = self.network(theta, self.network.reseeded(step), x, training=True)
+        outputs, _, penalties = self.network(
+            theta, self.network.reseeded(self.seed, step), x, training=True
+        )
         return tf.reduce_mean(self._losses(y, outputs)) + self._penalty(penalties)
 
     def value_and_gradient(self, theta):
@@ -157,9 +167,9 @@ class NetworkLandscape(Landscape):
         return probabilities(self.loss, tf.cast(outputs, self.dtype))
 
     def labels(self, outputs):
-        """The predicted class of each example. outputs [N, C] -> [N] int64."""
+        """The predicted class of each example. outputs [N, ..., C] -> [N, ...] int64."""
         if outputs.shape[-1] == 1:
-            return tf.cast(self.probabilities(outputs)[:, 0] > 0.5, tf.int64)
+            return tf.cast(self.probabilities(outputs)[..., 0] > 0.5, tf.int64)
         return tf.argmax(outputs, axis=-1)
 
     def accuracy(self, outputs):
@@ -218,7 +228,7 @@ class NetworkLandscape(Landscape):
 
         carry = (tf.zeros([], self.dtype), [tf.zeros_like(t) for t in [theta, *moments]])
         loss, (gradient, *upstream) = fold(add, carry, (self.x, self.y), self.evaluation_batch_size)
-        if self._moving:
+        if upstream:
             gradient += self.network.moments_pullback(
                 theta, self.statistics_x, self.evaluation_batch_size, upstream
             )
@@ -270,40 +280,46 @@ class NetworkLandscape(Landscape):
     def _losses(self, y, outputs):
         """The loss of each example. y [B, ...], outputs [B, ...] -> [B]."""
         outputs = tf.cast(outputs, self.dtype)  # float16 activations, float32 loss
-        # .call is a Keras loss before its reduction, which may be a sum or nothing.
-        function = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
-        losses = tf.cast(function(y, outputs), self.dtype)
+        y = tf.cast(y, self.dtype)  # as Keras does before any loss
         batch = y.shape[0]
+        if isinstance(self.loss, keras.losses.Loss):
+            losses = self.loss.call(y, outputs)  # before its reduction, which may be a sum or nothing
+        else:
+            if outputs.shape[-1] == 1 and y.shape.rank == outputs.shape.rank - 1:
+                y = y[..., None]  # else [B] against [B, 1] would broadcast to [B, B]
+            losses = self.loss(y, outputs)
+        losses = tf.cast(losses, self.dtype)
         if losses.shape.rank == 0:  # a user's function that has averaged already
             return tf.fill([batch], losses)
         return tf.reduce_mean(tf.reshape(losses, [batch, -1]), axis=1)
 
     def _classes(self, outputs):
-        """The targets as classes [N] int64, or None where they are not classes."""
+        """The targets as classes, shaped as `labels(outputs)`; None where they are not classes."""
         y, columns = self.y, outputs.shape[-1]
-        if outputs.shape.rank != 2:
-            return None
-        if y.shape.rank == 2 and y.shape[1] == columns > 1:
-            return tf.argmax(y, axis=-1)
+        entropy = "crossentropy" in _name(self.loss)
+        if columns > 1 and y.shape == outputs.shape:
+            one_hot = entropy and "binary" not in _name(self.loss)
+            return tf.argmax(y, axis=-1) if one_hot else None
         whole_numbers = y.dtype.is_integer or y.dtype.is_bool
-        binary = columns == 1 and "crossentropy" in _name(self.loss)
-        if (whole_numbers or binary) and tf.size(y) == self.size:
-            return tf.cast(tf.reshape(y, [-1]), tf.int64)
-        return None
+        if not (entropy or (whole_numbers and columns > 1)):
+            return None
+        shape = outputs.shape[:-1]
+        return tf.cast(tf.reshape(y, shape), tf.int64) if tf.size(y) == shape.num_elements() else None
 
 
 def probabilities(loss, outputs):
-    """Outputs [N, C] of a model trained on a Keras `loss` as class probabilities [N, C]."""
+    """Outputs [..., C] of a model trained on a Keras `loss` as class probabilities [..., C]."""
     if not (hasattr(loss, "get_config") and loss.get_config().get("from_logits")):
         return outputs
-    return tf.sigmoid(outputs) if outputs.shape[-1] == 1 else tf.nn.softmax(outputs)
+    return tf.sigmoid(outputs) if "binary" in _name(loss) else tf.nn.softmax(outputs)
 
 
 def _name(loss):
     return getattr(loss, "name", getattr(loss, "__name__", "")).replace("_", "").lower()
 
 
-def _tensors(name, arrays):
+def tensors(name, arrays):
+    """Arrays in memory, or a dict or tuple of them, as tensors; ValueError for anything else."""
     try:
         return tf.nest.map_structure(tf.convert_to_tensor, arrays)
     except (ValueError, TypeError) as error:

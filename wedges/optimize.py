@@ -22,7 +22,8 @@ class Descent:
 
     Theta is one flat variable. Any Keras optimizer that acts on each component alone (SGD, Adam,
     AdamW, RMSprop, ...) then acts as it would on the model's own variables; one that looks at a
-    variable's norm or shape (Lamb, Adafactor, Muon, `clipnorm`) sees all of theta as one.
+    variable's norm or shape (Lamb, Adafactor, Muon, `clipnorm`) sees all of theta as one, and weight
+    decay acts on all of theta: names excluded from it are not known here.
 
     Args:
       landscape: a `Landscape`; each step sees `landscape.sample(theta, step)`.
@@ -42,7 +43,7 @@ class Descent:
             raise ValueError("start must be finite; received NaN or infinity in it.")
         self.landscape = landscape
         self.variable = keras.Variable(start, dtype=landscape.dtype.name, name="theta")
-        self.optimizer = optimizer.__class__.from_config(optimizer.get_config())
+        self.optimizer = _copy(optimizer)
         self.optimizer.build([self.variable])
         self._static = jit_compile
         self._run = tf.function(self._steps, jit_compile=jit_compile or None)
@@ -70,7 +71,8 @@ class Descent:
             with tf.GradientTape() as tape:
                 tape.watch(theta)
                 loss = self.landscape.sample(theta, first + i)
-            self.optimizer.apply([tape.gradient(loss, theta)], [self.variable])
+                scaled = self.optimizer.scale_loss(loss)  # by 1, but for mixed-precision optimizers
+            self.optimizer.apply([tape.gradient(scaled, theta)], [self.variable])
             losses = losses.write(i, loss)
         return losses.stack()
 
@@ -91,6 +93,15 @@ class Descent:
         self.variable.assign(arrays["theta"])
         for i, v in enumerate(self.optimizer.variables):
             v.assign(arrays[f"optimizer/{i}"])
+
+
+def _copy(optimizer):
+    """A new optimizer of the same settings, its learning-rate schedule the very same object."""
+    config = optimizer.get_config()
+    rate = getattr(optimizer, "_learning_rate", None)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        config["learning_rate"] = rate  # need not be registered with Keras to be rebuilt
+    return optimizer.__class__.from_config(config)
 
 
 def minimize(landscape, start, optimizer, steps, *, jit_compile=False):

@@ -11,7 +11,7 @@ def grid(rows, columns, *, title, panel=(4.2, 3.1)):
     """A figure and its axes [rows, columns]."""
     # A Figure of its own, not pyplot's: no display is needed, and no backend is changed.
     size = (panel[0] * columns, panel[1] * rows + 0.5)
-    figure = Figure(figsize=size, layout="constrained", dpi=110)
+    figure = Figure(figsize=size, layout="constrained", dpi=95)
     axes = figure.subplots(rows, columns, squeeze=False)
     figure.suptitle(title, fontsize=12)
     return figure, axes

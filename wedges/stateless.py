@@ -9,6 +9,7 @@ import collections
 import inspect
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from wedges.weights import WeightSpace
@@ -22,7 +23,6 @@ class StatelessModel:
 
     Args:
       model: a built `keras.Model` with one output.
-      seed: of dropout and any other randomness in the model.
 
     Attributes:
       space: the model's `WeightSpace`.
@@ -30,10 +30,9 @@ class StatelessModel:
       has_batch_norm: whether batch-norm statistics are in the state and move in training.
     """
 
-    def __init__(self, model, *, seed):
+    def __init__(self, model):
         self.space = WeightSpace(model)
         self.model = model
-        self.seed = seed
         self._takes_training = "training" in inspect.signature(model.call).parameters  # as Keras asks
         trained = {id(v) for v in self.space.variables}
         self._variables = [v for v in model.variables if id(v) not in trained]
@@ -43,9 +42,12 @@ class StatelessModel:
         self._batch_norms = [
             _BatchNorm(place[id(b.moving_mean)], place[id(b.moving_variance)], b)
             for b in model._flatten_layers()
-            if isinstance(b, keras.layers.BatchNormalization) and b.trainable
+            if isinstance(b, keras.layers.BatchNormalization)
+            and b.trainable
+            and id(b.moving_mean) in place
         ]
-        self._weights = None
+        self._initial = self.space.read()
+        self._divisors = None
         self._random = [
             i
             for i, v in enumerate(self._variables)
@@ -87,7 +89,7 @@ class StatelessModel:
         values.update(zip(map(id, fixed), fixed_values, strict=True))
         return outputs, [values[id(v)] for v in self._variables], penalties
 
-    def reseeded(self, step):
+    def reseeded(self, seed, step):
         """The state with every random seed in it made new, a function of (seed, step) alone.
 
         Keras gives each dropout layer a counter; in a stateless call it stands still, and every
@@ -95,7 +97,7 @@ class StatelessModel:
         """
         state = list(self.state)
         for i in self._random:
-            fresh = tf.random.experimental.stateless_fold_in(tf.constant([self.seed, i]), step)  # [2]
+            fresh = tf.random.experimental.stateless_fold_in(tf.constant([seed, i]), step)  # [2]
             state[i] = tf.cast(fresh, state[i].dtype)
         return state
 
@@ -112,6 +114,9 @@ class StatelessModel:
             weight = share(x, total)
             return [s + weight * m for s, m in zip(sums, self._batch_moments(theta, x), strict=True)]
 
+        self._find_divisors(x)
+        if not self._batch_norms:
+            return []
         total = leading_size("x", x)
         zeros = [tf.zeros_like(self.state[i]) for b in self._batch_norms for i in (b.mean, b.variance)]
         return fold(add, zeros, x, batch_size)
@@ -123,7 +128,9 @@ class StatelessModel:
             with tf.GradientTape() as tape:
                 tape.watch(theta)
                 moments = self._batch_moments(theta, x)
-            return gradient + share(x, total) * tape.gradient(moments, theta, upstream)
+            return gradient + share(x, total) * tape.gradient(
+                moments, theta, upstream, unconnected_gradients="zero"
+            )
 
         total = leading_size("x", x)
         return fold(add, tf.zeros_like(theta), x, batch_size)
@@ -143,37 +150,40 @@ class StatelessModel:
             b.layer.moving_variance.assign(state[b.variance])
 
     def _batch_moments(self, theta, x):
-        # A training-mode call moves a statistic m to w * m + (1 - w) * batch, w the layer's momentum
-        # (its k-th power where a shared layer is called k times). From m = 0 the batch's own
+        # A training-mode call moves a statistic m to w m + (1 - w) batch. From m = 0 the batch's own
         # statistic is the result over 1 - w.
-        kept = self._kept(x)
-        state = self._with_statistics(self.reseeded(0), 0.0)
+        state = self._with_statistics(self.reseeded(0, 0), 0.0)
         _, state, _ = self(theta, state, x, training=True)
         moments = []
-        for b, w in zip(self._batch_norms, kept, strict=True):
-            mean = state[b.mean] / (1 - w)
-            moments += [mean, state[b.variance] / (1 - w) + mean**2]
+        for b, divisor in zip(self._batch_norms, self._divisors, strict=True):
+            mean = state[b.mean] / divisor
+            moments += [mean, state[b.variance] / divisor + mean**2]
         return moments
 
-    def _kept(self, x):
-        """w of each batch-norm layer: how much a call leaves of a statistic's former value."""
-        if self._weights is None:
-            with tf.init_scope():  # once, eagerly, on two examples; w depends on neither x nor theta
-                two = tf.nest.map_structure(lambda t: tf.zeros([2, *t.shape[1:]], t.dtype), x)
-                theta = tf.zeros([self.space.dimension], self.space.dtype)
-                from_zero, from_one = (
-                    self(theta, self._with_statistics(self.reseeded(0), m), two, training=True)[1]
-                    for m in (0.0, 1.0)
-                )
-                left = [from_one[b.mean] - from_zero[b.mean] for b in self._batch_norms]
-                self._weights = [float(tf.reduce_mean(w)) for w in left]
-        for b, w in zip(self._batch_norms, self._weights, strict=True):
-            if w > 1 - 1e-6:
-                raise ValueError(
-                    f"batch-norm layer {b.layer.name!r} never moves its statistics in training "
-                    f"(momentum {b.layer.momentum}, or not called), so they cannot be re-estimated."
-                )
-        return self._weights
+    def _find_divisors(self, x):
+        """1 - w of each batch-norm layer, w = momentum^k for a layer that is called k times.
+
+        k is found by two calls on two examples, once. A layer that never moves its statistics (called
+        in inference mode, or not at all) is left out: it keeps them.
+        """
+        if self._divisors is not None:
+            return
+        with tf.init_scope():
+            two = tf.nest.map_structure(lambda t: t[:2], x)
+            from_zero, from_one = (
+                self(self._initial, self._with_statistics(self.reseeded(0, 0), m), two, training=True)[1]
+                for m in (0.0, 1.0)
+            )
+            left = [np.array(from_one[b.mean] - from_zero[b.mean]) for b in self._batch_norms]
+        moving, divisors = [], []
+        for b, w in zip(self._batch_norms, left, strict=True):
+            w, momentum = float(np.mean(w)), b.layer.momentum
+            if abs(w - 1) < 1e-9 or momentum >= 1:
+                continue
+            calls = round(np.log(w) / np.log(momentum)) if 0 < w < 1 and momentum > 0 else 1
+            moving.append(b)
+            divisors.append(1 - momentum ** max(calls, 1))
+        self._batch_norms, self._divisors = moving, divisors
 
     def _with_statistics(self, state, value):
         for b in self._batch_norms:

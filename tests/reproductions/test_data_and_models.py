@@ -82,6 +82,16 @@ def test_a_damaged_decoded_copy_is_made_again(tmp_path, cache, capfd):
     np.testing.assert_array_equal(first.x_train, again.x_train)
 
 
+def test_a_damaged_prepared_copy_is_named(tmp_path, cache):
+    prepared(tmp_path / "tfds")
+    (record,) = (tmp_path / "tfds").glob("mnist/3.0.1/*train*.tfrecord*")
+    record.write_bytes(record.read_bytes()[:500])
+    with pytest.raises(UsageError, match="--dataset=mnist: the prepared copy in .* cannot be read"):
+        data.load("mnist", str(tmp_path / "tfds"))
+    (tmp_path / "tfds/mnist/3.0.1").rename(tmp_path / "tfds/mnist/3.0.1.incomplete_AB")
+    assert data._prepared("mnist", str(tmp_path / "tfds")) is None
+
+
 def test_an_unwritable_cache_costs_time_only(tmp_path, monkeypatch, capfd):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("WEDGES_CACHE_DIR", str(tmp_path / "file"))

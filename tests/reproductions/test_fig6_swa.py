@@ -174,6 +174,51 @@ def test_a_truncated_result_is_measured_again(smoke, capfd):
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_results_of_other_code_are_measured_again_even_after_a_crash(
+    smoke, monkeypatch, tmp_path, capfd
+):
+    import shutil
+
+    out = tmp_path / "runs"
+    shutil.copytree(smoke[2], out)
+    command = ["--preset=smoke", f"--out_dir={out}"]
+    monkeypatch.setattr(runs, "_CODE", "another")
+    with monkeypatch.context() as patch:
+        patch.setattr(fig6_swa, "measure", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            runs.run(fig6_swa, command)
+    measured = []
+    real = fig6_swa.measure
+    monkeypatch.setattr(fig6_swa, "measure", lambda *a: measured.append(1) or real(*a))
+    assert runs.run(fig6_swa, command) == 0
+    assert measured and "measuring again" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_plot_only_does_without_a_readable_config(smoke, content, capsys):
+    config = smoke[1] / "config.json"
+    before = config.read_text()
+    try:
+        config.unlink() if content is None else config.write_text(content)
+        assert runs.run(fig6_swa, ["--preset=smoke", f"--out_dir={smoke[2]}", "--plot_only"]) == 0
+    finally:
+        config.write_text(before)
+
+
+def test_a_reference_is_written_for_a_preset_as_it_is(smoke, monkeypatch, tmp_path):
+    from reproductions import claims
+
+    monkeypatch.setattr(claims, "REFERENCE", tmp_path)
+    monkeypatch.setattr(runs.claims_module, "Reference", lambda name: Reference(name, tmp_path))
+    command = ["--preset=smoke", f"--out_dir={smoke[2]}", "--write_reference"]
+    assert runs.run(fig6_swa, command) == 0
+    written = json.loads((tmp_path / "fig6_swa.json").read_text())["smoke"]
+    assert written["provenance"]["machine"] and written["provenance"]["software"]["keras"]
+    (tmp_path / "fig6_swa.json").write_text("not JSON")
+    with pytest.raises(UsageError, match="is not JSON any more"):
+        runs.run(fig6_swa, command)
+
+
 def test_check_gives_the_verdict_as_exit_status(smoke, monkeypatch, capsys):
     fail = Claim("fig6.none", "never", "nobody", 1.0, "<", 0.0)
     hold = Claim("fig6.some", "always", "everybody", 1.0, ">", 0.0)
@@ -200,6 +245,14 @@ def test_check_gives_the_verdict_as_exit_status(smoke, monkeypatch, capsys):
         (["--dataset=imagenet"], "--dataset=imagenet: unknown data set"),
         (["--optimizer=lion"], "--optimizer=lion: choose from sgd, momentum, adam"),
         (["--preset=huge"], "huge"),
+        (["--width=1e308"], "--width=1e308: must be above 0 and at most 1000"),
+        (["--tpu=here"], "--tpu=here: only with --strategy=tpu"),
+        (["--address=10.0.0.1:1"], "--address=10.0.0.1:1: only with --backend=dask or"),
+        (
+            ["--backend=ray", "--address=127.0.0.1:1"],
+            "--backend=ray: needs Ray|--address=127.0.0.1:1: no Ray",
+        ),
+        (["--write_reference", "--plot_only"], "--write_reference: not with --plot_only"),
         (["--jobs=0"], "--jobs=0"),
         (["--strategy=cluster"], "--strategy=cluster"),
         (["--strategy=tpu"], "--strategy=tpu --tpu=local: no TPU answers"),

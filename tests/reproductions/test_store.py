@@ -52,6 +52,26 @@ def test_an_altered_array_is_never_used(tmp_path, capfd):
     assert "x.npz is damaged or not one of ours" in message and message.count("\n") == 1
 
 
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_is_never_used_and_never_a_traceback(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("flip") / "x.npz"
+    store.save(path, ARRAYS, KEY)
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(bytes(content))
+    found = store.load(path, KEY)
+    assert found is None or all(np.array_equal(found[n], a) for n, a in ARRAYS.items() if n in found)
+
+
+def test_a_file_of_another_kind_is_never_used(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones(3))
+    (tmp_path / "x.npy").rename(tmp_path / "x.npz")
+    assert store.load(tmp_path / "x.npz", KEY) is None
+    assert store.load(tmp_path / ("long" * 100), KEY) is None
+
+
 @pytest.mark.parametrize("other", [{**KEY, "lr": [0.1, 0.3]}, {}, {**KEY, "more": 1}])
 def test_a_file_of_another_key_is_not_used(other, tmp_path, capfd):
     store.save(tmp_path / "x.npz", ARRAYS, other)

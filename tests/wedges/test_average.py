@@ -10,7 +10,6 @@ from keras import layers
 
 import wedges
 from tests.conftest import SPARSE, batch_norm, plain
-from wedges.network import probabilities
 
 
 @given(
@@ -209,11 +208,61 @@ def test_an_ensemble_keeps_the_weights_when_a_prediction_raises(images):
     same(model.get_weights(), trained, rtol=0, atol=0)
 
 
-def test_a_binary_ensemble_has_two_columns(images):
+def test_binary_and_regression_outputs_keep_their_shape(images):
     x, y = images
-    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1)])
-    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
-    ensemble = wedges.SnapshotEnsemble(every=1)
-    model.fit(x, (y > 0).astype("float32"), callbacks=[ensemble], verbose=0)
-    p = np.asarray(probabilities(model.loss, model.predict(x, verbose=0)))
-    same([ensemble.predict(x, verbose=0)], [np.concatenate([1 - p, p], axis=1)])
+    for loss, squash in (
+        (keras.losses.BinaryCrossentropy(from_logits=True), keras.ops.sigmoid),
+        ("mse", np.asarray),
+    ):
+        model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1)])
+        model.compile("sgd", loss)
+        ensemble = wedges.SnapshotEnsemble(every=1)
+        model.fit(x, (y > 0).astype("float32"), callbacks=[ensemble], verbose=0)
+        expected = np.asarray(squash(model.predict(x, verbose=0)))
+        same([ensemble.predict(x, verbose=0)], [expected])
+
+
+def test_an_evaluation_puts_back_what_it_found_not_what_an_earlier_fit_left(images):
+    model = compiled(plain)
+    swa = wedges.SWA()
+    model.fit(*images, epochs=2, callbacks=[swa], verbose=0)  # the average stands in the model
+    average = model.get_weights()
+    model.evaluate(*images, callbacks=[swa], verbose=0)
+    same(model.get_weights(), average, rtol=0, atol=0)
+    model.fit(*images, epochs=1, verbose=0)  # without the callback
+    later = model.get_weights()
+    model.predict(images[0], callbacks=[swa], verbose=0)
+    same(model.get_weights(), later, rtol=0, atol=0)
+
+
+def test_one_swa_serves_one_model(images):
+    first, second = compiled(plain), compiled(plain)
+    swa = wedges.SWA()
+    first.fit(*images, callbacks=[swa], verbose=0)
+    before = second.get_weights()
+    with pytest.raises(ValueError, match=r"Use a new SWA\(\) for another model"):
+        second.fit(*images, callbacks=[swa], verbose=0)
+    same(second.get_weights(), before, rtol=0, atol=0)
+    first.layers[1].trainable = False
+    with pytest.raises(ValueError, match="after freezing or thawing"):
+        first.fit(*images, callbacks=[swa], verbose=0)
+
+
+def test_an_interrupted_epoch_does_not_enter(images):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    model, swa = compiled(plain), wedges.SWA()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*images, batch_size=8, callbacks=[swa, Stop()], verbose=0)
+    model.evaluate(*images, callbacks=[swa], verbose=0)
+    assert swa.average.count == 0
+
+
+def test_a_model_that_fit_builds(images):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(3)])
+    model.compile("sgd", SPARSE)
+    swa = wedges.SWA()
+    model.fit(*images, epochs=2, validation_data=images, callbacks=[swa], verbose=0)
+    assert swa.average.count == 2

@@ -145,7 +145,8 @@ def test_later_training_of_the_model_does_not_move_the_landscape(images):
     model.compile("sgd", SPARSE)
     model.fit(*images, verbose=0)
     np.testing.assert_array_equal(landscape(theta), before)
-    fresh = landscape.on(*images)  # made now: sees the statistics of now
+    np.testing.assert_allclose(landscape.on(*images)(theta), before, rtol=1e-6)  # shares its state
+    fresh = wedges.NetworkLandscape(model, *images, SPARSE, seed=0)  # made now: sees that of now
     assert abs(float(fresh(theta) - before)) > 1e-6
 
 
@@ -298,18 +299,87 @@ def test_a_batch_norm_layer_that_is_called_twice_has_the_average_of_both_inputs(
     np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-4)
 
 
-def test_statistics_that_never_move_cannot_be_reestimated(images):
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.BatchNormalization(momentum=1.0),
-            layers.Flatten(),
-            layers.Dense(3),
-        ]
-    )
+class InferenceNorm(keras.Model):
+    """Has a batch-norm layer that it always calls in inference mode, and one that it never calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.unused = layers.BatchNormalization(), layers.BatchNormalization()
+        self.flat, self.out = layers.Flatten(), layers.Dense(3)
+
+    def call(self, x):
+        return self.out(self.flat(self.norm(x, training=False)))
+
+
+def never_moves():
+    norm = layers.BatchNormalization(momentum=1.0)
+    return keras.Sequential([keras.Input((8, 8, 1)), norm, layers.Flatten(), layers.Dense(3)])
+
+
+@pytest.mark.parametrize("build", [never_moves, InferenceNorm])
+def test_statistics_that_training_never_moves_are_kept(build, images):
+    model = build()
+    outputs = model(images[0], training=False)
     landscape = wedges.NetworkLandscape(model, *images, SPARSE, seed=0, batch_norm="reestimate")
-    with pytest.raises(ValueError, match="never moves its statistics in training .momentum 1.0"):
-        landscape(landscape.space.read())
+    theta = landscape.space.read()
+    np.testing.assert_allclose(landscape(theta), SPARSE(images[1], outputs), rtol=1e-5)
+    assert np.isfinite(landscape.value_and_gradient(theta)[1]).all()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.99, 0.9999])
+def test_statistics_are_exact_whatever_the_momentum_also_on_the_raw_input(momentum):
+    x = np.random.default_rng(0).normal(2.0, 3.0, (53, 5)).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input((5,)), layers.BatchNormalization(momentum=momentum), layers.Dense(1)]
+    )
+    landscape = wedges.NetworkLandscape(model, x, np.zeros(53), "mse", seed=0, batch_norm="reestimate")
+    assert np.isfinite(landscape.value_and_gradient(landscape.space.read())[1]).all()
+    landscape.write(landscape.space.read())
+    np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.layers[0].moving_variance, x.var(0), rtol=1e-4)
+
+
+def test_a_nan_on_empty_input_does_not_reach_the_statistics():
+    x = np.random.default_rng(0).uniform(1.0, 2.0, (20, 4)).astype(np.float32)
+    image = keras.Input((4,))
+    logs = layers.Lambda(lambda t: keras.ops.log(t))(image)  # NaN or infinite at zero
+    model = keras.Model(image, layers.Dense(1)(layers.BatchNormalization()(logs)))
+    landscape = wedges.NetworkLandscape(model, x, np.zeros(20), "mse", seed=0, batch_norm="reestimate")
+    assert np.isfinite(landscape(landscape.space.read()))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["mse", "mae", "huber", "poisson", "kl_divergence", "binary_crossentropy", "squared_hinge",
+     lambda a, b: tf.reduce_mean(tf.square(a - b), axis=-1)],
+)  # fmt: skip
+def test_any_loss_is_what_model_evaluate_says(loss, images):
+    """y of shape [N] against outputs [N, 1], integers against floats: as Keras aligns them."""
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1, activation="sigmoid")]
+    )
+    model.compile("sgd", loss)
+    y = (images[1] > 0).astype(int)
+    landscape = wedges.NetworkLandscape(model, images[0], y, seed=0)
+    expected = model.evaluate(images[0], y, batch_size=53, verbose=0)
+    np.testing.assert_allclose(landscape(landscape.space.read()), expected, rtol=1e-4)
+
+
+def test_accuracy_is_of_classes_only(images):
+    x = images[0]
+    build = lambda n: keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(n)])
+    measured = lambda model, y, loss: wedges.NetworkLandscape(model, x, y, loss, seed=0)
+    at = lambda landscape: landscape.evaluate(landscape.space.read())
+    assert at(measured(build(2), np.ones((53, 2), np.float32), "mse")).accuracy is None
+    assert at(measured(build(1), np.arange(53), "mse")).accuracy is None
+    floats = at(measured(build(3), images[1].astype(np.float32), SPARSE))
+    assert float(floats.accuracy) == pytest.approx(
+        (floats.outputs.numpy().argmax(-1) == images[1]).mean()
+    )
+    tokens = keras.Sequential([keras.Input((8, 8, 1)), layers.Reshape((8, 8)), layers.Dense(3)])
+    y = np.arange(53 * 8).reshape(53, 8) % 3
+    found = at(measured(tokens, y, SPARSE))
+    assert float(found.accuracy) == pytest.approx((found.outputs.numpy().argmax(-1) == y).mean())
 
 
 def test_a_frozen_batch_norm_layer_keeps_its_statistics(images):
@@ -431,8 +501,9 @@ def test_a_model_that_cannot_be_flattened_is_refused(model, words, images):
         ({"x": np.zeros((0, 8, 8, 1)), "y": np.zeros(0)}, "at least one"),
         ({"x": tf.data.Dataset.range(4)}, "x must be arrays in memory .* received _RangeDataset"),
         ({"batch_norm": "moving"}, "received 'moving'"),
+        ({"seed": None}, "seed must be a whole number from 0 .* received None"),
         ({"batch_size": 0}, "batch_size must be at least 1; received 0"),
-        ({"loss": None}, "loss is missing"),
+        ({"loss": None}, "loss must be one Keras loss.*received None"),
     ],
 )
 def test_bad_settings_are_named(settings, words, images):

@@ -87,3 +87,20 @@ def test_descent_names_bad_input():
 def test_a_diverging_descent_says_so_in_its_losses():
     _, losses = wedges.minimize(wedges.Quadratic([1.0]), [1.0], keras.optimizers.SGD(1e6), 20)
     assert not np.isfinite(losses[-1]) and np.isfinite(losses[0])
+
+
+def test_a_users_own_schedule_and_a_loss_scaling_optimizer():
+    class Halving(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.5 / 2.0 ** keras.ops.cast(step, "float32")
+
+        def get_config(self):
+            return {}
+
+    bowl = wedges.Quadratic([1.0])
+    theta, _ = wedges.minimize(bowl, [1.0], keras.optimizers.SGD(Halving()), 3)
+    np.testing.assert_allclose(theta, [0.5 * 0.75 * 0.875], rtol=1e-6)
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    theta, losses = wedges.minimize(bowl, [1.0], scaled, 5)
+    np.testing.assert_allclose(theta, [0.9**5], rtol=1e-5)
+    np.testing.assert_allclose(losses[0], 0.5)
