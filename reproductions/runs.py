@@ -189,6 +189,7 @@ def _parse(figure, argv):
     truth("plot_only", "draw and judge the saved results again; computes nothing")
     truth("check", "exit with status 1 if a claim fails, or if the run makes none")
     truth("write_reference", "record this run's numbers as the reference of its preset")
+    text("note", None, "words to keep with the results, e.g. --note='CIFAR-10 as distributed'")
     flags.DEFINE_enum(
         "strategy",
         "default",
@@ -345,6 +346,7 @@ def _measure(figure, values, config, directory, key):
         "date": datetime.date.today().isoformat(),
         "machine": _machine(),
         "software": software,
+        "note": values.note,
     }
     new = not directory.exists()
     results.unlink(missing_ok=True)  # config.json below is not about them
