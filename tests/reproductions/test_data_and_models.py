@@ -195,5 +195,5 @@ def test_cifar10_is_what_it_should_be():
     assert cifar.x_train.shape == (50_000, 32, 32, 3) and cifar.x_test.shape == (10_000, 32, 32, 3)
     np.testing.assert_array_equal(np.bincount(cifar.y_train), 5000)
     np.testing.assert_array_equal(np.bincount(cifar.y_test), 1000)
-    np.testing.assert_allclose(cifar.x_train.mean((0, 1, 2)), 0, atol=1e-3)
-    np.testing.assert_allclose(cifar.x_train.std((0, 1, 2)), 1, atol=1e-3)
+    np.testing.assert_allclose(cifar.x_train.mean((0, 1, 2), dtype=float), 0, atol=1e-3)
+    np.testing.assert_allclose(cifar.x_train.std((0, 1, 2), dtype=float), 1, atol=1e-3)
