@@ -2,6 +2,7 @@
 
 import contextlib
 
+from reproductions import quiet
 from reproductions.errors import UsageError
 
 STRATEGIES = ("default", "tpu")
@@ -13,7 +14,8 @@ def placed(run):
     if run.strategy == "default":
         yield
         return
-    import tensorflow as tf
+    with quiet.stderr():
+        import tensorflow as tf
 
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=run.tpu or "local")

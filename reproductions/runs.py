@@ -30,7 +30,7 @@ from importlib import metadata
 from absl import flags
 
 from reproductions import claims as claims_module
-from reproductions import data, devices, parallel, store
+from reproductions import data, devices, parallel, quiet, store
 from reproductions.errors import UsageError, say
 
 PRESETS = ("smoke", "quick", "paper")
@@ -359,6 +359,8 @@ def _measure(figure, values, config, directory, key):
         **{name: values[name].value for name in ("jobs", "backend", "address", "strategy", "tpu")},
     )
     try:
+        if run.strategy == "default":  # a TPU must be found before any device is opened
+            quiet.start_tensorflow()
         arrays = figure.measure(config, run)
     except Exception:
         if new:  # nothing half-written
