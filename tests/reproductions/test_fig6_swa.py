@@ -111,6 +111,38 @@ def test_smoke_agrees_with_its_reference(smoke):
     assert Reference("fig6_swa").deviations("smoke", key(config), numbers) == []
 
 
+def test_seeds_in_processes_of_their_own_agree_with_the_reference_too(tmp_path):
+    """Not bit for bit: each process has fewer threads, and so sums in another order."""
+    command = [sys.executable, "-m", "reproductions.fig6_swa", "--preset=smoke", "--jobs=2"]
+    run = subprocess.run(
+        [*command, f"--out_dir={tmp_path}"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert "reference: 18 of 18 numbers agree" in run.stdout
+
+
+def test_the_terminal_shows_progress_and_verdicts_and_nothing_of_tensorflows(tmp_path):
+    command = [sys.executable, "-m", "reproductions.fig6_swa", "--preset=smoke", "--seeds=1"]
+    run = subprocess.run(
+        [*command, f"--out_dir={tmp_path}"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    lines = [line for line in run.stderr.replace("\r", "\n").splitlines() if line.strip()]
+    assert lines and all(line.startswith("seed 0, ") for line in lines)
+
+
+def test_what_was_held_back_is_shown_when_starting_fails(capfd):
+    import os
+
+    from reproductions import quiet
+
+    with pytest.raises(ImportError), quiet.stderr():
+        os.write(2, b"a notice that explains it")
+        raise ImportError
+    assert "a notice that explains it" in capfd.readouterr().err
+    with quiet.stderr():
+        os.write(2, b"chatter")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "name", ["lr 0.1: swa_accuracy", "lr 0.03: snapshot_train_loss", "lr 0.1: agreement"]
 )
