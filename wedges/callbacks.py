@@ -69,7 +69,7 @@ class SWA(keras.callbacks.Callback):
         self._put_back()
         self._epoch = None
         if not model.built:
-            return  # fit builds it; on_train_begin comes after
+            return  # fit will build it; _enter looks again
         if self._network is None:
             self._network = StatelessModel(model)
         known = [v.path for v in self._network.space.variables]
@@ -124,9 +124,12 @@ class SWA(keras.callbacks.Callback):
         """Put the average into the model, with its batch-norm statistics. Does nothing before the
         first epoch has entered."""
         self._put_back()
-        if self.average.count:
-            self._trained = self.model.get_weights()
-            self._write_average()
+        if not self.average.count:
+            return
+        if self._trained is not None and np.array_equal(self._network.space.read(), self.average.mean):
+            return  # it stands there already, and the trained weights must not be lost
+        self._trained = self.model.get_weights()
+        self._write_average()
 
     def restore(self):
         """Put the trained weights back: those before `apply`, or before an interrupted evaluation.

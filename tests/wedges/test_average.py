@@ -235,6 +235,16 @@ def test_an_evaluation_puts_back_what_it_found_not_what_an_earlier_fit_left(imag
     same(model.get_weights(), later, rtol=0, atol=0)
 
 
+def test_applying_twice_does_not_lose_the_trained_weights(images):
+    model, record = compiled(plain), Record()
+    swa = wedges.SWA()
+    model.fit(*images, epochs=3, callbacks=[record, swa], verbose=0)  # applies the average at the end
+    swa.apply()
+    same(model.get_weights(), mean(record.trained))
+    swa.restore()
+    same(model.get_weights(), record.trained[-1], rtol=0, atol=0)
+
+
 def test_one_swa_serves_one_model(images):
     first, second = compiled(plain), compiled(plain)
     swa = wedges.SWA()
