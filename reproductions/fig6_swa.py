@@ -30,7 +30,7 @@ positive = lambda v: v > 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(runs.Config):
+class Config(runs.DataConfig):
     """Settings of the figure; see BUILD_NOTES.md for how the presets were chosen."""
 
     lr: tuple[float, ...] = runs.option(
@@ -59,7 +59,7 @@ class Config(runs.Config):
         "Adam's constant learning rate before the first cycle", positive, "above 0, e.g. 0.001"
     )
     batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
-    model: str = runs.option("network", choices=("simple_cnn", "fc", "resnet"))
+    model: str = runs.option("network", choices=("simple_cnn", "fc", "lenet", "resnet"))
     width: float = runs.option(
         "multiplies the network's widths; e.g. 0.5", lambda v: 0 < v <= 1000, "above 0 and at most 1000"
     )
@@ -149,20 +149,13 @@ def measure(config, run):
 
     dataset = data.load(config.dataset, run.data_dir)
     seeds = range(config.seed, config.seed + config.seeds)
-    repeats = parallel.over(run, functools.partial(_repeat, config, run, dataset), seeds)
+    repeats = parallel.over(run, functools.partial(_train_and_follow, config, run, dataset), seeds)
     arrays = {name: np.stack([r[name] for r in repeats]) for name in repeats[0]}
     return arrays | {"lr": np.array(config.lr)}
 
 
-def _repeat(config, run, dataset, seed):
-    """One seed: train, then cycles from there at each rate. Arrays [rates, ...]."""
-    from reproductions import devices
-
-    with devices.placed(run):
-        return _train_and_follow(config, run, dataset, seed)
-
-
 def _train_and_follow(config, run, dataset, seed):
+    """One seed: train, then cycles from there at each rate. Arrays [rates, ...]."""
     import wedges
     from reproductions import models, training
 
@@ -210,12 +203,12 @@ def _train_and_follow(config, run, dataset, seed):
 def _follow(seen, unseen, snapshots, label):
     """Per cycle: snapshot, ensemble and weight average, on training and test data. [cycles] each."""
     import wedges
-    from reproductions import training
+    from reproductions import progress
 
     swa = wedges.RunningAverage()
     ensemble = {"train": wedges.RunningAverage(), "test": wedges.RunningAverage()}
     rows = []
-    for theta in training.bar(iterable=snapshots, desc=f"{label}, evaluating", unit="cycle"):
+    for theta in progress.bar(iterable=snapshots, desc=f"{label}, evaluating", unit="cycle"):
         swa.add(theta)
         row = {}
         for split, landscape in (("train", seen), ("test", unseen)):
@@ -241,7 +234,7 @@ def _follow(seen, unseen, snapshots, label):
 def _between(part, unseen, snapshots, points, label):
     """Between consecutive snapshots: distance, training loss on the segment; labels of all pairs."""
     import wedges
-    from reproductions import training
+    from reproductions import progress
 
     pairs = list(zip(snapshots[:-1], snapshots[1:], strict=True))
     labels = [unseen.labels(unseen.evaluate(s).outputs) for s in snapshots]
@@ -251,7 +244,7 @@ def _between(part, unseen, snapshots, points, label):
         "line_loss": np.array(
             [
                 wedges.line(part, a, b, points)[1]
-                for a, b in training.bar(iterable=pairs, desc=f"{label}, segments", unit="segment")
+                for a, b in progress.bar(iterable=pairs, desc=f"{label}, segments", unit="segment")
             ]
         ),  # [cycles - 1, points]
         "agreement": wedges.label_agreement(labels),  # [cycles, cycles]
@@ -378,10 +371,7 @@ def plot(arrays, config):
             f"barrier {numbers['barrier'][:, i].mean():.3f}",
         )
     axes[0, 0].legend(fontsize=8)
-    verdict = claims(arrays, config)
-    failed = ", ".join(c.id for c in verdict if not c.passed)
-    held = f"{sum(c.passed for c in verdict)} of {len(verdict)} claims hold"
-    plots.footnote(figure, held + (f"; FAILED: {failed}" if failed else ""))
+    plots.verdict(figure, claims(arrays, config))
     return figure
 
 

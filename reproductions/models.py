@@ -11,9 +11,9 @@ from keras import layers
 
 from reproductions.errors import UsageError
 
-NAMES = ("simple_cnn", "fc", "resnet")
+NAMES = ("simple_cnn", "fc", "lenet", "resnet")
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-_DEPTH = {"simple_cnn": 3, "fc": 2, "resnet": 1}
+_DEPTH = {"simple_cnn": 3, "fc": 2, "lenet": 2, "resnet": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,10 @@ class Model:
     """What network.
 
     Attributes:
-      name: simple_cnn (the paper's: 19,466 weights on CIFAR-10), fc, or resnet (batch norm).
-      width: multiplies the channels (16, 32, 32), (200, 200), (16, 32, 64).
-      depth: convolutions, hidden layers, or residual blocks a stage; None is 3, 2, 1.
+      name: simple_cnn (the paper's: 19,466 weights on CIFAR-10), fc, lenet (Li et al. 2018: 62,006 on
+        CIFAR-10, 44,426 on MNIST), or resnet (batch norm).
+      width: multiplies the channels (16, 32, 32), (200, 200), (6, 16) with (120, 84), (16, 32, 64).
+      depth: convolutions, hidden layers, convolutions, residual blocks a stage; None is 3, 2, 2, 1.
       activation: tanh or relu; the paper's is tanh.
       dropout: share of activations dropped after each activation.
       l2: c in the penalty c * sum(w^2) of every kernel (not of biases).
@@ -52,7 +53,7 @@ class Model:
 def build(model, shape, classes, *, seed):
     """A built `keras.Model`: images [B, *shape] -> logits [B, classes]."""
     seeds = itertools.count(seed * 10_000)  # no two layers share an initial draw
-    body = {"simple_cnn": _simple_cnn, "fc": _fc, "resnet": _resnet}[model.name]
+    body = {"simple_cnn": _simple_cnn, "fc": _fc, "lenet": _lenet, "resnet": _resnet}[model.name]
     image = keras.Input(shape)
     features = body(model, image, seeds)
     logits = layers.Dense(classes, **_weights(model, seeds))(features)
@@ -75,6 +76,24 @@ def _fc(model, x, seeds):
     x = layers.Flatten()(x)
     for _ in range(model.depth or _DEPTH["fc"]):
         x = layers.Dense(_scaled(200, model.width), **_weights(model, seeds))(x)
+        x = _activate(model, x, seeds)
+    return x
+
+
+def _lenet(model, x, seeds):
+    """5x5 convolutions, each with 2x2 pooling, then Dense 120 and 84."""
+    for i in range(model.depth or _DEPTH["lenet"]):
+        if min(x.shape[1:3]) < 5:
+            raise UsageError(
+                f"--model=lenet: needs images that {model.depth or _DEPTH['lenet']} convolutions of 5x5 "
+                "fit into, e.g. --dataset=cifar10; use --model=simple_cnn or fc here."
+            )
+        channels = _scaled(6 if i == 0 else 16, model.width)
+        x = layers.Conv2D(channels, 5, **_weights(model, seeds))(x)
+        x = _activate(model, layers.MaxPooling2D()(x), seeds)  # max and an increasing f commute
+    x = layers.Flatten()(x)
+    for units in (120, 84):
+        x = layers.Dense(_scaled(units, model.width), **_weights(model, seeds))(x)
         x = _activate(model, x, seeds)
     return x
 

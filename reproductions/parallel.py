@@ -9,17 +9,24 @@ import socket
 
 import joblib
 
+from reproductions import devices
 from reproductions.errors import UsageError
 
 BACKENDS = ("local", "dask", "ray")
 
 
 def over(run, function, items):
-    """[function(item) for item in items], `run.jobs` at a time on `run.backend`."""
+    """[function(item) for item in items] where `run.strategy` says, `run.jobs` at a time on
+    `run.backend`."""
     if run.backend == "local" and run.jobs == 1:
-        return [function(item) for item in items]
+        return [_placed(run, function, item) for item in items]
     with _backend(run):
-        return joblib.Parallel()(joblib.delayed(function)(item) for item in items)
+        return joblib.Parallel()(joblib.delayed(_placed)(run, function, item) for item in items)
+
+
+def _placed(run, function, item):
+    with devices.placed(run):
+        return function(item)
 
 
 @contextlib.contextmanager

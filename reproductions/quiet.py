@@ -35,5 +35,7 @@ def start_tensorflow():
         import keras  # noqa: F401
         import tensorflow as tf
 
+        # A figure makes many landscapes, each traced once, and TensorFlow warns of "retracing".
+        tf.get_logger().setLevel("ERROR")
         tf.config.list_logical_devices()
         tf.constant(0)  # the first op opens the devices

@@ -1,13 +1,15 @@
 """From flags to verdict: what every figure's program does alike.
 
-A figure is a module with five names, and `runs.main(module)` at its end:
+A figure is a module with these names, and `runs.main(module)` at its end:
 
-    Config(runs.Config)                a frozen dataclass; each `runs.option` is a flag
+    Config(runs.Config)                a frozen dataclass; each `runs.option` is a flag. A figure
+                                       with a data set starts from `runs.DataConfig`
     PRESETS                            {"smoke": {...}, "quick": {...}, "paper": {...}}
     measure(config, run) -> arrays     slow, resumable
     plot(arrays, config) -> figure     from the arrays alone
     claims(arrays, config) -> [Claim]
     summary(arrays, config) -> {name: number}     what the reference guards
+    html(arrays, config) -> text       if it has one: a page for figure.html, or UsageError
 
 The run directory gets config.json (first), results.npz, figure.png and check.json, each written
 whole or not at all. Only this module reads flags.
@@ -36,10 +38,9 @@ from reproductions.errors import UsageError, say
 PRESETS = ("smoke", "quick", "paper")
 # The code that makes numbers, as it was imported: results of other code are measured again.
 _CODE = store.source_mark(
-    "wedges/[!cp]*.py",
-    "wedges/compare.py",
+    "wedges/[!p]*.py",
     "wedges/probe.py",
-    "reproductions/[!cpr]*.py",
+    *(f"reproductions/{name}.py" for name in ("data", "devices", "models", "store", "training")),
 )
 
 
@@ -60,12 +61,18 @@ def option(help, check=None, wanted=None, choices=None):
 class Config:
     """What every figure's results depend on. A figure's own Config adds to it."""
 
-    dataset: str = option("data set: " + ", ".join(data.NAMES))
     seed: int = option(
-        "first random seed: initial weights, minibatches, dropout; e.g. 0",
+        "first random seed, of everything that is random; e.g. 0",
         lambda s: 0 <= s < 2**20,
         "a whole number from 0 to 1048575",
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig(Config):
+    """The same for a figure that trains networks on a data set."""
+
+    dataset: str = option("data set: " + ", ".join(data.NAMES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +134,7 @@ def run(figure, argv):
         arrays, provenance = _measure(figure, values, config, directory, key)
 
     _save_figure(directory / "figure.png", figure.plot(arrays, config))
+    page = _save_page(figure, directory / "figure.html", arrays, config)
     verdict = figure.claims(arrays, config)
     passed = bool(verdict) and all(c.passed for c in verdict)
     store.write_json(
@@ -150,7 +158,7 @@ def run(figure, argv):
     elif not overrides:
         for line in reference.report(values.preset, key, numbers):
             print(line)
-    print(f"figure: {directory / 'figure.png'}")
+    print(f"figure: {directory / 'figure.png'}{f' and {page.name}' if page else ''}")
     print(directory)
     return 1 if values.check and not passed else 0
 
@@ -175,8 +183,8 @@ def _parse(figure, argv):
         "preset",
         "paper",
         PRESETS,
-        "size of the run: smoke (seconds) and quick (about a minute on two cores) on the embedded "
-        "digits, paper (minutes to an hour) on CIFAR-10; other flags override its values",
+        "size of the run: smoke (seconds), quick (about a minute on two cores), paper (the full one, "
+        "minutes to an hour); other flags override its values",
         **common,
     )
     text(
@@ -317,19 +325,20 @@ def _show(value):
 
 
 def _directory(figure, values, config):
-    """<out_dir>/<figure>/<preset>-<data set>-<hash of the Config>: one command, one folder."""
-    mark = store.digest(dataclasses.asdict(config))[:8]
-    return (
-        pathlib.Path(values.out_dir).expanduser()
-        / name_of(figure)
-        / f"{values.preset}-{config.dataset}-{mark}"
-    )
+    """<out_dir>/<figure>/<preset>[-<data set>]-<hash of the Config>: one command, one folder."""
+    marks = [
+        values.preset,
+        getattr(config, "dataset", None),
+        store.digest(dataclasses.asdict(config))[:8],
+    ]
+    return pathlib.Path(values.out_dir).expanduser() / name_of(figure) / "-".join(m for m in marks if m)
 
 
 def _measure(figure, values, config, directory, key):
     """The figure's arrays: measured, or from a finished run of the same settings and software."""
     results, about = directory / "results.npz", directory / "config.json"
-    software = {**_versions(), "code": _CODE}
+    own = store.source_mark(f"reproductions/{name_of(figure)}.py")
+    software = {**_versions(), "code": store.digest([_CODE, own])}
     if results.exists():
         provenance = _provenance(directory)
         if provenance.get("software") == software:
@@ -339,7 +348,8 @@ def _measure(figure, values, config, directory, key):
                 return arrays, provenance
         else:
             say(f"measuring again: {directory} was made by other versions of the software")
-    data.check(config.dataset, values.data_dir)
+    if isinstance(config, DataConfig):
+        data.check(config.dataset, values.data_dir)
     arguments = shlex.join(_as_given(figure, values))
     provenance = {
         "command": f"python -m reproductions.{name_of(figure)} {arguments}".strip(),
@@ -378,6 +388,19 @@ def _measure(figure, values, config, directory, key):
 
 def _save_figure(path, figure):
     store.write_bytes(path, lambda file: figure.savefig(file, format="png"))
+
+
+def _save_page(figure, path, arrays, config):
+    """Write the figure's page, if it has one and what draws it is installed: its path, or None."""
+    if not hasattr(figure, "html"):
+        return None
+    try:
+        page = figure.html(arrays, config)
+    except UsageError as error:  # an extra is missing; the rest of the run does not need it
+        say(f"no figure.html: {error}")
+        return None
+    store.write_bytes(path, lambda file: file.write(page.encode()))
+    return path
 
 
 def _versions():

@@ -7,21 +7,21 @@ run that was killed and continued ends bit for bit where an uninterrupted one do
 
 import dataclasses
 import os
-import sys
 import time
 
 import joblib
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 import wedges
 from reproductions import devices, store
 from reproductions.errors import UsageError, say
+from reproductions.progress import bar
 
 # The code whose change may change what training ends with; read once, as it was imported.
 _CODE = store.source_mark(
+    "wedges/affine.py",
     "wedges/landscape.py",
     "wedges/network.py",
     "wedges/optimize.py",
@@ -82,8 +82,8 @@ class Trained:
     losses: np.ndarray
 
 
-def train(landscape, start, recipe, *, key, run, label):
-    """Descend from `start` [D] by `recipe`, or load the result.
+def train(landscape, start, recipe, *, key, run, label, subspace=None):
+    """Descend from `start` [D] by `recipe`, inside `subspace` if given, or load the result.
 
     Args:
       landscape: a `wedges.NetworkLandscape`; its batch size and seed are part of the training.
@@ -105,13 +105,17 @@ def train(landscape, start, recipe, *, key, run, label):
         "regularize": landscape.regularize,
         "software": software(),
     }
+    if subspace is not None:
+        key["subspace"] = {**subspace.config, "arrays": store.fingerprint(*subspace.arrays.values())}
     path = run.checkpoints / f"{store.digest(key)}.npz"
     saved = store.load(path, key)
     if saved is not None and len(saved["losses"]) == steps:
-        return _trained(saved)
+        return _trained(saved, subspace)
 
     optimizer = recipe.build(steps_per_epoch)
-    descent = wedges.Descent(landscape, start, optimizer, jit_compile=devices.compiled(run))
+    descent = wedges.Descent(
+        landscape, start, optimizer, subspace=subspace, jit_compile=devices.compiled(run)
+    )
     losses, snapshots = np.zeros(0, np.float32), np.zeros((0, landscape.dimension), np.float32)
     if saved is not None:
         losses, snapshots = saved.pop("losses"), saved.pop("snapshots")
@@ -121,7 +125,7 @@ def train(landscape, start, recipe, *, key, run, label):
         while len(losses) < steps:
             upto = next(m for m in marks if m > len(losses))
             count = min(_STEPS_A_CALL, upto - len(losses))
-            losses = np.concatenate([losses, descent.run(count)])
+            losses = np.concatenate([losses, descent.run(count).losses])
             if len(losses) == upto:
                 snapshots = np.concatenate([snapshots, descent.theta[None]])
             if len(losses) == steps or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
@@ -132,12 +136,7 @@ def train(landscape, start, recipe, *, key, run, label):
             progress.set_postfix_str(f"loss {losses[-count:].mean():.3f}", refresh=False)
     if not np.isfinite(losses).all():
         say(f"{label}: diverged, loss is not finite from step {np.argmin(np.isfinite(losses))} on.")
-    return _trained(saved)
-
-
-def bar(**settings):
-    """A progress bar; where nobody is watching, a line every half minute instead."""
-    return tqdm(mininterval=0.2 if sys.stderr.isatty() else 30.0, dynamic_ncols=True, **settings)
+    return _trained(saved, subspace)
 
 
 def software():
@@ -156,5 +155,6 @@ def _marks(recipe, steps_per_epoch):
     return list(range(cycle, recipe.epochs * steps_per_epoch + 1, cycle))
 
 
-def _trained(saved):
-    return Trained(saved["theta"], saved["snapshots"], saved["losses"])
+def _trained(saved, subspace):
+    theta = saved["theta"] if subspace is None else subspace.embed(saved["theta"]).numpy()
+    return Trained(theta, saved["snapshots"], saved["losses"])

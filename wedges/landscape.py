@@ -43,6 +43,22 @@ class Landscape:
             loss = self(theta)
         return loss, tape.gradient(loss, theta)
 
+    def curvature(self, theta, direction):
+        """p^T H(theta) p, the second derivative along p. theta, p [..., D] -> [...]."""
+        theta, direction = self.point(theta), self.point(direction)
+        t = tf.zeros_like(theta[..., 0])  # [...]: d^2 L(theta + t p) / dt^2 at 0
+        with tf.GradientTape() as outer:
+            outer.watch(t)
+            with tf.GradientTape() as inner:
+                inner.watch(t)
+                loss = self(theta + t[..., None] * direction)  # [...]
+            slope = inner.gradient(loss, t, unconnected_gradients="zero")  # [...]
+        return outer.gradient(slope, t, unconnected_gradients="zero")
+
+    def length(self, step):
+        """How far a step in theta leads, in the metric of the full space. [..., D] -> [...]."""
+        return tf.norm(step, axis=-1)
+
     def point(self, theta):
         """theta as a tensor of this landscape's dtype, its last axis checked against D."""
         theta = tf.convert_to_tensor(theta, self.dtype)
@@ -52,6 +68,78 @@ class Landscape:
                 f"received shape {tuple(theta.shape)}."
             )
         return theta
+
+
+class Restricted(Landscape):
+    """z -> L(subspace.embed(z)): a landscape seen from inside an affine subspace of its space.
+
+    Its dimension is the number of the subspace's free coordinates, `subspace.parameters`. Make it
+    with `restrict(landscape, subspace)`.
+    """
+
+    def __init__(self, landscape, subspace):
+        if subspace.ambient != landscape.dimension:
+            raise ValueError(
+                f"subspace must lie in the landscape's space, D = {landscape.dimension}; received one "
+                f"of D = {subspace.ambient}."
+            )
+        if subspace.dtype != landscape.dtype:
+            raise ValueError(
+                f"subspace must have the landscape's dtype {landscape.dtype.name}; received "
+                f"{subspace.dtype.name}."
+            )
+        self.landscape, self.subspace = landscape, subspace
+        self.dimension, self.dtype = subspace.parameters, landscape.dtype
+
+    def __call__(self, z):
+        return self.landscape(self.subspace.embed(z))
+
+    def sample(self, z, step):
+        return self.landscape.sample(self.subspace.embed(z), step)
+
+    def value_and_gradient(self, z):
+        loss, gradient = self.landscape.value_and_gradient(self.subspace.embed(z))
+        return loss, self.subspace.directions.lower(gradient)  # the chain rule: lower = lift^T
+
+    def curvature(self, z, direction):
+        step = self.subspace.directions.lift(self.point(direction))
+        return self.landscape.curvature(self.subspace.embed(z), step)
+
+    def length(self, step):
+        return self.subspace.length(step)
+
+
+def restrict(landscape, subspace):
+    """The landscape on an `AffineSubspace`, as a function of its coordinates: a `Restricted`.
+
+    >>> cut = wedges.random_cut(theta, 10, seed=0)
+    >>> inside = wedges.restrict(landscape, cut)  # inside(zeros(10)) == landscape(theta)
+    """
+    return Restricted(landscape, subspace)
+
+
+class Squared(Landscape):
+    """theta -> L(theta)^2 / 2. A distance L is a cone at its zeros; this is a bowl, with curvature.
+
+    It has the zeros of a non-negative L, and is what to give a minimiser that wants curvature.
+    """
+
+    def __init__(self, landscape):
+        self.landscape = landscape
+        self.dimension, self.dtype = landscape.dimension, landscape.dtype
+
+    def __call__(self, theta):
+        return 0.5 * self.landscape(theta) ** 2
+
+    def sample(self, theta, step):
+        return 0.5 * self.landscape.sample(theta, step) ** 2
+
+    def value_and_gradient(self, theta):
+        loss, gradient = self.landscape.value_and_gradient(theta)
+        return 0.5 * loss**2, loss[..., None] * gradient
+
+    def length(self, step):
+        return self.landscape.length(step)
 
 
 class Quadratic(Landscape):

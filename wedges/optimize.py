@@ -1,6 +1,7 @@
-"""One minimiser for every landscape.
+"""One minimiser for every landscape, in any affine subspace, from one start or many.
 
-theta_{t+1} = theta_t - step of any Keras optimizer, on dL(theta_t, t)/dtheta, in one `tf.function`.
+theta_{t+1} = theta_t - step of a Keras optimizer on dL(theta_t, t)/dtheta, or a step of
+`ConjugateGradients`, in one `tf.function`.
 """
 
 import collections
@@ -9,8 +10,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-Minimum = collections.namedtuple("Minimum", ["theta", "losses"])
-Minimum.__doc__ = """theta [D] where a descent ended; losses [steps], each taken before its step."""
+from wedges.landscape import restrict
+
+Trajectory = collections.namedtuple("Trajectory", ["losses", "distances"])
+Trajectory.__doc__ = """The steps of a descent, [steps] or [steps, R], each taken before its step: the
+loss, and the Euclidean distance from the start."""
+
+Minimum = collections.namedtuple("Minimum", ["theta", "losses", "distances"])
+Minimum.__doc__ = """theta [D] or [R, D] where a descent ended; losses and distances from the start,
+[steps] or [steps, R], each taken before its step."""
+
+
+class ConjugateGradients:
+    """Nonlinear conjugate gradients with the exact step of the local quadratic.
+
+    p = -g + max(0, g.(g - g_old) / |g_old|^2) p_old,    theta += -(g.p) / (p.H.p) p
+
+    (Polak & Ribiere's beta, restarted at 0; Shewchuk 1994, section 14). On a quadratic it ends in as
+    many steps as there are different curvatures, whatever the conditioning; on the minimum of several
+    quadratics, such as the `Squared` toy landscapes, no step raises the loss. For landscapes that are
+    the same at every call (no minibatches) and have second derivatives.
+
+    Args:
+      step: length of the step where the curvature along p is not positive.
+    """
+
+    def __init__(self, step=1e-3):
+        if not (np.isfinite(step) and step > 0):
+            raise ValueError(f"step must be a positive length; received {step!r}.")
+        self.step = step
 
 
 class Descent:
@@ -25,61 +53,87 @@ class Descent:
     variable's norm or shape (Lamb, Adafactor, Muon, `clipnorm`) sees all of theta as one, and weight
     decay acts on all of theta: names excluded from it are not known here.
 
+    Inside a subspace the variable is z, theta = subspace.embed(z), so that no optimizer can leave
+    it: Adam, given a projected gradient, would. Weight decay then pulls towards the subspace's
+    origin.
+
     Args:
       landscape: a `Landscape`; each step sees `landscape.sample(theta, step)`.
       start: theta_0 [D], or [R, D] for R descents at once where the landscape takes such a batch.
-      optimizer: a Keras optimizer, used as a recipe: this object works on a copy of its own.
+      optimizer: a Keras optimizer, used as a recipe: this object works on a copy of its own; or
+        `ConjugateGradients()`.
+      subspace: an `AffineSubspace` to stay in; the descent starts at its point nearest to `start`.
+      tolerance: stop once |dL/dz| <= tolerance at every start. None never stops early.
       jit_compile: compile with XLA. It pays on TPU and some GPUs, and slows CPUs down.
     """
 
-    def __init__(self, landscape, start, optimizer, *, jit_compile=False):
-        if not isinstance(optimizer, keras.optimizers.Optimizer):
-            raise ValueError(
-                f"optimizer must be a Keras optimizer, e.g. keras.optimizers.Adam(1e-3); "
-                f"received {type(optimizer).__name__}."
-            )
+    def __init__(self, landscape, start, optimizer, *, subspace=None, tolerance=None, jit_compile=False):
+        if tolerance is not None and not tolerance >= 0:
+            raise ValueError(f"tolerance must be a gradient's length, at least 0; received {tolerance}.")
         start = landscape.point(start)
         if not np.all(np.isfinite(start)):
             raise ValueError("start must be finite; received NaN or infinity in it.")
-        self.landscape = landscape
-        self.variable = keras.Variable(start, dtype=landscape.dtype.name, name="theta")
-        self.optimizer = _copy(optimizer)
-        self.optimizer.build([self.variable])
+        self.subspace, self.tolerance = subspace, tolerance
+        self.landscape = landscape if subspace is None else restrict(landscape, subspace)
+        self._start = start if subspace is None else subspace.coordinates(start)
+        self.variable = keras.Variable(self._start, dtype=landscape.dtype.name, name="theta")
+        if isinstance(optimizer, ConjugateGradients):
+            self._rule = _Conjugate(optimizer, self.variable)
+        elif isinstance(optimizer, keras.optimizers.Optimizer):
+            self._rule = _Keras(optimizer, self.variable)
+        else:
+            raise ValueError(
+                "optimizer must be a Keras optimizer, e.g. keras.optimizers.Adam(1e-3), or "
+                f"wedges.ConjugateGradients(); received {type(optimizer).__name__}."
+            )
+        self.optimizer = self._rule.optimizer
         self._static = jit_compile
-        self._run = tf.function(self._steps, jit_compile=jit_compile or None)
+        self._run = tf.function(self._steps, autograph=False, jit_compile=jit_compile or None)
 
     @property
     def theta(self):
-        """Where the descent stands, [D] or [R, D]."""
-        return tf.identity(self.variable.value)
+        """Where the descent stands in the landscape's own space, [D] or [R, D]."""
+        z = tf.identity(self.variable.value)
+        return z if self.subspace is None else self.subspace.embed(z)
 
     @property
     def step(self):
         """How many steps have been taken."""
-        return int(self.optimizer.iterations)
+        return int(self._rule.iterations)
 
     def run(self, steps):
-        """Take `steps` more steps. Returns their losses, each before its step, [steps(, R)]."""
+        """Take `steps` more steps, fewer where the tolerance is met: their `Trajectory`."""
         # XLA wants to know the length of the trajectory when it compiles.
-        return self._run(tf.constant(self.step), steps if self._static else tf.constant(steps))
+        count = steps if self._static else tf.constant(steps)
+        losses, distances, taken = self._run(tf.constant(self.step), count)
+        return Trajectory(losses[:taken], distances[:taken])
 
     def _steps(self, first, steps):
         shape = self.variable.shape[:-1]  # [] or [R]
-        losses = tf.TensorArray(self.landscape.dtype, size=steps, element_shape=shape)
-        for i in tf.range(steps):
+        rows = lambda: tf.TensorArray(self.landscape.dtype, size=steps, element_shape=shape)
+
+        def one(i, _, losses, distances):
             theta = tf.convert_to_tensor(self.variable.value)
-            with tf.GradientTape() as tape:
-                tape.watch(theta)
-                loss = self.landscape.sample(theta, first + i)
-                scaled = self.optimizer.scale_loss(loss)  # by 1, but for mixed-precision optimizers
-            self.optimizer.apply([tape.gradient(scaled, theta)], [self.variable])
-            losses = losses.write(i, loss)
-        return losses.stack()
+            loss, gradient = self._rule.apply(self.landscape, theta, first + i)
+            flat = tf.constant(False)
+            if self.tolerance is not None:
+                flat = tf.reduce_all(tf.norm(gradient, axis=-1) <= self.tolerance)
+            # The loss before the step, so the place before the step.
+            distance = self.landscape.length(theta - self._start)
+            return i + 1, flat, losses.write(i, loss), distances.write(i, distance)
+
+        taken, _, losses, distances = tf.while_loop(
+            lambda i, flat, *_: (i < steps) & ~flat,
+            one,
+            (tf.constant(0), tf.constant(False), rows(), rows()),
+            parallel_iterations=1,
+        )
+        return losses.stack(), distances.stack(), taken
 
     @property
     def state(self):
         """Everything the next step depends on: {name: array}. Assign it to continue from there."""
-        arrays = {f"optimizer/{i}": np.array(v) for i, v in enumerate(self.optimizer.variables)}
+        arrays = {f"optimizer/{i}": np.array(v) for i, v in enumerate(self._rule.variables)}
         return {"theta": np.array(self.variable), **arrays}
 
     @state.setter
@@ -91,8 +145,62 @@ class Descent:
                 f"state must hold arrays of the shapes {shapes(mine)}; received {shapes(arrays)}."
             )
         self.variable.assign(arrays["theta"])
-        for i, v in enumerate(self.optimizer.variables):
+        for i, v in enumerate(self._rule.variables):
             v.assign(arrays[f"optimizer/{i}"])
+
+
+class _Keras:
+    """A step of a Keras optimizer on the sampled loss."""
+
+    def __init__(self, optimizer, variable):
+        self.optimizer, self.variable = _copy(optimizer), variable
+        self.optimizer.build([variable])
+
+    def apply(self, landscape, theta, step):
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            loss = landscape.sample(theta, step)
+            scaled = self.optimizer.scale_loss(loss)  # by 1, but for mixed-precision optimizers
+        gradient = tape.gradient(scaled, theta)
+        self.optimizer.apply([gradient], [self.variable])
+        return loss, gradient
+
+    @property
+    def iterations(self):
+        return self.optimizer.iterations
+
+    @property
+    def variables(self):
+        return self.optimizer.variables
+
+
+class _Conjugate:
+    """A step of `ConjugateGradients`, each start on its own."""
+
+    def __init__(self, optimizer, variable):
+        self.optimizer, self.variable = optimizer, variable
+        zeros = lambda name: keras.Variable(tf.zeros(variable.shape, variable.dtype), name=name)
+        self.gradient, self.direction = zeros("gradient"), zeros("direction")
+        self.iterations = keras.Variable(0, dtype="int64", trainable=False, name="iterations")
+        self.variables = [self.iterations, self.gradient, self.direction]
+
+    def apply(self, landscape, theta, step):
+        dot = lambda a, b: tf.reduce_sum(a * b, axis=-1, keepdims=True)  # [..., 1]
+        loss, gradient = landscape.value_and_gradient(theta)  # [...], [..., D]
+        old, last = self.gradient.value, self.direction.value
+        beta = tf.maximum(tf.math.divide_no_nan(dot(gradient, gradient - old), dot(old, old)), 0)
+        direction = beta * last - gradient
+        direction = tf.where(dot(gradient, direction) < 0, direction, -gradient)
+        curvature = landscape.curvature(theta, direction)[..., None]
+        along = tf.math.divide_no_nan(-dot(gradient, direction), curvature)
+        away = tf.math.divide_no_nan(
+            tf.cast(self.optimizer.step, theta.dtype), tf.norm(direction, axis=-1)
+        )
+        self.variable.assign_add(tf.where(curvature > 0, along, away[..., None]) * direction)
+        self.gradient.assign(gradient)
+        self.direction.assign(direction)
+        self.iterations.assign_add(1)
+        return loss, gradient
 
 
 def _copy(optimizer):
@@ -104,12 +212,16 @@ def _copy(optimizer):
     return optimizer.__class__.from_config(config)
 
 
-def minimize(landscape, start, optimizer, steps, *, jit_compile=False):
-    """Minimise a landscape from `start` by `steps` steps of a Keras optimizer: a `Minimum`.
+def minimize(landscape, start, optimizer, steps, *, subspace=None, tolerance=None, jit_compile=False):
+    """Minimise a landscape from `start` by `steps` steps, inside `subspace` if given: a `Minimum`.
 
     >>> bowl = wedges.Quadratic([1.0, 4.0])
-    >>> theta, losses = wedges.minimize(bowl, [1.0, 1.0], keras.optimizers.SGD(0.1), steps=100)
+    >>> theta, losses, _ = wedges.minimize(bowl, [1.0, 1.0], keras.optimizers.SGD(0.1), steps=100)
+
+    Args are those of `Descent`: start [D], or [R, D] for many starts at once; `tolerance` stops early.
     """
-    descent = Descent(landscape, start, optimizer, jit_compile=jit_compile)
-    losses = descent.run(steps)
-    return Minimum(descent.theta, losses)
+    descent = Descent(
+        landscape, start, optimizer, subspace=subspace, tolerance=tolerance, jit_compile=jit_compile
+    )
+    losses, distances = descent.run(steps)
+    return Minimum(descent.theta, losses, distances)

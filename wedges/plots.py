@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 # Okabe & Ito's palette: told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -37,6 +38,35 @@ def label_axes(ax, *, title=None, x=None, y=None):
         ax.set_ylabel(y)
     ax.grid(True, alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def matrix(ax, values, *, low, high, label):
+    """A square matrix [M, M] as colours from `low` to `high`, with its scale."""
+    image = ax.imshow(
+        values, cmap="RdBu_r", vmin=low, vmax=high, origin="lower", interpolation="nearest"
+    )
+    ax.grid(False)
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
+
+
+def table(ax, values, texts, *, marked, rows, columns):
+    """A coloured table: values [R, C] from 0 to 1 in shades, a text in each cell, some cells boxed."""
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
+    for i, j in np.ndindex(values.shape):
+        color = "white" if values[i, j] > 0.6 else "black"
+        ax.text(j, i, texts[i][j], ha="center", va="center", fontsize=8, color=color)
+        if marked[i, j]:
+            corner = (j - 0.46, i - 0.46)
+            ax.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=ORANGE, linewidth=2))
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+
+
+def verdict(figure, claims):
+    """Under all panels: how many of the claims (objects with `id` and `passed`) hold, and which fail."""
+    failed = ", ".join(c.id for c in claims if not c.passed)
+    held = f"{sum(c.passed for c in claims)} of {len(claims)} claims hold"
+    footnote(figure, held + (f"; FAILED: {failed}" if failed else ""))
 
 
 def footnote(figure, text):

@@ -27,3 +27,36 @@ def barrier(losses, t=None):
     t = np.linspace(0.0, 1.0, losses.shape[-1]) if t is None else np.asarray(t)
     chord = (1 - t) * losses[..., :1] + t * losses[..., -1:]
     return np.max(losses - chord, axis=-1)
+
+
+def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
+    """How many directions the gradients around theta span: its short directions, as the loss shows them.
+
+    Gradients at `samples` points theta + radius v_i, v_i random unit vectors, as the rows of a matrix;
+    the count of its singular values above `floor` times the largest.
+
+    theta [D] -> whole number, at most `samples`: take a few times as many samples as directions are
+    expected. On one wedge of the toy landscapes it is s; where two wedges cross, either may be the
+    nearest at theta + radius v_i, and it is the dimension of both wedges' normals together, which a
+    single gradient or Hessian of the distance to the *nearest* wedge cannot show.
+    """
+    rng = np.random.default_rng(seed)
+    v = rng.standard_normal((samples, landscape.dimension))
+    v *= radius / np.linalg.norm(v, axis=1, keepdims=True)
+    points = np.asarray(landscape.point(theta)) + v.astype(landscape.dtype.as_numpy_dtype)
+    _, gradients = landscape.value_and_gradient(points)  # [samples, D]
+    lengths = np.linalg.svd(np.asarray(gradients, np.float64), compute_uv=False)
+    return int(np.sum(lengths > floor * lengths[0])) if lengths[0] > 0 else 0
+
+
+def random_directions(landscape, theta, radii, samples, *, seed):
+    """Losses L(theta + a v) along `samples` random unit directions v at each distance a.
+
+    theta [D], radii [A] -> losses [A, samples]. The same directions serve all distances.
+    """
+    rng = np.random.default_rng(seed)
+    v = rng.standard_normal((samples, landscape.dimension))
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    v = v.astype(landscape.dtype.as_numpy_dtype)
+    theta = np.asarray(landscape.point(theta))
+    return np.stack([np.asarray(landscape(theta + v.dtype.type(a) * v)) for a in radii])

@@ -205,7 +205,7 @@ def test_training_flat_is_training_the_variables(images):
     """Ten steps of Adam on theta are ten steps of Adam on the model's own variables."""
     model, (x, y) = plain(), images
     landscape = wedges.NetworkLandscape(model, x, y, SPARSE, seed=0, batch_size=53)
-    theta, _ = wedges.minimize(landscape, landscape.space.read(), keras.optimizers.Adam(0.01), 10)
+    theta, *_ = wedges.minimize(landscape, landscape.space.read(), keras.optimizers.Adam(0.01), 10)
     model.compile(keras.optimizers.Adam(0.01), SPARSE)
     model.fit(x, y, batch_size=53, epochs=10, shuffle=False, verbose=0)
     np.testing.assert_allclose(theta, wedges.WeightSpace(model).read(), atol=2e-5)

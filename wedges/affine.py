@@ -1,0 +1,354 @@
+"""Affine subspaces of R^D: where a landscape is restricted to.
+
+A = {origin + lift(z)}: `lift` is linear, z are free coordinates. Three kinds of directions:
+
+    Span        lift(z) = z B               rows of B orthonormal [d, D]; z [d]
+    Complement  lift(z) = z - z N^T N       rows of N orthonormal [m, D]; z [D], d = D - m
+    Transform   lift(z) = DCT(signs tile(z) / sqrt(copies))    O(D + d) numbers, no matrix; z [d]
+
+In all three `lower` is the transpose of `lift` and lift(lower(v)) is the orthogonal projection of v, so
+a point of A is never off it by more than rounding. `random_cut`, `normal_plane` and `through` make
+the subspaces of the paper.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+# random_cut holds a dense basis up to this many numbers, 32 MB in float32, and a transform above: from
+# there on the basis leaves the cache and the transform is the faster, too.
+_DENSE = 2**23
+_SALT = 0x5EED_C07
+
+
+class AffineSubspace:
+    """A = {origin + lift(z)}, a d-dimensional affine subspace of R^D; or R of them at once.
+
+    Args:
+      origin: a point of the subspace [D], finite; [R, D] for R subspaces, parallel unless the
+        directions are [R, ...] as well.
+      directions: a `Span`, `Complement` or `Transform`; or an array [d, D] of independent vectors
+        that span it.
+
+    Attributes:
+      dimension: d.
+      parameters: the length of z: d, but D for a `Complement`, whose lift projects z.
+      ambient: D.
+      dtype: of every point in and out, the origin's.
+
+    Raises:
+      ValueError: an origin that is not finite, or of another length than the directions.
+    """
+
+    def __init__(self, origin, directions):
+        origin = _floating("origin", origin)
+        if not hasattr(directions, "lift"):
+            directions = Span(directions, dtype=origin.dtype)
+        if origin.shape.rank == 0 or origin.shape[-1] != directions.ambient:
+            raise ValueError(
+                f"origin must have shape [..., {directions.ambient}] (D of the directions); "
+                f"received shape {tuple(origin.shape)}."
+            )
+        if directions.dtype != origin.dtype:
+            raise ValueError(
+                f"origin and directions must share a dtype; received {origin.dtype.name} and "
+                f"{directions.dtype.name}."
+            )
+        self.origin, self.directions = origin, directions
+        self.dtype = origin.dtype
+        self.ambient = directions.ambient
+        self.dimension, self.parameters = directions.dimension, directions.parameters
+
+    def embed(self, z):
+        """The point of A with coordinates z: origin + lift(z). z [..., p] -> [..., D]."""
+        return self.origin + self.directions.lift(self._checked("z", z, self.parameters))
+
+    def coordinates(self, theta):
+        """z of the point of A nearest to theta: lower(theta - origin). [..., D] -> [..., p]."""
+        return self.directions.lower(self._checked("theta", theta, self.ambient) - self.origin)
+
+    def project(self, theta):
+        """The point of A nearest to theta. [..., D] -> [..., D]."""
+        return self.embed(self.coordinates(theta))
+
+    def distance(self, theta):
+        """Euclidean distance from theta to A. [..., D] -> [...]."""
+        offset = self._checked("theta", theta, self.ambient) - self.origin
+        return tf.norm(offset - self.directions.lift(self.directions.lower(offset)), axis=-1)
+
+    def length(self, z):
+        """|lift(z)|, how far coordinates z lead from the origin. [..., p] -> [...]."""
+        return self.directions.length(self._checked("z", z, self.parameters))
+
+    def _checked(self, name, value, size):
+        value = tf.convert_to_tensor(value, self.dtype)
+        if value.shape.rank == 0 or value.shape[-1] != size:
+            raise ValueError(
+                f"{name} must have shape [..., {size}] in this subspace (D {self.ambient}, "
+                f"dimension {self.dimension}); received shape {tuple(value.shape)}."
+            )
+        return value
+
+    def __repr__(self):
+        kind = type(self.directions).__name__
+        return f"AffineSubspace({self.dimension} of {self.ambient} dimensions, {kind})"
+
+    # ---- to a file and back ---------------------------------------------------------------------
+
+    @property
+    def config(self):
+        """What, with `arrays`, makes this subspace again: a dict of JSON values."""
+        return {"kind": type(self.directions).__name__, **self.directions.config}
+
+    @property
+    def arrays(self):
+        """The numbers it holds that do not follow from `config`: {name: array}."""
+        arrays = {"origin": self.origin, **self.directions.arrays}
+        return {name: np.array(a) for name, a in arrays.items()}
+
+    @classmethod
+    def restore(cls, config, arrays):
+        """The subspace of a `config` and its `arrays`, bit for bit."""
+        config, arrays = dict(config), dict(arrays)
+        kind = {k.__name__: k for k in (Span, Complement, Transform)}[config.pop("kind")]
+        origin = arrays.pop("origin")
+        return cls(origin, kind.restore(config, arrays, origin.dtype))
+
+
+# ---- the subspaces of the paper ---------------------------------------------------------------------
+
+
+def random_cut(origin, dimension, *, seed, method="auto"):
+    """A random d-dimensional cut through `origin`, uniform over orientations.
+
+    Args:
+      origin: P0 [D]; [R, D] with a sequence of R seeds for R cuts at once (dense only).
+      dimension: d, from 1 to D.
+      seed: of the orientation; the same number gives the same cut in any process.
+      method: "dense" holds an orthonormalised Gaussian basis (d D numbers); "transform" a seeded
+        `Transform` (D numbers, O(D log D) time); "auto" takes the dense one up to 2^23 numbers.
+
+    Source: Fort & Jastrzebski 2019, section 3, P = theta M + P0; Li et al. 2018 (arXiv:1804.08838).
+    """
+    if method not in ("auto", "dense", "transform"):
+        raise ValueError(f"method must be 'auto', 'dense' or 'transform'; received {method!r}.")
+    origin = _floating("origin", origin)
+    ambient = origin.shape[-1]
+    _check_dimension(dimension, ambient)
+    seeds = np.ravel(seed)
+    if method == "transform" and np.ndim(seed):
+        raise ValueError("method='transform' makes one cut; received a sequence of seeds.")
+    dense = np.ndim(seed) or method == "dense" or (method == "auto" and dimension * ambient <= _DENSE)
+    if not dense:
+        return AffineSubspace(origin, Transform(ambient, dimension, seed=seed, dtype=origin.dtype))
+    shape = (ambient, dimension)
+    # Its QR factor spans a uniformly random subspace, since a Gaussian has no preferred direction.
+    bases = [np.linalg.qr(generator(s).standard_normal(shape))[0].T for s in seeds]
+    rows = np.stack(bases) if np.ndim(seed) else bases[0]
+    return AffineSubspace(origin, Span(rows, dtype=origin.dtype, orthonormal=True))
+
+
+def normal_plane(origin, directions):
+    """The (D - m)-dimensional plane through `origin` normal to m directions, O(m D) memory.
+
+    Args:
+      origin: [D], or [R, D] for R parallel planes.
+      directions: the normals [m, D] or [D] (one), linearly independent, of any length.
+    """
+    origin = _floating("origin", origin)
+    return AffineSubspace(origin, Complement(directions, dtype=origin.dtype))
+
+
+def through(points):
+    """The m-dimensional plane through m + 1 points [m + 1, D] in general position."""
+    points = _floating("points", points)
+    if points.shape.rank != 2 or points.shape[0] < 2:
+        raise ValueError(f"points must have shape [m + 1, D]; received {tuple(points.shape)}.")
+    points = np.array(points)
+    edges = points[1:].astype(np.float64) - points[0]
+    return AffineSubspace(points[0], Span(edges, dtype=points.dtype))
+
+
+# ---- three kinds of directions ----------------------------------------------------------------------
+
+
+class Span:
+    """lift(z) = z B, B [d, D] with orthonormal rows; [R, d, D] for R spans at once.
+
+    Args:
+      rows: independent vectors that span the directions; orthonormalised unless said to be.
+    """
+
+    def __init__(self, rows, *, dtype="float32", orthonormal=False):
+        rows = rows if orthonormal else _orthonormal("directions", rows)
+        self.rows = tf.constant(np.asarray(rows), tf.as_dtype(dtype))
+        self.dtype = self.rows.dtype
+        *_, self.dimension, self.ambient = self.rows.shape
+        self.parameters = self.dimension
+        self.config, self.arrays = {}, {"rows": self.rows}
+
+    def lift(self, z):
+        return _times(z, self.rows)  # [..., d] -> [..., D]
+
+    def lower(self, v):
+        return _times(v, self.rows, transposed=True)  # [..., D] -> [..., d]
+
+    def length(self, z):
+        return tf.norm(z, axis=-1)  # the rows are orthonormal
+
+    @classmethod
+    def restore(cls, config, arrays, dtype):
+        return cls(arrays["rows"], dtype=dtype, orthonormal=True)
+
+
+class Complement:
+    """lift(z) = z - z N^T N: what is normal to the rows of N [m, D], orthonormal. z [D].
+
+    The coordinates are a free vector of the whole space and lift projects it: no basis of the
+    D - m dimensions is ever held.
+    """
+
+    def __init__(self, normals, *, dtype="float32", orthonormal=False):
+        normals = normals if orthonormal else _orthonormal("directions", normals)
+        self.normals = tf.constant(np.asarray(normals), tf.as_dtype(dtype))
+        if self.normals.shape.rank != 2:
+            raise ValueError(f"directions must have shape [m, D]; received {self.normals.shape}.")
+        self.dtype = self.normals.dtype
+        m, self.ambient = self.normals.shape
+        if m >= self.ambient:
+            raise ValueError(
+                f"directions must be fewer than D = {self.ambient}, or no plane is left; received {m}."
+            )
+        self.dimension, self.parameters = self.ambient - m, self.ambient
+        self.config, self.arrays = {}, {"normals": self.normals}
+
+    def lift(self, z):
+        along = _times(z, self.normals, transposed=True)  # [..., m]
+        return z - _times(along, self.normals)  # [..., D]
+
+    lower = lift  # a projection is its own transpose
+
+    def length(self, z):
+        return tf.norm(self.lift(z), axis=-1)
+
+    @classmethod
+    def restore(cls, config, arrays, dtype):
+        return cls(arrays["normals"], dtype=dtype, orthonormal=True)
+
+
+class Transform:
+    """lift(z) = DCT(signs * tile(z) / sqrt(copies)): random orthonormal directions from D signs.
+
+    z [d] is laid out again and again to length D (entry h stands copies_h times, D/d rounded up or
+    down), each place gets a random sign, and an orthonormal discrete cosine transform mixes all
+    places. Each step keeps lengths, so the d directions are orthonormal exactly, not just on
+    average, and entry i of lift(z) is a signed sum over all D places: near Gaussian, variance
+    |z|^2 / D. O(D log D) time and O(D + d) numbers.
+
+    Source: the randomised trigonometric transforms of Ailon & Chazelle 2009 (SIAM J. Comput. 39) and
+    Avron, Maymounkov & Toledo 2010; the same role as Fastfood in Li et al. 2018 (arXiv:1804.08838),
+    whose directions are orthonormal only on average.
+    """
+
+    def __init__(self, ambient, dimension, *, seed, dtype="float32"):
+        _check_dimension(dimension, ambient)
+        self.dtype = tf.as_dtype(dtype)
+        self.ambient, self.dimension, self.parameters = ambient, int(dimension), int(dimension)
+        self.config = {"ambient": ambient, "dimension": self.dimension, "seed": int(seed)}
+        self.arrays = {}
+        bits = generator(seed).bytes(-(-ambient // 8))
+        bits = np.unpackbits(np.frombuffer(bits, np.uint8), count=ambient)
+        self.signs = tf.constant(2 * bits.astype(np.int8) - 1)  # [D] int8
+        rest = ambient % self.dimension
+        self._layers = -(-ambient // self.dimension)  # how often z is laid out, the last time in part
+        copies = ambient // self.dimension + (np.arange(self.dimension) < rest)
+        self.scale = tf.constant(copies**-0.5, self.dtype)  # [d]
+
+    def lift(self, z):
+        return _linear(self._lift, self._lower, z)
+
+    def lower(self, v):
+        return _linear(self._lower, self._lift, v)
+
+    def _lift(self, z):
+        tiled = tf.repeat((z * self.scale)[..., None, :], self._layers, axis=-2)  # [..., layers, d]
+        flat = tf.reshape(tiled, [*z.shape[:-1], self._layers * self.dimension])
+        signs = tf.cast(self.signs, self.dtype)
+        return tf.signal.dct(flat[..., : self.ambient] * signs, norm="ortho")  # [..., D]
+
+    def _lower(self, v):
+        mixed = tf.signal.idct(v, norm="ortho") * tf.cast(self.signs, self.dtype)  # [..., D]
+        gap = self._layers * self.dimension - self.ambient
+        padded = tf.pad(mixed, [[0, 0]] * (v.shape.rank - 1) + [[0, gap]])
+        layers = tf.reshape(padded, [*v.shape[:-1], self._layers, self.dimension])
+        return tf.reduce_sum(layers, axis=-2) * self.scale  # [..., d]
+
+    def length(self, z):
+        return tf.norm(z, axis=-1)
+
+    @classmethod
+    def restore(cls, config, arrays, dtype):
+        return cls(**config, dtype=dtype)
+
+
+def _linear(forward, transpose, z):
+    """forward(z), differentiated by its transpose: a tape then keeps none of the steps within."""
+
+    @tf.custom_gradient
+    def call(z):
+        return forward(z), lambda up: _linear(transpose, forward, up)
+
+    return call(z)
+
+
+def _times(z, rows, transposed=False):
+    """z rows, or z rows^T. z [..., a], rows [a, b] -> [..., b]; with rows [R, a, b], z [R, a]."""
+    if rows.shape.rank > 2:
+        return tf.linalg.matvec(rows, z, transpose_a=not transposed)
+    flat = tf.reshape(z, [-1, z.shape[-1]])  # [batch, a]
+    out = tf.matmul(flat, rows, transpose_b=transposed)
+    return tf.reshape(out, [*z.shape[:-1], out.shape[-1]])
+
+
+def _orthonormal(name, vectors):
+    """Orthonormal rows with the span of `vectors` [..., m, D], or [D]; ValueError if dependent."""
+    vectors = np.atleast_2d(np.asarray(vectors, np.float64))
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"{name} must be finite; received NaN or infinity in them.")
+    m, ambient = vectors.shape[-2:]
+    if m > ambient:
+        raise ValueError(f"{name} must be at most D = {ambient} vectors; received {m}.")
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit = vectors / np.where(lengths > 0, lengths, 1)
+    q, r = np.linalg.qr(np.swapaxes(unit, -1, -2))
+    left = np.abs(np.diagonal(r, axis1=-2, axis2=-1))  # of each vector, what the ones before leave
+    if m == 0 or left.min() < 1e-6:
+        row = int(np.argmin(left) % m) if m else None
+        raise ValueError(
+            f"{name} must be linearly independent vectors; received {m} of which number {row} is "
+            f"zero or in the span of those before it (what is left of it: {left.min():.1g})."
+            if m
+            else f"{name} must hold at least one vector; received none."
+        )
+    return np.swapaxes(q, -1, -2)
+
+
+def _check_dimension(dimension, ambient):
+    if not (isinstance(dimension, (int, np.integer)) and 1 <= dimension <= ambient):
+        raise ValueError(
+            f"dimension must be a whole number from 1 to D = {ambient}; received {dimension!r}."
+        )
+
+
+def _floating(name, values):
+    values = tf.convert_to_tensor(values)
+    if not values.dtype.is_floating:
+        values = tf.cast(values, tf.float32)
+    if not bool(tf.reduce_all(tf.math.is_finite(values))):
+        raise ValueError(f"{name} must be finite; received NaN or infinity in it.")
+    return values
+
+
+def generator(seed):
+    """numpy's generator for a geometry's seed, apart from default_rng(seed): a start and a plane that a
+    user draws from one seed must not share their numbers."""
+    return np.random.default_rng([int(seed), _SALT])
