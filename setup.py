@@ -8,7 +8,7 @@ from setuptools import setup
 here = pathlib.Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "wedges/__init__.py").read_text()).group(1)
 
-test = ["pytest>=8", "hypothesis>=6", "ruff>=0.6"]
+test = ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "plotly>=5.20"]
 setup(
     name="wedges",
     version=version,
@@ -28,12 +28,14 @@ setup(
         "scipy>=1.11",
         "absl-py>=2.1",
         "matplotlib>=3.8",
+        "scikit-image>=0.22",
         "scikit-learn>=1.4",
         "joblib>=1.3",
         "tqdm>=4.66",
     ],
     extras_require={
         "test": test,
+        "html": ["plotly>=5.20"],
         "dask": ["dask[distributed]>=2024.1"],
         "ray": ["ray>=2.9"],
         "bench": ["torch>=2.4"],

@@ -77,8 +77,9 @@ _PAPER = {
 _QUICK = {
     **_PAPER,
     "dataset": "digits",
-    "dims": (5, 10, 20, 50, 100, 200),
+    "dims": (10, 20, 50, 100, 200, 400),
     "seeds": 2,
+    "lr": 1e-2,
     "model": "simple_cnn",
     "activation": "tanh",
     "batch_size": 32,

@@ -4,7 +4,7 @@ A = {origin + lift(z)}: `lift` is linear, z are free coordinates. Three kinds of
 
     Span        lift(z) = z B               rows of B orthonormal [d, D]; z [d]
     Complement  lift(z) = z - z N^T N       rows of N orthonormal [m, D]; z [D], d = D - m
-    Transform   lift(z) = DCT(signs tile(z) / sqrt(copies))    O(D + d) numbers, no matrix; z [d]
+    Transform   lift(z) = signs' DCT(signs tile(z) / sqrt(copies))    O(D + d), no matrix; z [d]
 
 In all three `lower` is the transpose of `lift` and lift(lower(v)) is the orthogonal projection of v, so
 a point of A is never off it by more than rounding. `random_cut`, `normal_plane` and `through` make
@@ -132,9 +132,16 @@ def random_cut(origin, dimension, *, seed, method="auto"):
     if method not in ("auto", "dense", "transform"):
         raise ValueError(f"method must be 'auto', 'dense' or 'transform'; received {method!r}.")
     origin = _floating("origin", origin)
+    if origin.shape.rank == 0:
+        raise ValueError("origin must have shape [D] or [R, D]; received shape ().")
     ambient = origin.shape[-1]
     _check_dimension(dimension, ambient)
     seeds = np.ravel(seed)
+    if np.ndim(seed) and (not len(seeds) or origin.shape[:-1] not in ((), seeds.shape)):
+        raise ValueError(
+            f"seed must be one number, or one for each origin; received {len(seeds)} seeds for an "
+            f"origin of shape {tuple(origin.shape)}."
+        )
     if method == "transform" and np.ndim(seed):
         raise ValueError("method='transform' makes one cut; received a sequence of seeds.")
     dense = np.ndim(seed) or method == "dense" or (method == "auto" and dimension * ambient <= _DENSE)
@@ -236,12 +243,13 @@ class Complement:
 
 
 class Transform:
-    """lift(z) = DCT(signs * tile(z) / sqrt(copies)): random orthonormal directions from D signs.
+    """lift(z) = signs' * DCT(signs * tile(z) / sqrt(copies)): orthonormal directions from 2 D signs.
 
     z [d] is laid out again and again to length D (entry h stands copies_h times, D/d rounded up or
-    down), each place gets a random sign, and an orthonormal discrete cosine transform mixes all
-    places. Each step keeps lengths, so the d directions are orthonormal exactly, not just on
-    average, and entry i of lift(z) is a signed sum over all D places: near Gaussian, variance
+    down), each place gets a random sign, an orthonormal discrete cosine transform mixes all
+    places, and each gets a random sign again, without which a smooth vector would always lie at the
+    same angle to the cut. Each step keeps lengths, so the d directions are orthonormal exactly, not
+    just on average, and entry i of lift(z) is a signed sum over all D places: near Gaussian, variance
     |z|^2 / D. O(D log D) time and O(D + d) numbers.
 
     Source: the randomised trigonometric transforms of Ailon & Chazelle 2009 (SIAM J. Comput. 39) and
@@ -255,9 +263,9 @@ class Transform:
         self.ambient, self.dimension, self.parameters = ambient, int(dimension), int(dimension)
         self.config = {"ambient": ambient, "dimension": self.dimension, "seed": int(seed)}
         self.arrays = {}
-        bits = generator(seed).bytes(-(-ambient // 8))
-        bits = np.unpackbits(np.frombuffer(bits, np.uint8), count=ambient)
-        self.signs = tf.constant(2 * bits.astype(np.int8) - 1)  # [D] int8
+        bits = generator(seed).bytes(-(-2 * ambient // 8))
+        bits = np.unpackbits(np.frombuffer(bits, np.uint8), count=2 * ambient)
+        self.signs = tf.constant(2 * bits.astype(np.int8).reshape(2, ambient) - 1)  # [2, D] int8
         rest = ambient % self.dimension
         self._layers = -(-ambient // self.dimension)  # how often z is laid out, the last time in part
         copies = ambient // self.dimension + (np.arange(self.dimension) < rest)
@@ -272,11 +280,12 @@ class Transform:
     def _lift(self, z):
         tiled = tf.repeat((z * self.scale)[..., None, :], self._layers, axis=-2)  # [..., layers, d]
         flat = tf.reshape(tiled, [*z.shape[:-1], self._layers * self.dimension])
-        signs = tf.cast(self.signs, self.dtype)
-        return tf.signal.dct(flat[..., : self.ambient] * signs, norm="ortho")  # [..., D]
+        before, after = tf.unstack(tf.cast(self.signs, self.dtype))  # [D] each
+        return after * tf.signal.dct(flat[..., : self.ambient] * before, norm="ortho")  # [..., D]
 
     def _lower(self, v):
-        mixed = tf.signal.idct(v, norm="ortho") * tf.cast(self.signs, self.dtype)  # [..., D]
+        before, after = tf.unstack(tf.cast(self.signs, self.dtype))  # [D] each
+        mixed = tf.signal.idct(v * after, norm="ortho") * before  # [..., D]
         gap = self._layers * self.dimension - self.ambient
         padded = tf.pad(mixed, [[0, 0]] * (v.shape.rank - 1) + [[0, gap]])
         layers = tf.reshape(padded, [*v.shape[:-1], self._layers, self.dimension])
@@ -302,8 +311,8 @@ def _linear(forward, transpose, z):
 
 def _times(z, rows, transposed=False):
     """z rows, or z rows^T. z [..., a], rows [a, b] -> [..., b]; with rows [R, a, b], z [R, a]."""
-    if rows.shape.rank > 2:
-        return tf.linalg.matvec(rows, z, transpose_a=not transposed)
+    if rows.shape.rank > 2:  # twice as fast as matvec with its first argument transposed
+        return tf.matmul(z[..., None, :], rows, transpose_b=transposed)[..., 0, :]
     flat = tf.reshape(z, [-1, z.shape[-1]])  # [batch, a]
     out = tf.matmul(flat, rows, transpose_b=transposed)
     return tf.reshape(out, [*z.shape[:-1], out.shape[-1]])
@@ -333,7 +342,8 @@ def _orthonormal(name, vectors):
 
 
 def _check_dimension(dimension, ambient):
-    if not (isinstance(dimension, (int, np.integer)) and 1 <= dimension <= ambient):
+    whole = isinstance(dimension, (int, np.integer)) and not isinstance(dimension, bool)
+    if not (whole and 1 <= dimension <= ambient):
         raise ValueError(
             f"dimension must be a whole number from 1 to D = {ambient}; received {dimension!r}."
         )
@@ -351,4 +361,6 @@ def _floating(name, values):
 def generator(seed):
     """numpy's generator for a geometry's seed, apart from default_rng(seed): a start and a plane that a
     user draws from one seed must not share their numbers."""
+    if not (isinstance(seed, (int, np.integer)) and seed >= 0):
+        raise ValueError(f"seed must be a whole number, at least 0; received {seed}.")
     return np.random.default_rng([int(seed), _SALT])

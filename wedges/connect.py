@@ -71,11 +71,24 @@ class Star(Landscape):
         share = reach * np.arange(1, points + 1) / points
         self._share = tf.constant(share[:, None], self.dtype)  # [T, 1]
 
-    def __call__(self, theta):
+    def _points(self, theta):
         center = self.point(theta)[..., None, None, :]  # [..., 1, 1, D]
         ends = self.ends[..., :, None, :]  # [..., E, 1, D]
-        points = ends + self._share * (center - ends)  # [..., E, T, D]
-        return tf.reduce_mean(self.landscape(points), axis=(-2, -1))  # [...]
+        return ends + self._share * (center - ends)  # [..., E, T, D]
+
+    def __call__(self, theta):
+        return tf.reduce_mean(self.landscape(self._points(theta)), axis=(-2, -1))  # [...]
+
+    def value_and_gradient(self, theta):
+        losses, gradients = self.landscape.value_and_gradient(self._points(theta))
+        gradient = tf.reduce_mean(self._share * gradients, axis=(-3, -2))  # [..., D]
+        return tf.reduce_mean(losses, axis=(-2, -1)), gradient
+
+    def jet(self, theta, direction):
+        points = self._points(theta)  # [..., E, T, D], moved by share p as the center is by p
+        step = self._share * self.point(direction)[..., None, None, :]  # [..., 1, T, D]
+        jets = self.landscape.jet(points, tf.broadcast_to(step, tf.shape(points)))
+        return tuple(tf.reduce_mean(v, axis=(-2, -1)) for v in jets)
 
 
 def connect(landscape, ends, optimizer, steps, *, points=8, reach=(0.1, 1.0), tolerance=None):
@@ -96,7 +109,12 @@ def connect(landscape, ends, optimizer, steps, *, points=8, reach=(0.1, 1.0), to
 
     Source: paths with one bend, Garipov et al. 2018 (arXiv:1802.10026); the stages are ours.
     """
-    center = tf.reduce_mean(landscape.point(ends), axis=-2)  # [..., D]
+    ends = landscape.point(ends)  # [..., E, D]
+    if ends.shape.rank < 2:
+        raise ValueError(f"ends must have shape [..., E, D]; received {tuple(ends.shape)}.")
+    if not len(reach):
+        raise ValueError("reach must hold at least one stage's reach, e.g. (0.1, 1.0); received none.")
+    center = tf.reduce_mean(ends, axis=-2)  # [..., D]
     for stage in reach:
         star = Star(landscape, ends, points, stage)
         found = minimize(star, center, optimizer, steps, tolerance=tolerance)
@@ -113,6 +131,8 @@ def along(landscape, vertices, points=10):
     vertices = landscape.point(vertices)
     if vertices.shape.rank != 2 or vertices.shape[0] < 2:
         raise ValueError(f"vertices must have shape [V, D], V >= 2; received {tuple(vertices.shape)}.")
+    if points < 1:
+        raise ValueError(f"points must be at least 1 on each segment; received {points}.")
     share = tf.constant(np.arange(points)[:, None] / points, landscape.dtype)  # [T, 1]
     losses, t = [], []
     lengths = tf.norm(vertices[1:] - vertices[:-1], axis=-1).numpy()  # [V - 1]

@@ -43,17 +43,24 @@ class Landscape:
             loss = self(theta)
         return loss, tape.gradient(loss, theta)
 
-    def curvature(self, theta, direction):
-        """p^T H(theta) p, the second derivative along p. theta, p [..., D] -> [...]."""
+    def jet(self, theta, direction):
+        """L(theta + t p) and its first and second derivative by t, at t = 0.
+
+        theta, p [..., D] -> loss [...], slope g.p [...], curvature p^T H p [...].
+        """
         theta, direction = self.point(theta), self.point(direction)
-        t = tf.zeros_like(theta[..., 0])  # [...]: d^2 L(theta + t p) / dt^2 at 0
+        t = tf.zeros_like(theta[..., 0])  # [...]
         with tf.GradientTape() as outer:
             outer.watch(t)
             with tf.GradientTape() as inner:
                 inner.watch(t)
                 loss = self(theta + t[..., None] * direction)  # [...]
             slope = inner.gradient(loss, t, unconnected_gradients="zero")  # [...]
-        return outer.gradient(slope, t, unconnected_gradients="zero")
+        return loss, slope, outer.gradient(slope, t, unconnected_gradients="zero")
+
+    def curvature(self, theta, direction):
+        """p^T H(theta) p, the second derivative along p. theta, p [..., D] -> [...]."""
+        return self.jet(theta, direction)[2]
 
     def length(self, step):
         """How far a step in theta leads, in the metric of the full space. [..., D] -> [...]."""
@@ -101,9 +108,9 @@ class Restricted(Landscape):
         loss, gradient = self.landscape.value_and_gradient(self.subspace.embed(z))
         return loss, self.subspace.directions.lower(gradient)  # the chain rule: lower = lift^T
 
-    def curvature(self, z, direction):
+    def jet(self, z, direction):
         step = self.subspace.directions.lift(self.point(direction))
-        return self.landscape.curvature(self.subspace.embed(z), step)
+        return self.landscape.jet(self.subspace.embed(z), step)
 
     def length(self, step):
         return self.subspace.length(step)
@@ -137,6 +144,10 @@ class Squared(Landscape):
     def value_and_gradient(self, theta):
         loss, gradient = self.landscape.value_and_gradient(theta)
         return 0.5 * loss**2, loss[..., None] * gradient
+
+    def jet(self, theta, direction):
+        loss, slope, curvature = self.landscape.jet(theta, direction)
+        return 0.5 * loss**2, loss * slope, slope**2 + loss * curvature
 
     def length(self, step):
         return self.landscape.length(step)

@@ -118,6 +118,8 @@ class Descent:
             flat = tf.constant(False)
             if self.tolerance is not None:
                 flat = tf.reduce_all(tf.norm(gradient, axis=-1) <= self.tolerance)
+                # Momentum, or Adam's own step length, would lead away from where it is flat.
+                self.variable.assign(tf.where(flat, theta, self.variable.value))
             # The loss before the step, so the place before the step.
             distance = self.landscape.length(theta - self._start)
             return i + 1, flat, losses.write(i, loss), distances.write(i, distance)
@@ -191,8 +193,8 @@ class _Conjugate:
         beta = tf.maximum(tf.math.divide_no_nan(dot(gradient, gradient - old), dot(old, old)), 0)
         direction = beta * last - gradient
         direction = tf.where(dot(gradient, direction) < 0, direction, -gradient)
-        curvature = landscape.curvature(theta, direction)[..., None]
-        along = tf.math.divide_no_nan(-dot(gradient, direction), curvature)
+        _, slope, curvature = (v[..., None] for v in landscape.jet(theta, direction))
+        along = tf.math.divide_no_nan(-slope, curvature)
         away = tf.math.divide_no_nan(
             tf.cast(self.optimizer.step, theta.dtype), tf.norm(direction, axis=-1)
         )

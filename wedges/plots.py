@@ -40,6 +40,24 @@ def label_axes(ax, *, title=None, x=None, y=None):
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def space(views, *, title, panel=4.6):
+    """A figure with `views` axes in three dimensions, and one flat panel beside them."""
+    figure = Figure(figsize=(panel * (views + 1), panel + 0.5), layout="constrained", dpi=95)
+    axes = [figure.add_subplot(1, views + 1, i + 1, projection="3d", computed_zorder=False) for i in range(views)]
+    figure.suptitle(title, fontsize=12)
+    return figure, axes, figure.add_subplot(1, views + 1, views + 1)
+
+
+def surface(ax, vertices, faces, *, extent, color="cornflowerblue"):
+    """A surface of triangles in a cube [-extent, extent]^3. vertices [V, 3], faces [F, 3]."""
+    ax.plot_trisurf(*vertices.T, triangles=faces, color=color, alpha=0.22, linewidth=0, shade=True)
+    for name in "xyz":
+        getattr(ax, f"set_{name}lim")(-extent, extent)
+        getattr(ax, f"set_{name}label")(f"$P_{'xyz'.index(name) + 1}$")
+        getattr(ax, f"{name}axis").set_ticks([-1, 0, 1])
+    ax.set_box_aspect((1, 1, 1))
+
+
 def matrix(ax, values, *, low, high, label):
     """A square matrix [M, M] as colours from `low` to `high`, with its scale."""
     image = ax.imshow(

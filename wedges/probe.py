@@ -40,6 +40,8 @@ def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
     nearest at theta + radius v_i, and it is the dimension of both wedges' normals together, which a
     single gradient or Hessian of the distance to the *nearest* wedge cannot show.
     """
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1; received {samples}.")
     rng = np.random.default_rng(seed)
     v = rng.standard_normal((samples, landscape.dimension))
     v *= radius / np.linalg.norm(v, axis=1, keepdims=True)

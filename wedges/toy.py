@@ -67,7 +67,8 @@ class AxisWedges(Wedges):
     def __call__(self, theta):
         theta = self.point(theta)  # [..., D]
         if self.s == 0:
-            return tf.reduce_sum(0 * theta, axis=-1)  # [...], NaN where theta is
+            nan = tf.where(tf.math.is_nan(theta), theta, tf.zeros_like(theta))
+            return tf.reduce_sum(nan, axis=-1)  # [...], NaN where theta is
         # Which components are the smallest is constant around theta, so the weights are constants.
         weights, unit = _weights(*self._threshold(tf.stop_gradient(theta)))  # [..., D], [..., 1]
         squares = tf.where(weights > 0, weights * (theta / unit) ** 2, tf.zeros_like(theta))
@@ -79,6 +80,12 @@ class AxisWedges(Wedges):
             return self(theta), tf.zeros_like(theta)
         return _value_and_gradient(*self._threshold(theta))
 
+    def jet(self, theta, direction):
+        theta, direction = self.point(theta), self.point(direction)
+        if self.s == 0:
+            return self(theta), tf.zeros_like(theta[..., 0]), tf.zeros_like(theta[..., 0])
+        return _jet(*self._threshold(theta), direction)
+
     def _threshold(self, theta):
         """theta; the largest magnitude in the loss [..., 1]; how many components of just that magnitude
         are in it [..., 1], NaN where theta has a NaN."""
@@ -87,9 +94,16 @@ class AxisWedges(Wedges):
         return theta, threshold, tf.where(tf.math.is_nan(threshold), threshold, last)
 
     def short_directions(self, theta, tolerance):
-        size = np.abs(np.asarray(self.point(theta)))
-        rows = np.eye(self.dimension)[size <= tolerance]
-        return rows if len(rows) >= self.s else rows[:0]
+        squares = np.asarray(self.point(theta), np.float64) ** 2
+        if self.s == 0:
+            return np.zeros((0, self.dimension))
+        order = np.sort(squares)
+        # To the nearest wedge that has component i among its short ones: it takes the s-th's place.
+        nearest = order[: self.s - 1].sum() + np.maximum(squares, order[self.s - 1])
+        (short,) = np.nonzero(np.sqrt(nearest) <= tolerance)
+        rows = np.zeros((len(short), self.dimension))
+        rows[np.arange(len(short)), short] = 1
+        return rows
 
 
 class RotatedWedges(Wedges):
@@ -108,6 +122,14 @@ class RotatedWedges(Wedges):
 
     def __call__(self, theta):
         return self.axis(self.rotation.directions.lower(self.point(theta)))
+
+    def value_and_gradient(self, theta):
+        loss, gradient = self.axis.value_and_gradient(self.rotation.directions.lower(self.point(theta)))
+        return loss, self.rotation.directions.lift(gradient)
+
+    def jet(self, theta, direction):
+        turn = self.rotation.directions.lower
+        return self.axis.jet(turn(self.point(theta)), turn(self.point(direction)))
 
     def short_directions(self, theta, tolerance):
         rotated = self.rotation.coordinates(theta)
@@ -144,13 +166,41 @@ class RandomWedges(Wedges):
 
     def distances(self, theta):
         """The distance to each wedge. theta [..., D] -> [..., K]."""
-        return _root(tf.reduce_sum(self.components(theta) ** 2, axis=-1))
+        unit, squares = self._squares(theta)
+        return unit * _root(squares)
 
     def __call__(self, theta):
-        squares = tf.reduce_sum(self.components(theta) ** 2, axis=-1)  # [..., K]
+        unit, squares = self._squares(theta)
         # argmin and gather, not reduce_min: its gradient would be split between ties.
         nearest = tf.argmin(tf.stop_gradient(squares), axis=-1)
-        return _root(tf.gather(squares, nearest, batch_dims=squares.shape.rank - 1))
+        return unit[..., 0] * _root(tf.gather(squares, nearest, batch_dims=squares.shape.rank - 1))
+
+    def _squares(self, theta):
+        """A unit [..., 1] in which no square over- or underflows; in it, squared distances [..., K]."""
+        theta = self.point(theta)
+        unit = _unit(tf.reduce_max(tf.abs(tf.stop_gradient(theta)), axis=-1, keepdims=True))
+        return unit, tf.reduce_sum(self.components(theta / unit) ** 2, axis=-1)
+
+    def value_and_gradient(self, theta):
+        theta = self.point(theta)
+        if self.s == 0:
+            return self(theta), tf.zeros_like(theta)
+        unit, squares = self._squares(theta)
+        nearest = tf.one_hot(tf.argmin(squares, axis=-1), self.k, dtype=self.dtype)  # [..., K]
+        chosen = nearest[..., None] * self.components(theta / unit)  # [..., K, s], 0 but for one wedge
+        length = _root(tf.reduce_sum(chosen**2, axis=(-2, -1)))[..., None]  # [..., 1]
+        rows = tf.reshape(self.normals, [-1, self.dimension])  # [K s, D]
+        back = tf.matmul(tf.reshape(chosen, [-1, self.k * self.s]), rows)  # [B, D]
+        gradient = tf.math.divide_no_nan(tf.reshape(back, tf.shape(theta)), length)
+        return unit[..., 0] * length[..., 0], gradient
+
+    def jet(self, theta, direction):
+        theta, direction = self.point(theta), self.point(direction)
+        unit, squares = self._squares(theta)
+        nearest = tf.argmin(squares, axis=-1)  # [...]
+        pick = lambda c: tf.gather(c, nearest, batch_dims=c.shape.rank - 2)  # [..., s]
+        jet = _jet_of_length(*(pick(self.components(v / unit)) for v in (theta, direction)))
+        return tuple(unit[..., 0] * v for v in jet)
 
     def short_directions(self, theta, tolerance):
         near = np.asarray(self.distances(theta)) <= tolerance  # [K]
@@ -173,7 +223,13 @@ def _weights(theta, threshold, last):
     weights = tf.where(size < threshold, one, tf.where(tied, share, zero))
     # NaN is below nothing and ties with nothing, and must not look like a loss of 0.
     weights = tf.where(tf.math.is_nan(last), last, weights)
-    return weights, tf.where(threshold == 0, tf.ones_like(threshold), threshold)
+    return weights, _unit(threshold)
+
+
+def _unit(largest):
+    """The largest number, or 1 where it is 0 or infinite: no unit to measure the others in."""
+    none = (largest == 0) | tf.math.is_inf(largest)
+    return tf.where(none, tf.ones_like(largest), largest)
 
 
 # As one XLA program these are two passes over memory; op by op they would be ten.
@@ -182,8 +238,31 @@ def _value_and_gradient(theta, threshold, last):
     weights, unit = _weights(theta, threshold, last)
     scaled = theta / unit
     length = tf.sqrt(_sum(tf.where(weights > 0, weights * scaled**2, weights)))[..., None]
-    gradient = tf.where(weights > 0, weights * scaled, weights) / tf.where(length == 0, 1.0, length)
+    gradient = tf.where(weights > 0, weights * scaled, weights) / tf.where(
+        length == 0, tf.ones_like(length), length
+    )
     return (unit * length)[..., 0], gradient
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _jet(theta, threshold, last, direction):
+    weights, unit = _weights(theta, threshold, last)
+    share = tf.where(weights > 0, tf.sqrt(weights), weights)  # NaN stays NaN
+    selected = tf.where(weights > 0, share * (theta / unit), weights)
+    loss, slope, curvature = _jet_of_length(selected, share * (direction / unit))
+    unit = unit[..., 0]
+    return unit * loss, unit * slope, unit * curvature
+
+
+def _jet_of_length(r, step):
+    """|r + t step| and its derivatives by t at 0, the second taken as 0 at r = 0. [..., s] -> 3 x [...]
+
+    |r + t q|' = r.q / |r|,  |r + t q|'' = (q.q - (r.q / |r|)^2) / |r|
+    """
+    length = _root(_sum(r**2))
+    slope = tf.math.divide_no_nan(_sum(r * step), length)
+    curvature = tf.math.divide_no_nan(tf.maximum(_sum(step**2) - slope**2, 0), length)
+    return length, slope, curvature
 
 
 def _sum(x):
@@ -192,7 +271,7 @@ def _sum(x):
     XLA adds one number after another, and joins sums of sums into one: 4e-6 off in float32 at
     D = 10^6. It leaves sums of blocks by matvec alone: 1e-7.
     """
-    width = math.isqrt(x.shape[-1])
+    width = max(1, math.isqrt(x.shape[-1]))
     x = tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[0, -x.shape[-1] % width]])
     blocks = tf.reshape(x, tf.concat([tf.shape(x)[:-1], [x.shape[-1] // width, width]], 0))
     return tf.reduce_sum(tf.linalg.matvec(blocks, tf.ones([width], x.dtype)), axis=-1)

@@ -36,3 +36,97 @@ def test_a_diagonal_stands_for_its_matrix():
 def test_bad_input_is_named(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+# ---- seen from inside, squared, along a line: a quadratic's answers in dense matrices ---------------
+
+
+RNG = np.random.default_rng(1)
+D = 6
+DENSE = (lambda m: m + m.T)(RNG.standard_normal((D, D)))  # indefinite
+CENTER, ORIGIN = RNG.standard_normal((2, D))
+NORMALS = RNG.standard_normal((2, D))
+
+
+def subspaces():
+    """Subspaces with the matrix [p, D] of their lift."""
+    span = wedges.random_cut(ORIGIN, 3, seed=0)
+    yield span, span.directions.rows.numpy()
+    yield wedges.normal_plane(ORIGIN, NORMALS), np.eye(D) - np.linalg.pinv(NORMALS) @ NORMALS
+    mixed = wedges.random_cut(ORIGIN, 4, seed=0, method="transform")
+    yield mixed, mixed.directions.lift(np.eye(4)).numpy()
+
+
+@pytest.mark.parametrize("batch", [(), (5,)])
+def test_from_inside_a_subspace_it_is_the_quadratic_of_its_coordinates(batch):
+    bowl = wedges.Quadratic(DENSE, CENTER, "float64")
+    for subspace, lift in subspaces():
+        inside = wedges.restrict(bowl, subspace)
+        z, p = RNG.standard_normal((2, *batch, len(lift)))
+        offset = ORIGIN + z @ lift - CENTER
+        value = 0.5 * np.einsum("...i,ij,...j->...", offset, DENSE, offset)
+        gradient = offset @ DENSE @ lift.T
+        curved = np.einsum("...i,ij,...j->...", p @ lift, DENSE, p @ lift)
+        assert (inside.dimension, inside.dtype.name) == (len(lift), "float64")
+        np.testing.assert_allclose(inside(z), value)
+        np.testing.assert_allclose(inside.sample(z, 3), value)
+        loss, found = inside.value_and_gradient(z)
+        np.testing.assert_allclose(loss, value)
+        np.testing.assert_allclose(found, gradient)
+        np.testing.assert_allclose(inside.curvature(z, p), curved)
+        slope = np.sum(gradient * p, -1)
+        for a, b in zip(inside.jet(z, p), (value, slope, curved), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-13)
+        np.testing.assert_allclose(inside.length(z), np.linalg.norm(z @ lift, axis=-1))
+        # The square, of the inside and from the inside.
+        for squared in (
+            wedges.Squared(inside),
+            wedges.restrict(wedges.Squared(bowl), subspace),
+        ):
+            loss, found = squared.value_and_gradient(z)
+            np.testing.assert_allclose(squared(z), value**2 / 2)
+            np.testing.assert_allclose(squared.sample(z, 3), value**2 / 2)
+            np.testing.assert_allclose(loss, value**2 / 2)
+            np.testing.assert_allclose(found, value[..., None] * gradient)
+            np.testing.assert_allclose(squared.curvature(z, p), slope**2 + value * curved)
+            np.testing.assert_allclose(squared.jet(z, p)[1], value * slope, atol=1e-12)
+            np.testing.assert_allclose(squared.length(z), np.linalg.norm(z @ lift, axis=-1))
+
+
+@pytest.mark.parametrize("matrix", [DENSE, np.arange(-2.0, 4.0)])
+def test_the_curvature_of_a_quadratic_is_its_matrix_along_the_direction(matrix):
+    bowl = wedges.Quadratic(matrix, CENTER, "float64")
+    theta, p = RNG.standard_normal((2, 3, 4, D))
+    dense = matrix if matrix.ndim == 2 else np.diag(matrix)
+    np.testing.assert_allclose(bowl.curvature(theta, p), np.einsum("...i,ij,...j->...", p, dense, p))
+    loss, slope, _ = bowl.jet(theta, p)
+    np.testing.assert_allclose(loss, bowl(theta))
+    np.testing.assert_allclose(slope, np.sum((theta - CENTER) @ dense * p, -1), atol=1e-12)
+
+
+def test_curvature_is_the_second_derivative_of_what_is_no_quadratic():
+    class Quartic(wedges.Landscape):
+        dimension, dtype = 2, wedges.Quadratic([1.0]).dtype
+
+        def __call__(self, theta):
+            theta = self.point(theta)
+            return theta[..., 0] ** 4 * theta[..., 1]
+
+    # d^2/dt^2 (x + t)^4 (y + 2 t) = 12 x^2 y + 16 x^3
+    np.testing.assert_allclose(Quartic().curvature([3.0, 5.0], [1.0, 2.0]), 540.0 + 432.0)
+
+
+@pytest.mark.parametrize(
+    ("subspace", "words"),
+    [
+        (lambda: wedges.random_cut(np.zeros(3), 2, seed=0), "D = 2; received one of D = 3"),
+        (lambda: wedges.random_cut(np.zeros(2), 2, seed=0), "dtype float32; received float64"),
+    ],
+)
+def test_a_subspace_of_another_space_is_refused(subspace, words):
+    with pytest.raises(ValueError, match=words):
+        wedges.restrict(wedges.Quadratic([1.0, 1.0]), subspace())
+    with pytest.raises(ValueError, match=words):
+        wedges.minimize(
+            wedges.Quadratic([1.0, 1.0]), [1.0, 1.0], wedges.ConjugateGradients(), 2, subspace=subspace()
+        )

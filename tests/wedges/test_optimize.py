@@ -104,3 +104,214 @@ def test_a_users_own_schedule_and_a_loss_scaling_optimizer():
     theta, losses, _ = wedges.minimize(bowl, [1.0], scaled, 5)
     np.testing.assert_allclose(theta, [0.9**5], rtol=1e-5)
     np.testing.assert_allclose(losses[0], 0.5)
+
+
+# ---- conjugate gradients, subspaces, tolerance ------------------------------------------------------
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def bowl(eigenvalues, seed=0):
+    """A, c and the quadratic 1/2 (x - c)^T A (x - c) of these curvatures in random directions."""
+    d = len(eigenvalues)
+    turn = np.linalg.qr(normal([seed, 0], d, d))[0]
+    matrix, center = turn @ np.diag(eigenvalues) @ turn.T, normal([seed, 1], d)
+    matrix = (matrix + matrix.T) / 2
+    return matrix, center, wedges.Quadratic(matrix, center, "float64")
+
+
+CG = wedges.ConjugateGradients()
+
+
+def test_conjugate_gradients_end_in_as_many_steps_as_there_are_curvatures():
+    _, center, steep = bowl(np.geomspace(1, 1e4, 20))
+    # By exact arithmetic in 20; rounding costs as many again, as it does the textbook's linear method.
+    theta, losses, _ = wedges.minimize(steep, normal(1, 20), CG, 40)
+    assert losses[0] > 1e2 and losses[5] > 1e-2  # in a few steps it is not done
+    np.testing.assert_allclose(theta, center, atol=1e-6)
+    _, center, three = bowl([1.0] * 5 + [100.0] * 6 + [1e4] * 4)
+    np.testing.assert_allclose(wedges.minimize(three, normal(1, 15), CG, 3).theta, center, atol=1e-9)
+    assert wedges.minimize(three, normal(1, 15), CG, 3).losses[2] > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["span", "complement", "transform"])
+def test_in_a_subspace_the_minimum_is_the_constrained_one(kind):
+    matrix, center, landscape = bowl(np.geomspace(1, 100, 12))
+    origin, start = normal(2, 2, 12)
+    if kind == "complement":
+        normals = normal(3, 5, 12)
+        subspace, basis = wedges.normal_plane(origin, normals), np.linalg.svd(normals)[2][5:]
+    else:
+        method = {"span": "dense", "transform": "transform"}[kind]
+        subspace = wedges.random_cut(origin, 7, seed=0, method=method)
+        basis = subspace.directions.lift(np.eye(7)).numpy()  # [7, D]
+    z = np.linalg.solve(basis @ matrix @ basis.T, basis @ matrix @ (center - origin))
+    found = wedges.minimize(landscape, start, CG, 40, subspace=subspace)
+    np.testing.assert_allclose(found.theta, origin + z @ basis, atol=1e-8)
+    # It began at the point nearest to the start.
+    first = origin + (start - origin) @ basis.T @ basis
+    expected = 0.5 * (first - center) @ matrix @ (first - center)
+    np.testing.assert_allclose(found.losses[0], expected)
+
+
+def test_no_step_raises_a_squared_toy_landscape_inside_a_cut():
+    for landscape in (
+        wedges.AxisWedges(60, 40, "float64"),
+        wedges.RandomWedges(60, 40, 5, seed=0, dtype="float64"),
+    ):
+        starts = normal(4, 8, 60)
+        for d, reached in ((12, False), (24, True)):  # s = 20
+            cuts = wedges.random_cut(starts, d, seed=range(8))
+            losses = wedges.minimize(wedges.Squared(landscape), starts, CG, 60, subspace=cuts).losses
+            np.testing.assert_allclose(losses[0], landscape(starts) ** 2 / 2, rtol=1e-12)
+            assert np.all(np.diff(losses, axis=0) <= 1e-14 * losses[0])
+            assert np.all((losses[-1] < 1e-10 * losses[0]) == reached)
+
+
+def test_conjugate_gradients_from_many_starts_are_as_from_each_alone():
+    landscape = wedges.Squared(wedges.AxisWedges(30, 20, "float64"))
+    starts = normal(5, 3, 30)
+    cuts = wedges.random_cut(starts, 8, seed=[0, 1, 2])
+    together = wedges.minimize(landscape, starts, CG, 12, subspace=cuts)
+    for i, start in enumerate(starts):
+        cut = wedges.random_cut(start, 8, seed=i)
+        alone = wedges.minimize(landscape, start, CG, 12, subspace=cut)
+        np.testing.assert_allclose(together.theta[i], alone.theta, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(together.losses[:, i], alone.losses, rtol=1e-7)
+        np.testing.assert_allclose(together.distances[:, i], alone.distances, rtol=1e-7, atol=1e-12)
+
+
+def test_without_curvature_conjugate_gradients_step_a_length_downhill():
+    saddle = wedges.Quadratic([-1.0, -4.0], dtype="float64")
+    theta, *_ = wedges.minimize(saddle, [3.0, 1.0], wedges.ConjugateGradients(0.5), 1)
+    np.testing.assert_allclose(theta, [3.0 + 0.3, 1.0 + 0.4])  # gradient (-3, -4)
+
+
+OPTIMIZERS = {
+    "cg": CG,
+    "sgd": keras.optimizers.SGD(0.05),
+    "momentum": keras.optimizers.SGD(0.1, momentum=0.9),
+    "adam": keras.optimizers.Adam(0.1),
+}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_it_stops_where_every_start_is_flat_and_stays_there(name, jit_compile):
+    # With momentum it rushes through the first flat place that it meets.
+    curvatures, tolerance = np.array([1.0, 3.0]), 0.2
+    landscape = wedges.Quadratic(curvatures, dtype="float64")
+    starts = np.array([[2.0, -1.0], [0.01, 0.01], [5.0, 5.0]])
+    descent = wedges.Descent(
+        landscape, starts, OPTIMIZERS[name], tolerance=tolerance, jit_compile=jit_compile
+    )
+    losses, distances = descent.run(300)
+    assert 1 < len(losses) == len(distances) == descent.step < 300
+    lengths = np.linalg.norm(descent.theta * curvatures, axis=-1)
+    assert np.all(lengths <= tolerance), lengths
+    # The last of the losses is that of where it stopped.
+    np.testing.assert_allclose(losses[-1], landscape(descent.theta), rtol=1e-12)
+    before = descent.theta.numpy()
+    assert len(descent.run(5).losses) == 1
+    np.testing.assert_array_equal(descent.theta, before)
+    one_fewer = wedges.minimize(landscape, starts, OPTIMIZERS[name], len(losses) - 2)
+    assert np.any(np.linalg.norm(one_fewer.theta * curvatures, axis=-1) > tolerance)
+
+
+def test_a_tolerance_inside_a_subspace_is_of_the_gradient_there():
+    _, _, landscape = bowl(np.geomspace(1, 10, 8))
+    plane = wedges.normal_plane(normal(0, 8), normal(1, 2, 8))
+    found = wedges.minimize(landscape, normal(2, 8), CG, 50, subspace=plane, tolerance=1e-6)
+    assert len(found.losses) < 15
+    gradient = landscape.value_and_gradient(found.theta)[1]
+    assert np.linalg.norm(gradient) > 1e-2  # which pulls out of the plane
+    assert np.linalg.norm(plane.directions.lift(gradient)) <= 1e-6
+
+
+def test_losses_and_distances_are_those_before_each_step():
+    rate, eigenvalues, start = 0.1, np.array([0.5, 1.0, 4.0]), np.array([1.0, -2.0, 3.0])
+    _, losses, distances = wedges.minimize(
+        wedges.Quadratic(eigenvalues, dtype="float64"), start, keras.optimizers.SGD(rate), 5
+    )
+    path = start * (1 - rate * eigenvalues) ** np.arange(5)[:, None]
+    np.testing.assert_allclose(losses, 0.5 * path**2 @ eigenvalues, rtol=1e-6)
+    np.testing.assert_allclose(distances, np.linalg.norm(path - start, axis=-1), rtol=1e-6, atol=1e-12)
+
+
+def test_distances_inside_a_plane_are_those_of_its_points():
+    _, _, landscape = bowl([1.0, 2.0, 3.0, 4.0])
+    plane, adam = wedges.normal_plane(normal(0, 4), normal(1, 4)), keras.optimizers.Adam(0.1)
+    distances = wedges.minimize(landscape, normal(2, 4), adam, 6, subspace=plane).distances
+    descent = wedges.Descent(landscape, normal(2, 4), adam, subspace=plane)
+    places = [descent.theta.numpy()]
+    for _ in range(5):
+        descent.run(1)
+        places.append(descent.theta.numpy())
+    expected = np.linalg.norm(np.array(places) - places[0], axis=-1)
+    np.testing.assert_allclose(distances, expected, atol=1e-12)
+    free = np.linalg.norm(descent.variable.numpy() - plane.coordinates(normal(2, 4)))
+    assert free > 1.001 * expected[-1]  # the free vector goes further
+
+
+@pytest.mark.parametrize("rule", [keras.optimizers.Adam, keras.optimizers.AdamW])
+def test_adam_stays_on_its_plane_and_would_not_if_given_a_projected_gradient(rule):
+    curvatures, rng = np.geomspace(0.1, 10, 50), np.random.default_rng(0)
+    landscape = wedges.Quadratic(curvatures, rng.standard_normal(50))
+    start, normals = rng.standard_normal(50).astype(np.float32), rng.standard_normal((3, 50))
+    plane = wedges.normal_plane(start, normals)
+    found = wedges.minimize(landscape, start, rule(0.05), 100, subspace=plane)
+    units = np.linalg.qr(normals.T)[0].T
+    off = lambda theta: np.linalg.norm(units @ (np.array(theta, np.float64) - start))
+    assert found.distances[-1] > 1 and off(found.theta) < 1e-5
+
+    class Projected(wedges.Landscape):
+        """Its gradient is the landscape's, projected onto the plane."""
+
+        dimension, dtype = landscape.dimension, landscape.dtype
+
+        def __call__(self, theta):
+            return landscape(plane.project(theta))
+
+    assert off(wedges.minimize(Projected(), start, rule(0.05), 100).theta) > 0.1
+
+
+@pytest.mark.parametrize("optimizer", [CG, keras.optimizers.Adam(0.05)])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_saved_state_continues_bit_for_bit_in_a_cut_too(optimizer, inside, tmp_path):
+    landscape = wedges.Squared(wedges.AxisWedges(30, 20))
+    starts = normal(6, 3, 30).astype(np.float32)
+    cuts = wedges.random_cut(starts, 8, seed=[0, 1, 2]) if inside else None
+    straight = wedges.Descent(landscape, starts, optimizer, subspace=cuts)
+    losses, distances = straight.run(12)
+    first = wedges.Descent(landscape, starts, optimizer, subspace=cuts)
+    before = first.run(5)
+    np.savez(tmp_path / "state.npz", **first.state)
+    second = wedges.Descent(landscape, starts, optimizer, subspace=cuts)
+    second.state = dict(np.load(tmp_path / "state.npz"))
+    after = second.run(7)
+    assert second.step == 12
+    np.testing.assert_array_equal(np.concatenate([before.losses, after.losses]), losses)
+    np.testing.assert_array_equal(np.concatenate([before.distances, after.distances]), distances)
+    np.testing.assert_array_equal(second.theta, straight.theta)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda q: wedges.Descent(q, [1.0, 1.0], CG, tolerance=-1.0), "tolerance must .*received -1.0"),
+        (lambda q: wedges.Descent(q, [1.0, 1.0], CG, tolerance=np.nan), "tolerance must .*received nan"),
+        (lambda q: wedges.ConjugateGradients(0.0), "step must be a positive length; received 0.0"),
+        (lambda q: wedges.ConjugateGradients(-1e-3), "step must be a positive .*received -0.001"),
+        (lambda q: wedges.ConjugateGradients(np.inf), "step must be a positive .*received inf"),
+        (
+            lambda q: wedges.Descent(q, [1.0, 1.0], wedges.ConjugateGradients),
+            "optimizer .*received type",
+        ),
+        (lambda q: wedges.Descent(q, [1.0], CG), r"theta must have .*received shape \(1,\)"),
+    ],
+)
+def test_what_cannot_be_minimised_is_named(build, words):
+    with pytest.raises(ValueError, match=words):
+        build(wedges.Quadratic([1.0, 1.0]))

@@ -1,0 +1,100 @@
+"""Training inside a Hyperplane against plain training, and what a cut of 10^7 weights costs.
+
+    python tests/benchmarks/bench_hyperplane.py [--rounds=15]
+
+SimpleCNN (D = 19,466), batch 128, Adam, `model.fit`: contenders take turns, an epoch of 30 steps each,
+and the ratio to plain fit is the median over rounds. Then, in a process of its own, a cut of
+d = 10^4 in D = 10^7: set-up, one embed and its gradient; seconds and peak memory.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+N, BATCH = 3840, 128
+# The most a step may cost, in steps of plain fit.
+GOALS = {"dense cut, d = 300": 1.15, "transform, d = 300": 1.15, "normal plane, m = 1": 1.10}
+GOALS["normal plane, m = 10"] = 1.10
+
+
+def training(rounds):
+    import wedges
+    from reproductions import models
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)
+    y = rng.integers(0, 10, N)
+    build = lambda: models.build(models.Model(), (32, 32, 3), 10, seed=0)
+    theta = wedges.WeightSpace(build()).read()
+    cut = lambda method: wedges.random_cut(theta, 300, seed=0, method=method)
+    plane = lambda m: wedges.normal_plane(theta, rng.normal(size=(m, len(theta))))
+    contenders = {
+        "fit": build(),
+        "fit again": build(),
+        "dense cut, d = 300": wedges.Hyperplane(build(), cut("dense")),
+        "transform, d = 300": wedges.Hyperplane(build(), cut("transform")),
+        "normal plane, m = 1": wedges.Hyperplane(build(), plane(1)),
+        "normal plane, m = 10": wedges.Hyperplane(build(), plane(10)),
+    }
+    for model in contenders.values():
+        model.compile("adam", models.LOSS)
+        model.fit(x, y, batch_size=BATCH, verbose=0)
+    seconds = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, model in contenders.items():
+            started = time.perf_counter()
+            model.fit(x, y, batch_size=BATCH, verbose=0)
+            seconds[name].append(time.perf_counter() - started)
+    print(f"{'':22} ms/step (min..max)       x fit")
+    for name, values in seconds.items():
+        ms = [1e3 * v * BATCH / N for v in values]
+        ratio = statistics.median(v / f for v, f in zip(values, seconds["fit"], strict=True))
+        goal = f"  (goal {GOALS[name]:.2f})" if name in GOALS else ""
+        spread = f"({min(ms):.2f}..{max(ms):.2f})"
+        print(f"{name:22} {statistics.median(ms):7.2f} {spread:16} {ratio:6.3f}{goal}", flush=True)
+
+
+def large():
+    """Set up a cut of 10^7 dimensions, embed, differentiate; printed by the process that did it."""
+    import tensorflow as tf
+
+    import wedges
+
+    theta = np.zeros(10**7, np.float32)
+    tf.constant(0) + 1  # TensorFlow itself is up
+    before, started = _peak(), time.perf_counter()
+    cut = wedges.random_cut(theta, 10**4, seed=0)
+    z = tf.random.stateless_normal([10**4], [0, 0])
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        loss = tf.reduce_sum(cut.embed(z) ** 4)
+    gradient = tape.gradient(loss, z)
+    np.asarray(gradient)
+    seconds = time.perf_counter() - started
+    print(
+        f"{cut}: {seconds:.2f} s (goal 5), peak {_peak():.2f} GB (goal 2), {before:.2f} GB of it before"
+    )
+
+
+def _peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GB, from Linux's kB
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--large", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.large:
+        large()
+    else:
+        training(arguments.rounds)
+        subprocess.run([sys.executable, __file__, "--large"], check=True)
