@@ -53,8 +53,16 @@ PRESETS = {
 def measure(config, run):
     """Loss on the grid [g, g, g]; ends [2, 3], corner [3]; each path's points [T, 3] and loss [T]."""
     from reproductions import parallel
+    from reproductions.errors import UsageError
 
-    return parallel.over(run, _picture, [config])[0]
+    arrays = parallel.over(run, _picture, [config])[0]
+    low, high = arrays["grid"].min(), arrays["grid"].max()
+    if not low < config.level < high:
+        raise UsageError(
+            f"--level={config.level:g}: the loss on the grid runs from {low:.3g} to {high:.3g}; choose "
+            "a level between, or a finer --grid."
+        )
+    return arrays
 
 
 def _picture(config):

@@ -40,7 +40,7 @@ PRESETS = ("smoke", "quick", "paper")
 _CODE = store.source_mark(
     "wedges/[!p]*.py",
     "wedges/probe.py",
-    *(f"reproductions/{name}.py" for name in ("data", "devices", "models", "store", "training")),
+    *(f"reproductions/{name}.py" for name in ("data", "devices", "models", "store", "toys", "training")),
 )
 
 

@@ -161,7 +161,7 @@ def _center(landscape, ends):
 
     squared, cg = wedges.Squared(landscape), wedges.ConjugateGradients()
     center = connect.connect(squared, ends, cg, 400, tolerance=1e-7).theta.numpy()
-    rays = max(connect.along(landscape, np.stack([end, center]), 50)[1].max() for end in ends)
+    rays = np.max([connect.along(landscape, np.stack([end, center]), 50)[1] for end in ends])
     return center, rays / connect.along(landscape, ends[:2], 50)[1].max()
 
 
@@ -182,7 +182,7 @@ def _recovered(config, variant, seed, s):
     starts = center + 0.1 * np.linalg.norm(center) * away  # [cuts, D]
     success = []
     for share in CUTS:
-        d = max(1, round(share * s))
+        d = min(config.dimension, max(1, round(share * s)))
         cut = wedges.random_cut(starts, d, seed=range(seed, seed + config.cuts))
         cg = wedges.ConjugateGradients()
         found = wedges.minimize(

@@ -64,7 +64,7 @@ _PAPER = {
     "segments": 20,
     "map_dimensions": (30, 100, 300, 1000),
     "map_long": (0.5, 0.7, 0.9, 0.95),
-    "map_k": (3, 10, 30, 0),
+    "map_k": (3, 10, 0),
     "map_pairs": 2,
 }
 _QUICK = {
@@ -228,12 +228,18 @@ def halves(cosines):
 
 
 def switch(cosines):
-    """Where the halves switch, as a share of the line: the split that separates best. [M, M] -> []."""
+    """Where the halves switch, as a share of the line: the split that separates best. [M, M] -> [].
+
+    A vertex is not compared with itself: that would favour the middle where there are no halves.
+    """
     m = len(cosines)
+    if not np.isfinite(cosines).all():
+        return np.nan
 
     def score(i):  # vertices before i, and from i on
         blocks = [cosines[:i, :i], cosines[i:, i:]]
-        return sum(b.sum() for b in blocks) / sum(b.size for b in blocks) - cosines[:i, i:].mean()
+        pairs = sum(b.size - len(b) for b in blocks)
+        return sum(b.sum() - np.trace(b) for b in blocks) / pairs - cosines[:i, i:].mean()
 
     best = max(range(2, m - 1), key=score)
     return (best + 0.5) / (m + 1)  # vertex i stands at (i + 1) / (m + 1)

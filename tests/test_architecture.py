@@ -11,7 +11,8 @@ import wedges
 
 ROOT = pathlib.Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "wedges").glob("*.py"))
-FIGURES = sorted((ROOT / "reproductions").glob("fig*.py"))
+PROGRAMS = sorted((ROOT / "reproductions").glob("*.py"))
+FIGURES = [p for p in PROGRAMS if p.stem.startswith(("fig", "toy_")) or p.stem == "intrinsic_dimension"]
 
 
 def imports(path):
@@ -28,23 +29,66 @@ def roots(path):
     return {name.split(".")[0] for name in imports(path)}
 
 
+def test_the_figures_are_those_that_end_in_main():
+    assert [p for p in PROGRAMS if "runs.main(sys.modules[__name__])" in p.read_text()] == FIGURES
+    assert len(FIGURES) >= 7
+
+
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda p: p.name)
 def test_the_library_stands_alone(path):
     forbidden = {"reproductions", "absl"} | ({"matplotlib"} if path.name != "plots.py" else set())
     assert not roots(path) & forbidden
 
 
-@pytest.mark.parametrize("name", ["landscape", "optimize", "probe", "compare", "average"])
+GENERAL = (
+    "affine", "average", "compare", "connect", "landscape", "optimize", "probe", "select", "toy",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GENERAL)
 def test_what_works_on_landscapes_knows_no_networks(name):
-    found = set(imports(ROOT / "wedges" / f"{name}.py"))
-    networks = {"wedges.network", "wedges.stateless", "wedges.weights", "keras.models"}
-    assert not found & networks
+    path = ROOT / "wedges" / f"{name}.py"
+    found = set(imports(path))
+    homes = {"wedges.network", "wedges.stateless", "wedges.weights", "wedges.layers"}
+    names = {"wedges.NetworkLandscape", "wedges.WeightSpace", "wedges.Hyperplane"}
+    assert not found & (homes | names | {"keras.models", "keras.layers"})
+    used = {
+        ast.unparse(n) for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)
+    }
+    assert not used & {"keras.models", "keras.Model", "keras.Sequential", "keras.layers"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "reproductions").glob("*.py")), ids=lambda p: p.name)
+def test_layers_need_no_landscape_of_a_network():
+    found = set(imports(ROOT / "wedges" / "layers.py"))
+    assert not found & {"wedges.network", "wedges.stateless", "wedges.NetworkLandscape"}
+    assert "wedges.affine" in found  # it does see what there is
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.name)
 def test_only_runs_reads_flags_and_only_plots_imports_matplotlib(path):
     assert "matplotlib" not in roots(path)
-    assert path.name == "runs.py" or "absl" not in roots(path)
+    assert path.name == "runs.py" or not roots(path) & {"absl", "argparse"}
+    assert path.name == "runs.py" or "sys.argv" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", [*PROGRAMS, *LIBRARY], ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_only_figure_1_draws_surfaces_and_pages_and_only_inside_functions(path):
+    extras = {"plotly", "skimage"}
+    if path.name != "fig1_wedges.py":
+        assert not roots(path) & extras
+        return
+    assert extras <= roots(path)
+    top = ast.Module(
+        [n for n in ast.parse(path.read_text()).body if not isinstance(n, ast.FunctionDef)], []
+    )
+    names = {w.split(".")[0] for n in ast.walk(top) for w in _names(n)}
+    assert "numpy" in names and not names & extras
+
+
+def _names(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) else []
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda p: p.name)
@@ -68,12 +112,17 @@ def test_every_public_name_exists_and_has_a_docstring():
 
 def test_importing_starts_nothing():
     """No TensorFlow, no flags: importing wedges or a figure is quick and has no effect."""
-    code = (
-        "import sys, wedges, reproductions.fig6_swa; from absl import flags; "
-        "assert 'tensorflow' not in sys.modules; "
-        "assert 'preset' not in flags.FLAGS; "
-        "import os; assert os.environ['TF_ENABLE_ONEDNN_OPTS'] == '1'"
-    )
+    modules = ", ".join(f"reproductions.{path.stem}" for path in FIGURES)
+    code = f"""
+import sys, wedges
+import {modules}
+from absl import flags
+heavy = {{"tensorflow", "keras", "matplotlib", "plotly", "skimage", "sklearn"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert "preset" not in flags.FLAGS
+import os
+assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+"""
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -43,7 +43,9 @@ def label_axes(ax, *, title=None, x=None, y=None):
 def space(views, *, title, panel=4.6):
     """A figure with `views` axes in three dimensions, and one flat panel beside them."""
     figure = Figure(figsize=(panel * (views + 1), panel + 0.5), layout="constrained", dpi=95)
-    axes = [figure.add_subplot(1, views + 1, i + 1, projection="3d", computed_zorder=False) for i in range(views)]
+    # Lines in front of surfaces: matplotlib would sort whole artists by their distance.
+    solid = {"projection": "3d", "computed_zorder": False}
+    axes = [figure.add_subplot(1, views + 1, i + 1, **solid) for i in range(views)]
     figure.suptitle(title, fontsize=12)
     return figure, axes, figure.add_subplot(1, views + 1, views + 1)
 

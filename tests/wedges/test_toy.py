@@ -108,7 +108,7 @@ def test_one_large_component_among_small_ones_is_left_out_exactly():
 
 
 def test_the_rotated_wedges_are_the_axis_aligned_ones_turned():
-    rotated, axis, p = VARIANTS["rotated"](), VARIANTS["axis"](), normal(0, 5, D)
+    rotated, axis, p = VARIANTS["rotated"](), VARIANTS["axis"](), normal(0, 20, D)
     turn = rotated.rotation.directions.rows.numpy()
     np.testing.assert_allclose(turn @ turn.T, np.eye(D), atol=1e-14)
     assert np.abs(turn).max() < 0.99  # and not a permutation
@@ -117,7 +117,7 @@ def test_the_rotated_wedges_are_the_axis_aligned_ones_turned():
     planes = every_wedge(rotated)
     assert len(planes) == 15
     for rows in planes:
-        np.testing.assert_allclose(rotated(normal(1, 4, N) @ rows), 0, atol=1e-13)
+        np.testing.assert_allclose(rotated(normal(1, 20, N) @ rows), 0, atol=1e-13)
     assert rotated(normal(1, N) @ planes[0] + normal(2, N) @ planes[-1]) > 0.1
 
 
@@ -138,7 +138,7 @@ def test_random_wedges_are_random_and_follow_from_their_seed():
 
 @variants
 def test_the_gradient_is_the_tapes_and_the_difference_quotients_and_of_length_one(variant):
-    landscape, theta = VARIANTS[variant](), normal(5, 8, D)
+    landscape, theta = VARIANTS[variant](), normal(5, 20, D)
     loss, gradient = landscape.value_and_gradient(theta)
     np.testing.assert_allclose(loss, landscape(theta), rtol=1e-14)
     theta = tf.constant(theta)
@@ -197,9 +197,11 @@ def test_ties_share_the_last_places_equally():
 
 @variants
 def test_curvature_is_that_of_the_nearest_wedge(variant):
-    landscape, theta, p = VARIANTS[variant](), normal(6, 7, D), normal(7, 7, D)
+    landscape, theta, p = VARIANTS[variant](), normal(6, 20, D), normal(7, 20, D)
     rows = [every_wedge(landscape)[i] for i in distances(landscape, theta).argmin(-1)]
-    short = np.stack([np.eye(D) - r.T @ r for r in rows])  # projectors on the short directions [7, D, D]
+    short = np.stack(
+        [np.eye(D) - r.T @ r for r in rows]
+    )  # projectors on the short directions [20, D, D]
     loss = np.sqrt(np.einsum("bi,bij,bj->b", theta, short, theta))
     slope = np.einsum("bi,bij,bj->b", theta, short, p) / loss
     bowl = np.einsum("bi,bij,bj->b", p, short, p)
@@ -231,7 +233,7 @@ def test_curvature_of_the_square_does_not_depend_on_scale(variant, scale):
 
 
 @variants
-@pytest.mark.parametrize("batch", [(4,), (2, 3), (1, 1)])
+@pytest.mark.parametrize("batch", [(20,), (2, 3)])
 def test_a_batch_is_its_rows(variant, batch):
     landscape, theta = VARIANTS[variant](), normal(8, *batch, D)
     p = normal(9, *batch, D)
@@ -248,17 +250,17 @@ def test_a_batch_is_its_rows(variant, batch):
 
 @variants
 def test_without_long_directions_it_is_the_norm_and_with_all_zero(variant):
-    p = normal(9, 3, D)
+    p = normal(9, 20, D)
     norm, flat = VARIANTS[variant](0), VARIANTS[variant](D)
     np.testing.assert_allclose(norm(p), np.linalg.norm(p, axis=-1), rtol=1e-12)
     np.testing.assert_allclose(
         norm.value_and_gradient(p)[1], p / np.linalg.norm(p, axis=-1, keepdims=True), rtol=1e-10
     )
     loss, gradient = flat.value_and_gradient(p)
-    np.testing.assert_array_equal(flat(p), np.zeros(3))
-    np.testing.assert_array_equal(loss, np.zeros(3))
-    np.testing.assert_array_equal(gradient, np.zeros((3, D)))
-    np.testing.assert_array_equal(flat.jet(p, p), np.zeros((3, 3)))
+    np.testing.assert_array_equal(flat(p), np.zeros(20))
+    np.testing.assert_array_equal(loss, np.zeros(20))
+    np.testing.assert_array_equal(gradient, np.zeros((20, D)))
+    np.testing.assert_array_equal(flat.jet(p, p), np.zeros((3, 20)))
 
 
 @variants
