@@ -84,7 +84,7 @@ _QUICK = {
     "activation": "tanh",
     "batch_size": 32,
 }
-_SMOKE = {**_QUICK, "dims": (5, 50), "seeds": 1, "epochs": 3}
+_SMOKE = {**_QUICK, "dims": (20, 400), "seeds": 1, "epochs": 8}
 PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 MEASURED = ("test_accuracy", "train_accuracy", "test_loss", "train_loss")
 

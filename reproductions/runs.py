@@ -398,6 +398,7 @@ def _save_page(figure, path, arrays, config):
         page = figure.html(arrays, config)
     except UsageError as error:  # an extra is missing; the rest of the run does not need it
         say(f"no figure.html: {error}")
+        path.unlink(missing_ok=True)  # an earlier one would show other results
         return None
     store.write_bytes(path, lambda file: file.write(page.encode()))
     return path

@@ -58,7 +58,7 @@ _PAPER = {
     "steps": 400,
 }
 _QUICK = {**_PAPER, "sizes": ("100x80", "300x250"), "fractions": (0.5, 0.9, 1.5), "seeds": 16}
-_SMOKE = {**_QUICK, "sizes": ("30x20",), "seeds": 8}
+_SMOKE = {**_QUICK, "sizes": ("30x20",), "fractions": (0.5,), "seeds": 8}
 PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 
 

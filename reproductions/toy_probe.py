@@ -165,7 +165,9 @@ def claims(arrays, config):
         )
         ratio = np.abs(_last(at["scatter"]) / np.sqrt(2 / s) - 1).max()
         claim(f"scatter.{v}", f"{name}: |scatter of the a^2 term / sqrt(2/s) - 1|", ratio, "<=", 0.15)
-        rises = np.diff(np.sqrt(at["mean"]), axis=1)[same[:, 1:] & same[:, :-1]]
+        order = np.argsort(config.radii)
+        same = same[:, order]
+        rises = np.diff(np.sqrt(at["mean"][:, order]), axis=1)[same[:, 1:] & same[:, :-1]]
         rise = rises.min() if rises.size else np.nan
         if len(config.radii) > 1:
             claim(f"rises.{v}", f"{name}: smallest rise from one step to the next", rise, ">", 0.0)

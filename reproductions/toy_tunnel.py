@@ -85,6 +85,7 @@ _SMOKE = {
     "pairs": 1,
     "map_dimensions": (40,),
     "map_long": (0.8,),
+    "map_k": (3,),
 }
 PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 SAMPLES = 10  # of the loss on each segment

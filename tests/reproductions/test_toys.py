@@ -31,12 +31,6 @@ IDS = {
     toy_intersection: ("toy.intersection.",),
     fig1_wedges: ("fig1.",),
 }
-# Of the smoke preset, what takes seconds and shows nothing more.
-LESS = {
-    toy_cut: {"fractions": (0.5,)},
-    toy_tunnel: {"map_k": (3,)},
-    toy_intersection: {"optima": (2,)},
-}
 FILES = ["check.json", "config.json", "figure.png", "results.npz"]
 name_of = lambda value: runs.name_of(value) if hasattr(value, "__file__") else None
 
@@ -51,12 +45,8 @@ def smoke(request, tmp_path_factory):
     return figure, status, pathlib.Path(text.splitlines()[-1]), out, text
 
 
-def flags_of(figure):
-    return [f"--{name}={','.join(map(str, v))}" for name, v in LESS.get(figure, {}).items()]
-
-
 def command(figure, out, *more):
-    return ["--preset=smoke", *flags_of(figure), f"--out_dir={out}", *more]
+    return ["--preset=smoke", f"--out_dir={out}", *more]
 
 
 def preset(figure, **changes):
@@ -65,7 +55,7 @@ def preset(figure, **changes):
 
 def measured(figure):
     """The Config of the shared run."""
-    return preset(figure, **LESS.get(figure, {}))
+    return preset(figure)
 
 
 def arrays_of(folder):
@@ -84,7 +74,7 @@ def test_a_run_leaves_its_files_and_names_its_folder_last(smoke):
     settings = dataclasses.asdict(measured(figure))
     assert config["config"] == json.loads(json.dumps(settings)) and config["preset"] == "smoke"
     assert config["figure"] == runs.name_of(figure)
-    given = " ".join(["--preset=smoke", *flags_of(figure)])
+    given = "--preset=smoke"
     assert config["provenance"]["command"] == f"python -m reproductions.{runs.name_of(figure)} {given}"
     assert config["provenance"]["seconds"] > 0
 
@@ -108,6 +98,16 @@ def test_results_hold_finite_numbers_only(smoke):
     for name, array in arrays_of(smoke[2]).items():
         if name != "__key__":
             assert array.size and np.isfinite(array).all(), name
+
+
+def test_smoke_agrees_with_its_reference(smoke):
+    """The regression test: every number that the committed reference guards."""
+    figure, _, folder, _, printed = smoke
+    config = preset(figure)
+    numbers = figure.summary(arrays_of(folder), config)
+    key = {"figure": runs.name_of(figure), "config": dataclasses.asdict(config)}
+    assert Reference(runs.name_of(figure)).deviations("smoke", key, numbers) == []
+    assert f"reference: {len(numbers)} of {len(numbers)} numbers agree" in printed
 
 
 def test_what_a_reference_guards_is_finite_and_agrees_with_itself(smoke, tmp_path):
