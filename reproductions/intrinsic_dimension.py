@@ -258,6 +258,8 @@ def plot(arrays, config):
                 label=f"{split}, all weights",
             )
         ax.set_xscale("log")
+        ax.set_xticks(dims, [f"{d:g}" for d in dims])
+        ax.set_xticks([], minor=True)
         plots.label_axes(ax, x="dimension d of the cut", y=f"{quantity} ({unit})")
     top = axes[0, 0]
     target = 90 * arrays["test_accuracy"][:, 0].mean()
@@ -278,7 +280,7 @@ def plot(arrays, config):
             label="Li et al. 2018, test",
         )
     plots.verdict(figure, claims(arrays, config))
-    top.legend(fontsize=7, loc="lower right")
+    top.legend(fontsize=7, loc="upper left")
     return figure
 
 

@@ -91,7 +91,7 @@ class Star(Landscape):
         return tuple(tf.reduce_mean(v, axis=(-2, -1)) for v in jets)
 
 
-def connect(landscape, ends, optimizer, steps, *, points=8, reach=(0.1, 1.0), tolerance=None):
+def connect(landscape, ends, optimizer, steps, *, points=8, reach=(0.01, 1.0), tolerance=None):
     """The corner c of a low path between two ends (a star between more): a `Minimum`, theta = c.
 
     c = argmin of `Star`, from the ends' mean; first with a short reach, then with all of it. Where the

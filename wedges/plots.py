@@ -65,7 +65,9 @@ def matrix(ax, values, *, low, high, label):
     image = ax.imshow(
         values, cmap="RdBu_r", vmin=low, vmax=high, origin="lower", interpolation="nearest"
     )
-    ax.grid(False)
+    every = range(0, len(values), max(1, len(values) // 5))
+    ax.set_xticks(every)
+    ax.set_yticks(every)
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
 
 
