@@ -7,8 +7,8 @@ themselves; the geometry at a common point c that `wedges.connect.connect` finds
 the span of gradients around c; and, for two wedges, the smallest random cut that recovers the loss
 from a displacement of c. The last sees only the *nearest* wedge and keeps saying s.
 
-    python -m reproductions.toy_intersection --preset=quick     half a minute
-    python -m reproductions.toy_intersection                    a few minutes on two cores
+    python -m reproductions.toy_intersection --preset=quick     a minute
+    python -m reproductions.toy_intersection                    three minutes on two cores
     python -m reproductions.toy_intersection --dimension=500 --short=10 --optima=2,4,8
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 3.
 """

@@ -8,7 +8,7 @@ into two aligned halves where the number of wedges is small; short directions at
 map over (D, n, K) of where the two halves are found.
 
     python -m reproductions.toy_tunnel --preset=quick     half a minute
-    python -m reproductions.toy_tunnel                    a few minutes on two cores
+    python -m reproductions.toy_tunnel                    two minutes on two cores
     python -m reproductions.toy_tunnel --dimension=300 --n=240 --k=5
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 3; the path with a corner is ours.
 """

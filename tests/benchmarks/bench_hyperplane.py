@@ -3,8 +3,9 @@
     python tests/benchmarks/bench_hyperplane.py [--rounds=15]
 
 SimpleCNN (D = 19,466), batch 128, Adam, `model.fit`: contenders take turns, an epoch of 30 steps each,
-and the ratio to plain fit is the median over rounds. Then, in a process of its own, a cut of
-d = 10^4 in D = 10^7: set-up, one embed and its gradient; seconds and peak memory.
+and the ratio to plain fit is the median over rounds. Then what a descent's trajectory costs; and, in a
+process of its own, a cut of d = 10^4 in D = 10^7: set-up, one embed and its gradient; seconds and
+peak memory.
 """
 
 import argparse
@@ -62,6 +63,48 @@ def training(rounds):
         print(f"{name:22} {statistics.median(ms):7.2f} {spread:16} {ratio:6.3f}{goal}", flush=True)
 
 
+def trajectory(rounds):
+    """Steps of `Descent`, which keeps losses and distances, against a loop that keeps nothing."""
+    import keras
+    import tensorflow as tf
+
+    import wedges
+    from reproductions import models
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)
+    y = rng.integers(0, 10, N)
+    network = models.build(models.Model(), (32, 32, 3), 10, seed=0)
+    landscape = wedges.NetworkLandscape(network, x, y, models.LOSS, seed=0, batch_size=BATCH)
+    theta = landscape.space.read()
+    descent = wedges.Descent(landscape, theta, keras.optimizers.Adam())
+    adam, bare_variable = keras.optimizers.Adam(), keras.Variable(theta, name="theta")
+    adam.build([bare_variable])
+
+    @tf.function
+    def bare(steps):
+        for i in tf.range(steps):
+            with tf.GradientTape() as tape:
+                point = tf.convert_to_tensor(bare_variable.value)
+                tape.watch(point)
+                loss = landscape.sample(point, i)
+            adam.apply([tape.gradient(loss, point)], [bare_variable])
+
+    contenders = {"Descent": lambda: descent.run(60), "bare loop": lambda: bare(tf.constant(60))}
+    seconds = {name: [] for name in contenders}
+    for i in range(rounds + 1):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            np.asarray(bare_variable), np.asarray(descent.variable)
+            if i:  # the first round traces
+                seconds[name].append(time.perf_counter() - started)
+    ratio = statistics.median(
+        a / b for a, b in zip(seconds["Descent"], seconds["bare loop"], strict=True)
+    )
+    print(f"Descent with losses and distances: {ratio:.3f} x a loop that keeps nothing")
+
+
 def large():
     """Set up a cut of 10^7 dimensions, embed, differentiate; printed by the process that did it."""
     import tensorflow as tf
@@ -97,4 +140,5 @@ if __name__ == "__main__":
         large()
     else:
         training(arguments.rounds)
+        trajectory(arguments.rounds)
         subprocess.run([sys.executable, __file__, "--large"], check=True)
