@@ -53,9 +53,9 @@ class Wedges(Landscape):
 class AxisWedges(Wedges):
     """L(P) = sqrt(sum of the s smallest P_i^2), the distance to the nearest axis-aligned n-wedge.
 
-    A positive component is kept or not, so dL/dP_i = P_i / L on the s smallest and 0 elsewhere: of
-    length 1. Where several components tie for the last place each gets an equal share of it, which is
-    the mean of the gradients of all choices; where L = 0 the gradient is 0. NaN in P gives NaN.
+    dL/dP_i = P_i / L on the s smallest components and 0 on the others: a gradient of length 1. Where
+    several components tie for the last place each gets an equal share of it, which is the mean of the
+    gradients of all choices; where L = 0 the gradient is 0. NaN in P gives NaN.
 
     Args:
       dimension, n: as for `Wedges`: D and the number of long directions.
@@ -111,7 +111,8 @@ class RotatedWedges(Wedges):
 
     Args:
       dimension, n: as for `Wedges`.
-      seed: of the rotation (a `random_cut` of all D dimensions).
+      seed: of the rotation, a `random_cut` of all D dimensions: a dense matrix for D below about 2900,
+        a `Transform` above.
     """
 
     def __init__(self, dimension, n, *, seed, dtype="float32"):

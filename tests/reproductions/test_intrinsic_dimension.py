@@ -41,12 +41,12 @@ def test_a_run_leaves_its_four_files_and_its_claims(smoke):
 
 def test_the_arrays_are_of_all_weights_first_and_then_of_each_cut(smoke):
     found = np.load(smoke[1] / "results.npz", allow_pickle=False)
-    np.testing.assert_array_equal(found["dims"], [5, 50])
+    np.testing.assert_array_equal(found["dims"], [20, 400])
     assert found["ambient"] == 14_378  # 160 + 4640 + 9248 + 330
     for name in intrinsic_dimension.MEASURED:
         assert found[name].shape == (1, 3) and np.isfinite(found[name]).all()
     assert found["test_accuracy"][0, 0] > 0.9  # all weights: digits are easy
-    assert (found["test_accuracy"][0, 1:] < 0.9).all()
+    assert (found["test_accuracy"][0, 1:] < found["test_accuracy"][0, 0]).all()
     assert found["train_loss"][0, 0] < found["train_loss"][0, 2] < found["train_loss"][0, 1]
 
 

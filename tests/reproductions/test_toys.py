@@ -203,7 +203,7 @@ BAD = [
     (toy_probe, ["--radii=-1"], "--radii=-1: must be above 0"),
     (toy_probe, ["--height=inf"], "--height=inf: must be above 0"),
     (toy_probe, ["--directions=9"], "--directions=9: must be at least 10"),
-    (toy_intersection, ["--k=1"], "--k=1: must be at least the number of optima, 3"),
+    (toy_intersection, ["--k=1"], "--k=1: must be at least the number of optima, 2"),
     (toy_intersection, ["--short=60"], "--short=60: must be below --dimension=60"),
     (toy_intersection, ["--optima=1"], "--optima=1: must be at least 2"),
     (toy_intersection, ["--optima=2,x"], "--optima=2,x: must be a whole number or several with commas"),
@@ -238,8 +238,8 @@ def test_the_same_landscape_given_twice_is_measured_once(monkeypatch):
     monkeypatch.setattr(parallel, "over", count)
     config = preset(toy_cut, sizes=("30x20", "30x20"))
     found = toy_cut.measure(config, None)
-    assert len(seen) == len(set(seen)) == 4 * 6
-    assert found["30x20 axis"].shape == (6, 8)
+    assert len(seen) == len(set(seen)) == 4 * 5
+    assert found["30x20 axis"].shape == (5, 8)
 
 
 def test_results_are_measured_again_when_any_code_that_makes_numbers_changes(monkeypatch):
