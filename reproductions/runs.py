@@ -207,7 +207,11 @@ def _parse(figure, argv):
     )
     text("tpu", None, "the TPU's name or address, with --strategy=tpu; by default the local one")
     flags.DEFINE_integer(
-        "jobs", 1, "seeds measured at the same time, in processes that share the cores", 1, **common
+        "jobs",
+        1,
+        "seeds or points measured at the same time, in processes that share the cores",
+        1,
+        **common,
     )
     flags.DEFINE_enum(
         "backend",

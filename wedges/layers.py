@@ -9,6 +9,7 @@ cut.plain_model().save("x.keras")  # the model itself, at the point found
 """
 
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -145,13 +146,13 @@ class Hyperplane(keras.Model):
     def load_own_variables(self, store):
         expected = _words(_about(self.space, self.subspace))
         if "about" not in store.keys():  # noqa: SIM118  (a store is no dict)
-            raise ValueError(
+            raise _Refused(
                 f"the file must hold a Hyperplane of {expected}; received the weights of "
                 "another kind of model. Load a plain model's weights before wrapping it."
             )
         about = json.loads(bytes(np.array(store["about"])))
         if _words(about) != expected:
-            raise ValueError(
+            raise _Refused(
                 f"the file must hold a Hyperplane of {expected}; received one of {_words(about)}."
             )
         mine = self.subspace.arrays
@@ -175,13 +176,29 @@ class Hyperplane(keras.Model):
             )
         held = [*self.variables, *getattr(self.optimizer, "variables", [])]
         before, subspace = [np.array(v.value) for v in held], self.subspace
+        _Refused.last = None
         try:
-            super().load_weights(filepath, **kwargs)
+            with warnings.catch_warnings(record=True) as heard:
+                super().load_weights(filepath, **kwargs)
         except Exception:
             self.subspace = subspace
             for variable, value in zip(held, before, strict=True):
                 variable.assign(value)
+            if _Refused.last:  # Keras goes on after it, with a warning for every layer
+                raise ValueError(_Refused.last) from None
             raise
+        for w in heard:
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+
+
+class _Refused(ValueError):
+    """A file that does not belong to a Hyperplane. Keras may raise another in its place."""
+
+    last = None  # the message of the latest
+
+    def __init__(self, message):
+        super().__init__(message)
+        _Refused.last = message
 
 
 class _At(keras.StatelessScope):
