@@ -69,6 +69,12 @@ def dims(config, dimension, n):
     return sorted(d for d in wanted if 1 <= d <= dimension)
 
 
+def _short(size):
+    """s = D - n of a size "DxN"."""
+    dimension, n = toys.sizes(size)
+    return dimension - n
+
+
 def measure(config, run):
     """Arrays "<size> <variant>" [dims, seeds]; "<size> d" [dims]."""
     from reproductions import parallel, progress
@@ -157,7 +163,7 @@ def _numbers(arrays, config):
 
 def _off_the_curve(arrays, size):
     """The fixed wedge's mean squared residual against 1 - d/s, in standard errors: [dims <= 0.9 s]."""
-    s, d = np.subtract(*toys.sizes(size)), arrays[f"{size} d"]
+    s, d = _short(size), arrays[f"{size} d"]
     low = d <= 0.9 * s
     squares = arrays[f"{size} fixed"][low] ** 2  # [dims, seeds]
     error = squares.std(axis=-1, ddof=1) / np.sqrt(squares.shape[-1])
@@ -186,11 +192,7 @@ def claims(arrays, config):
     # A very small or large s has no such d; a claim is made where there is one.
     for variant in ALL:
         rows = [
-            (
-                numbers[size, variant]["d"],
-                numbers[size, variant]["success"],
-                np.subtract(*toys.sizes(size)),
-            )
+            (numbers[size, variant]["d"], numbers[size, variant]["success"], _short(size))
             for size in config.sizes
         ]
         above = np.concatenate([success[d >= s + 2] for d, success, s in rows])
@@ -207,8 +209,7 @@ def claims(arrays, config):
     if off.size:
         claim("residual", statement, off.max(), "<=", 4.0)
     half = {
-        size: np.array([numbers[size, v]["half"] for v in toys.VARIANTS])
-        / np.subtract(*toys.sizes(size))
+        size: np.array([numbers[size, v]["half"] for v in toys.VARIANTS]) / _short(size)
         for size in config.sizes
     }  # [variants, offsets], in units of s
     spread = np.max([np.ptp(h, axis=0) for h in half.values()])

@@ -146,13 +146,13 @@ class Hyperplane(keras.Model):
     def load_own_variables(self, store):
         expected = _words(_about(self.space, self.subspace))
         if "about" not in store.keys():  # noqa: SIM118  (a store is no dict)
-            raise _Refused(
+            self._refuse(
                 f"the file must hold a Hyperplane of {expected}; received the weights of "
                 "another kind of model. Load a plain model's weights before wrapping it."
             )
         about = json.loads(bytes(np.array(store["about"])))
         if _words(about) != expected:
-            raise _Refused(
+            self._refuse(
                 f"the file must hold a Hyperplane of {expected}; received one of {_words(about)}."
             )
         mine = self.subspace.arrays
@@ -163,6 +163,11 @@ class Hyperplane(keras.Model):
             # What is traced already holds the former subspace's numbers.
             self.train_function = self.test_function = self.predict_function = None
         self.z.assign(store["z"])
+
+    def _refuse(self, message):
+        # Kept, since Keras may go on after it, warn of every layer, and raise an error of its own.
+        self._refusal = message
+        raise ValueError(message)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """`keras.Model.load_weights`, all or nothing: after an error everything is as it was.
@@ -176,7 +181,7 @@ class Hyperplane(keras.Model):
             )
         held = [*self.variables, *getattr(self.optimizer, "variables", [])]
         before, subspace = [np.array(v.value) for v in held], self.subspace
-        _Refused.last = None
+        self._refusal = None
         try:
             with warnings.catch_warnings(record=True) as heard:
                 super().load_weights(filepath, **kwargs)
@@ -184,21 +189,11 @@ class Hyperplane(keras.Model):
             self.subspace = subspace
             for variable, value in zip(held, before, strict=True):
                 variable.assign(value)
-            if _Refused.last:  # Keras goes on after it, with a warning for every layer
-                raise ValueError(_Refused.last) from None
+            if self._refusal:
+                raise ValueError(self._refusal) from None
             raise
         for w in heard:
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-
-
-class _Refused(ValueError):
-    """A file that does not belong to a Hyperplane. Keras may raise another in its place."""
-
-    last = None  # the message of the latest
-
-    def __init__(self, message):
-        super().__init__(message)
-        _Refused.last = message
 
 
 class _At(keras.StatelessScope):

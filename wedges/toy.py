@@ -156,51 +156,52 @@ class RandomWedges(Wedges):
         rng, shape = generator(seed), (self.dimension, self.s)
         normals = [np.linalg.qr(rng.standard_normal(shape))[0].T for _ in range(self.k)]
         self.normals = tf.constant(np.array(normals), self.dtype)  # [K, s, D]
+        self._rows = tf.reshape(self.normals, [-1, self.dimension])  # [K s, D]
 
     def components(self, theta):
         """N_k P for every wedge. theta [..., D] -> [..., K, s]."""
         theta = self.point(theta)
-        rows = tf.reshape(self.normals, [-1, self.dimension])  # [K s, D]
         flat = tf.reshape(theta, [-1, self.dimension])  # [B, D]
-        out = tf.matmul(flat, rows, transpose_b=True)  # [B, K s]
+        out = tf.matmul(flat, self._rows, transpose_b=True)  # [B, K s]
         return tf.reshape(out, tf.concat([tf.shape(theta)[:-1], [self.k, self.s]], axis=0))
 
     def distances(self, theta):
         """The distance to each wedge. theta [..., D] -> [..., K]."""
-        unit, squares = self._squares(theta)
+        unit, _, squares = self._in_unit(theta)
         return unit * _root(squares)
 
     def __call__(self, theta):
-        unit, squares = self._squares(theta)
+        unit, _, squares = self._in_unit(theta)
         # argmin and gather, not reduce_min: its gradient would be split between ties.
         nearest = tf.argmin(tf.stop_gradient(squares), axis=-1)
         return unit[..., 0] * _root(tf.gather(squares, nearest, batch_dims=squares.shape.rank - 1))
 
-    def _squares(self, theta):
-        """A unit [..., 1] in which no square over- or underflows; in it, squared distances [..., K]."""
+    def _in_unit(self, theta):
+        """A unit [..., 1] in which no square over- or underflows; in it, the components [..., K, s] and
+        the squared distances [..., K]."""
         theta = self.point(theta)
         unit = _unit(tf.reduce_max(tf.abs(tf.stop_gradient(theta)), axis=-1, keepdims=True))
-        return unit, tf.reduce_sum(self.components(theta / unit) ** 2, axis=-1)
+        components = self.components(theta / unit)
+        return unit, components, tf.reduce_sum(components**2, axis=-1)
 
     def value_and_gradient(self, theta):
         theta = self.point(theta)
         if self.s == 0:
             return self(theta), tf.zeros_like(theta)
-        unit, squares = self._squares(theta)
+        unit, components, squares = self._in_unit(theta)
         nearest = tf.one_hot(tf.argmin(squares, axis=-1), self.k, dtype=self.dtype)  # [..., K]
-        chosen = nearest[..., None] * self.components(theta / unit)  # [..., K, s], 0 but for one wedge
+        chosen = nearest[..., None] * components  # [..., K, s], 0 but for one wedge
         length = _root(tf.reduce_sum(chosen**2, axis=(-2, -1)))[..., None]  # [..., 1]
-        rows = tf.reshape(self.normals, [-1, self.dimension])  # [K s, D]
-        back = tf.matmul(tf.reshape(chosen, [-1, self.k * self.s]), rows)  # [B, D]
+        back = tf.matmul(tf.reshape(chosen, [-1, self.k * self.s]), self._rows)  # [B, D]
         gradient = tf.math.divide_no_nan(tf.reshape(back, tf.shape(theta)), length)
         return unit[..., 0] * length[..., 0], gradient
 
     def jet(self, theta, direction):
         theta, direction = self.point(theta), self.point(direction)
-        unit, squares = self._squares(theta)
+        unit, components, squares = self._in_unit(theta)
         nearest = tf.argmin(squares, axis=-1)  # [...]
         pick = lambda c: tf.gather(c, nearest, batch_dims=c.shape.rank - 2)  # [..., s]
-        jet = _jet_of_length(*(pick(self.components(v / unit)) for v in (theta, direction)))
+        jet = _jet_of_length(pick(components), pick(self.components(direction / unit)))
         return tuple(unit[..., 0] * v for v in jet)
 
     def short_directions(self, theta, tolerance):
