@@ -40,7 +40,10 @@ PRESETS = ("smoke", "quick", "paper")
 _CODE = store.source_mark(
     "wedges/[!p]*.py",
     "wedges/probe.py",
-    *(f"reproductions/{name}.py" for name in ("data", "devices", "models", "store", "toys", "training")),
+    *(
+        f"reproductions/{name}.py"
+        for name in ("data", "devices", "models", "optima", "store", "toys", "training")
+    ),
 )
 
 

@@ -136,14 +136,14 @@ def _paths(config, variant, seed):
     import tensorflow as tf
 
     import wedges
-    from wedges import connect, probe
+    from wedges import compare, connect, probe
 
     landscape = toys.build(variant, config.dimension, config.n, k=config.k, seed=seed)
     squared, cg = wedges.Squared(landscape), wedges.ConjugateGradients()
-    start, ends = _two_optima(landscape, seed)  # [], [2, D]
+    start, ends = toys.two_optima(landscape, seed)  # [], [2, D]
     t, line = connect.along(landscape, ends, config.segments * SAMPLES)  # [T]
     tunnel = connect.tunnel(squared, *ends, config.segments, cg, 200, tolerance=1e-6)
-    _, path = connect.along(landscape, tunnel.vertices, SAMPLES)
+    _, path = connect.along(landscape, tunnel.path, SAMPLES)
     corner = connect.connect(squared, ends, cg, 400, tolerance=1e-7).theta  # [D]
     bent, bend = connect.along(landscape, tf.stack([ends[0], corner, ends[1]]), len(t))
     # A displacement far above rounding and far below the size of the long components.
@@ -155,8 +155,8 @@ def _paths(config, variant, seed):
         "t": t,
         "line": line,
         "tunnel": path,
-        "vertices": landscape(tunnel.vertices).numpy(),
-        "cosines": _cosines(tunnel.deviations.numpy()),
+        "vertices": landscape(tunnel.path).numpy(),
+        "cosines": compare.cosine_matrix(tunnel.deviations),
         "bent": bent,
         "bend": bend,
         "end short": len(landscape.short_directions(ends[0], 1e-3)),
@@ -164,31 +164,6 @@ def _paths(config, variant, seed):
         "end rank": rank(ends[0], samples=samples),
         "corner rank": rank(corner, samples=samples),
     }
-
-
-def _two_optima(landscape, seed):
-    """Loss at a random start; two optima [2, D] with a barrier between them.
-
-    Two starts may fall to one wedge of a small number; then the next start is taken.
-    """
-    import tensorflow as tf
-
-    from wedges import connect, probe
-
-    starts = toys.gaussian(seed, 12, landscape.dimension)
-    found = toys.optima(landscape, starts)  # [12, D]
-    first = landscape(starts[:1]).numpy()[0]
-    for other in found[1:]:
-        ends = tf.stack([found[0], other])
-        if probe.barrier(connect.along(landscape, ends, 50)[1]) > 1e-3 * first:
-            return first, ends
-    return first, ends  # all on one wedge: no barrier, and the claims say so
-
-
-def _cosines(deviations):
-    """Cosines between the rows [S - 1, D] -> [S - 1, S - 1]."""
-    unit = deviations / np.maximum(np.linalg.norm(deviations, axis=1, keepdims=True), 1e-30)
-    return unit @ unit.T
 
 
 def _cell(config, run, item):
@@ -202,52 +177,22 @@ def _cell(config, run, item):
 
 def _halves_at(config, dimension, n, k):
     import wedges
-    from wedges import connect
+    from wedges import compare, connect
 
     rows = []
     for seed in range(config.seed, config.seed + config.map_pairs):
         landscape = toys.build("finite" if k else "axis", dimension, n, k=k, seed=seed)
         squared, cg = wedges.Squared(landscape), wedges.ConjugateGradients()
-        _, ends = _two_optima(landscape, seed)
+        _, ends = toys.two_optima(landscape, seed)
         tunnel = connect.tunnel(squared, *ends, config.segments, cg, 100, tolerance=1e-5)
-        rows.append(halves(_cosines(tunnel.deviations.numpy())))
+        rows.append(compare.halves(compare.cosine_matrix(tunnel.deviations)))
     within, across = np.mean(rows, axis=0)
     return {"within": within, "across": across}
 
 
-def halves(cosines):
-    """Mean cosine within the halves, and across them. [..., M, M] -> [...], [...]
-
-    The vertex nearest the middle belongs to neither half; a vertex is not compared with itself.
-    """
-    m = cosines.shape[-1]
-    h = m // 2
-    off = ~np.eye(h, dtype=bool)
-    first, last = cosines[..., :h, :h][..., off], cosines[..., -h:, -h:][..., off]
-    within = np.concatenate([first, last], axis=-1).mean(axis=-1)
-    return within, cosines[..., :h, -h:].mean(axis=(-2, -1))
-
-
-def switch(cosines):
-    """Where the halves switch, as a share of the line: the split that separates best. [M, M] -> [].
-
-    A vertex is not compared with itself: that would favour the middle where there are no halves.
-    """
-    m = len(cosines)
-    if not np.isfinite(cosines).all():
-        return np.nan
-
-    def score(i):  # vertices before i, and from i on
-        blocks = [cosines[:i, :i], cosines[i:, i:]]
-        pairs = sum(b.size - len(b) for b in blocks)
-        return sum(b.sum() - np.trace(b) for b in blocks) / pairs - cosines[:i, i:].mean()
-
-    best = max(range(2, m - 1), key=score)
-    return (best + 0.5) / (m + 1)  # vertex i stands at (i + 1) / (m + 1)
-
-
 def _numbers(arrays, config):
     """{variant: {name: [pairs]}} of what the claims are about."""
+    from wedges.compare import halves, switch
     from wedges.probe import barrier
 
     found = {}
@@ -261,7 +206,8 @@ def _numbers(arrays, config):
             "between": get("tunnel").max(axis=-1) / rise,
             "within": within,
             "across": across,
-            "switch": np.array([switch(c) for c in get("cosines")]),
+            # vertex i stands at (i + 1) / S of the line
+            "switch": (np.array([switch(c) for c in get("cosines")]) + 0.5) / config.segments,
             "bend": get("bend").max(axis=-1) / rise,
             "end short": get("end short"),
             "corner short": get("corner short"),

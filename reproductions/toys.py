@@ -35,6 +35,25 @@ def optima(landscape, starts):
     return wedges.minimize(squared, starts, wedges.ConjugateGradients(), 100, tolerance=1e-5).theta
 
 
+def two_optima(landscape, seed):
+    """Loss at a random start; two optima [2, D] with a barrier between them.
+
+    Two starts may fall to one wedge of a small number; then the next start is taken.
+    """
+    import tensorflow as tf
+
+    from wedges import connect, probe
+
+    starts = gaussian(seed, 12, landscape.dimension)
+    found = optima(landscape, starts)  # [12, D]
+    first = landscape(starts[:1]).numpy()[0]
+    for other in found[1:]:
+        ends = tf.stack([found[0], other])
+        if probe.barrier(connect.along(landscape, ends, 50)[1]) > 1e-3 * first:
+            return first, ends
+    return first, ends  # all on one wedge: no barrier, and the claims say so
+
+
 def sizes(text):
     """ "1000x900" -> (1000, 900): D and n. UsageError in one line if it is not that."""
     from reproductions.errors import UsageError

@@ -5,6 +5,7 @@ dropout are functions of (seed, step), and a checkpoint holds the whole state of
 run that was killed and continued ends bit for bit where an uninterrupted one does.
 """
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -116,27 +117,63 @@ def train(landscape, start, recipe, *, key, run, label, subspace=None):
     descent = wedges.Descent(
         landscape, start, optimizer, subspace=subspace, jit_compile=devices.compiled(run)
     )
-    losses, snapshots = np.zeros(0, np.float32), np.zeros((0, landscape.dimension), np.float32)
+    with bar(total=steps, desc=label, unit="step") as progress:
+        return _trained(_finish(descent, steps, path, key, progress, marks), subspace)
+
+
+@contextlib.contextmanager
+def following(run, label, steps, *, key):
+    """A `follow` for the library's functions that descend many times: one bar of `steps` steps in all,
+    and every descent continues from where it was killed, or is loaded.
+
+    key: what the descents depend on; what each starts from, and where it moves, is added here.
+    """
+    tf.config.experimental.enable_op_determinism()
+    with bar(total=steps, desc=label, unit="step") as progress:
+
+        def follow(descent, count, name):
+            own = {**key, "code": _CODE, "software": software(), "name": name, "steps": count}
+            own["start"] = store.fingerprint(*descent.state.values())
+            if descent.subspace is not None:
+                own["subspace"] = store.fingerprint(*descent.subspace.arrays.values())
+            path = run.checkpoints / f"{store.digest(own)}.npz"
+            saved = store.load(path, own)
+            if saved is None or len(saved["losses"]) < count:
+                progress.set_description_str(f"{label}, {name}", refresh=False)
+                saved = _finish(descent, count, path, own, progress)
+            else:
+                progress.update(count)
+            descent.state = {k: v for k, v in saved.items() if k not in ("losses", "snapshots")}
+
+        yield follow
+
+
+def _finish(descent, steps, path, key, progress, marks=()):
+    """Take all the steps, from where an earlier process stopped: the state at the end, with "losses"
+    [steps] and "snapshots" of theta at the marks."""
+    saved = store.load(path, key)
+    losses, snapshots = np.zeros(0, np.float32), np.zeros((0, descent.theta.shape[-1]), np.float32)
     if saved is not None:
         losses, snapshots = saved.pop("losses"), saved.pop("snapshots")
         descent.state = saved
+        progress.update(len(losses))
     last_save = time.monotonic()
-    with bar(total=steps, initial=len(losses), desc=label, unit="step") as progress:
-        while len(losses) < steps:
-            upto = next(m for m in marks if m > len(losses))
-            count = min(_STEPS_A_CALL, upto - len(losses))
-            losses = np.concatenate([losses, descent.run(count).losses])
-            if len(losses) == upto:
-                snapshots = np.concatenate([snapshots, descent.theta[None]])
-            if len(losses) == steps or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
-                saved = {**descent.state, "losses": losses, "snapshots": snapshots}
-                store.save(path, saved, key)
-                last_save = time.monotonic()
-            progress.update(count)
-            progress.set_postfix_str(f"loss {losses[-count:].mean():.3f}", refresh=False)
+    while len(losses) < steps:
+        upto = next((m for m in marks if m > len(losses)), steps)
+        count = min(_STEPS_A_CALL, upto - len(losses))
+        losses = np.concatenate([losses, descent.run(count).losses])
+        if len(losses) in marks:
+            snapshots = np.concatenate([snapshots, descent.theta[None]])
+        if len(losses) == steps or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
+            saved = {**descent.state, "losses": losses, "snapshots": snapshots}
+            store.save(path, saved, key)
+            last_save = time.monotonic()
+        progress.update(count)
+        progress.set_postfix_str(f"loss {losses[-count:].mean():.3f}", refresh=False)
     if not np.isfinite(losses).all():
-        say(f"{label}: diverged, loss is not finite from step {np.argmin(np.isfinite(losses))} on.")
-    return _trained(saved, subspace)
+        name = progress.desc or "a descent"
+        say(f"{name}: diverged, loss is not finite from step {np.argmin(np.isfinite(losses))} on.")
+    return {**descent.state, "losses": losses, "snapshots": snapshots}
 
 
 def software():

@@ -45,11 +45,23 @@ _HOME = {
     "SWA": "callbacks",
     "SnapshotEnsemble": "callbacks",
     "IndependentEnsemble": "callbacks",
+    "Connector": "connect",
+    "tunnel": "connect",
+    "connector": "connect",
+    "joint": "connect",
+    "along": "connect",
     "line": "probe",
     "barrier": "probe",
+    "smallest_cut": "probe",
+    "recovered": "probe",
+    "eigenvalue_count": "probe",
+    "gradient_rank": "probe",
+    "cosine_matrix": "compare",
     "label_agreement": "compare",
+    "disagreement": "compare",
+    "linear_cka": "compare",
 }
-_MODULES = sorted({*_HOME.values(), "plots"})
+_MODULES = sorted({*_HOME.values(), "plots", "simplex"})
 
 __all__ = ["__version__", *_HOME]
 

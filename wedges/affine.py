@@ -1,12 +1,13 @@
 """Affine subspaces of R^D: where a landscape is restricted to.
 
-A = {origin + lift(z)}: `lift` is linear, z are free coordinates. Three kinds of directions:
+A = {origin + lift(z)}: `lift` is linear, z are free coordinates. Kinds of directions:
 
     Span        lift(z) = z B               rows of B orthonormal [d, D]; z [d]
     Complement  lift(z) = z - z N^T N       rows of N orthonormal [m, D]; z [D], d = D - m
     Transform   lift(z) = signs' DCT(signs tile(z) / sqrt(copies))    O(D + d), no matrix; z [d]
+    Repeated    lift(z)_i = lift'(z_i)      one of these for each of several points
 
-In all three `lower` is the transpose of `lift` and lift(lower(v)) is the orthogonal projection of v, so
+In all of them `lower` is the transpose of `lift` and lift(lower(v)) the orthogonal projection of v, so
 a point of A is never off it by more than rounding. `random_cut`, `normal_plane` and `through` make
 the subspaces of the paper.
 """
@@ -26,8 +27,8 @@ class AffineSubspace:
     Args:
       origin: a point of the subspace [D], finite; [R, D] for R subspaces, parallel unless the
         directions are [R, ...] as well.
-      directions: a `Span`, `Complement` or `Transform`; or an array [d, D] of independent vectors
-        that span it.
+      directions: a `Span`, `Complement`, `Transform` or `Repeated`; or an array [d, D] of independent
+        vectors that span it.
 
     Attributes:
       dimension: d.
@@ -109,8 +110,7 @@ class AffineSubspace:
     def restore(cls, config, arrays):
         """The subspace of a `config` and its `arrays`, bit for bit."""
         config, arrays = dict(config), dict(arrays)
-        kind = {k.__name__: k for k in (Span, Complement, Transform)}[config.pop("kind")]
-        origin = arrays.pop("origin")
+        kind, origin = _KINDS[config.pop("kind")], arrays.pop("origin")
         return cls(origin, kind.restore(config, arrays, origin.dtype))
 
 
@@ -175,7 +175,7 @@ def through(points):
     return AffineSubspace(points[0], Span(edges, dtype=points.dtype))
 
 
-# ---- three kinds of directions ----------------------------------------------------------------------
+# ---- kinds of directions ---------------------------------------------------------------------------
 
 
 class Span:
@@ -297,6 +297,43 @@ class Transform:
     @classmethod
     def restore(cls, config, arrays, dtype):
         return cls(**config, dtype=dtype)
+
+
+class Repeated:
+    """The same directions for each of `copies` points in a row: lift(z)_i = directions.lift(z_i).
+
+    What restricts several points at once, theta = (theta_1, ..., theta_copies) as one vector.
+    """
+
+    def __init__(self, directions, copies):
+        self.directions, self.copies, self.dtype = directions, copies, directions.dtype
+        self.ambient, self.dimension, self.parameters = (
+            copies * n for n in (directions.ambient, directions.dimension, directions.parameters)
+        )
+        kind = type(directions).__name__
+        self.config = {"copies": copies, "of": {"kind": kind, **directions.config}}
+        self.arrays = directions.arrays
+
+    def lift(self, z):
+        return self._each(self.directions.lift, z)  # [..., copies p] -> [..., copies D]
+
+    def lower(self, v):
+        return self._each(self.directions.lower, v)  # [..., copies D] -> [..., copies p]
+
+    def length(self, z):
+        return tf.norm(self.lift(z), axis=-1)
+
+    def _each(self, function, v):
+        rows = tf.reshape(v, [*v.shape[:-1], self.copies, v.shape[-1] // self.copies])
+        return tf.reshape(function(rows), [*v.shape[:-1], -1])
+
+    @classmethod
+    def restore(cls, config, arrays, dtype):
+        of = dict(config["of"])
+        return cls(_KINDS[of.pop("kind")].restore(of, arrays, dtype), config["copies"])
+
+
+_KINDS = {k.__name__: k for k in (Span, Complement, Transform, Repeated)}
 
 
 def _linear(forward, transpose, z):

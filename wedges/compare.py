@@ -1,6 +1,16 @@
-"""How alike are the functions that several thetas compute?"""
+"""How alike are several thetas, and the functions they compute?"""
 
 import numpy as np
+
+
+def cosine_matrix(vectors):
+    """C_ij = v_i.v_j / (|v_i| |v_j|). vectors [K, D] -> [K, K]; NaN where a vector is zero."""
+    vectors = np.asarray(vectors, np.float64)
+    if vectors.ndim != 2 or not len(vectors):
+        raise ValueError(f"vectors must have shape [K, D], K >= 1; received {vectors.shape}.")
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(lengths > 0, lengths, np.nan)
+    return unit @ unit.T
 
 
 def label_agreement(labels):
@@ -11,4 +21,81 @@ def label_agreement(labels):
     labels = np.asarray(labels)
     if labels.ndim != 2 or not labels.size:
         raise ValueError(f"labels must have shape [K, N], N >= 1; received {labels.shape}.")
-    return (labels[:, None, :] == labels[None, :, :]).mean(axis=-1)
+    return np.array([[np.mean(a == b) for b in labels] for a in labels])  # no [K, K, N] in memory
+
+
+def disagreement(labels, targets):
+    """How often two models disagree, in units of how often they are wrong.
+
+    D_ij = (1 - A_ij) / ((e_i + e_j) / 2), A the label agreement, e_i the error rate of model i:
+    0 for the same function, 2 where no example is wrong in both; 2 (1 - e) for two classes and
+    independent errors of rate e. labels [K, N], targets [N] -> [K, K]. NaN where no one errs.
+
+    Source: Fort, Hu & Lakshminarayanan 2019 (arXiv:1912.02757), who divide by one model's error.
+    """
+    agreement, targets = label_agreement(labels), np.asarray(targets)
+    if targets.shape != np.shape(labels)[1:]:
+        raise ValueError(
+            f"targets must have shape {np.shape(labels)[1:]}, one for each label; received "
+            f"{targets.shape}."
+        )
+    error = np.mean(np.asarray(labels) != targets, axis=1)  # [K]
+    mean = (error[:, None] + error) / 2
+    return (1 - agreement) / np.where(mean > 0, mean, np.nan)
+
+
+def linear_cka(x, y):
+    """Linear centred kernel alignment of two representations of the same N examples, from 0 to 1.
+
+    CKA = |Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F), columns centred. x [N, p], y [N, q] -> []; the same under
+    rotations and one scale of either. NaN where a representation is constant.
+
+    Source: Kornblith et al. 2019 (arXiv:1905.00414), equation 4.
+    """
+    x, y = (np.asarray(a, np.float64) for a in (x, y))
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < 2:
+        raise ValueError(
+            "x and y must have shapes [N, p] and [N, q], N >= 2 examples; received "
+            f"{x.shape} and {y.shape}."
+        )
+    x, y = x - x[0], y - y[0]  # first: a mean is rounded, and would leave a constant not quite 0
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    if len(x) < max(x.shape[1], y.shape[1]):  # the same by the N x N kernels, when those are smaller
+        x, y = x @ x.T, y @ y.T
+        both, alone = np.sum(x * y), np.linalg.norm(x) * np.linalg.norm(y)
+    else:
+        both, alone = np.sum((y.T @ x) ** 2), np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    return both / alone if alone > 0 else np.nan
+
+
+def halves(matrix):
+    """Mean of a matrix of likenesses within the first and the last half of its rows, and across them.
+
+    [..., M, M] -> [...], [...]. The middle row of an odd number belongs to neither half; nothing is
+    compared with itself. Two blocks show as a high first and a low second number.
+    """
+    m = matrix.shape[-1]
+    h = m // 2
+    off = ~np.eye(h, dtype=bool)
+    first, last = matrix[..., :h, :h][..., off], matrix[..., -h:, -h:][..., off]
+    within = np.concatenate([first, last], axis=-1).mean(axis=-1)
+    return within, matrix[..., :h, -h:].mean(axis=(-2, -1))
+
+
+def switch(matrix):
+    """Before which row two blocks meet: the split [M, M] -> whole number that separates best.
+
+    It maximises the mean within the blocks less the mean across; blocks have two rows at least, and
+    nothing is compared with itself, which would favour the middle where there are no blocks. NaN in
+    the matrix gives NaN.
+    """
+    m = len(matrix)
+    if not np.isfinite(matrix).all():
+        return np.nan
+
+    def score(i):  # rows before i, and from i on
+        blocks = [matrix[:i, :i], matrix[i:, i:]]
+        pairs = sum(b.size - len(b) for b in blocks)
+        return sum(b.sum() - np.trace(b) for b in blocks) / pairs - matrix[:i, i:].mean()
+
+    return max(range(2, m - 1), key=score)

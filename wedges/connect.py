@@ -1,111 +1,346 @@
-"""Low-loss paths between optima.
+"""Low-loss paths and surfaces between optima.
 
-tunnel    the straight line's points, each minimised in the hyperplane normal to the line
-connect   a path with one corner, a -> c -> b, the corner moved until the *whole* path is low
-along     the loss of a piecewise-linear path, between its vertices too
+tunnel      the straight line's points, each minimised in the hyperplane normal to the line
+connector   the same among m + 1 optima: points of their hull, minimised in the plane normal to it
+joint       all points of such a surface at once, on its mean loss; also Bezier curves and polygons
+connect     a path with one corner, a -> c -> b, the corner moved until the *whole* path is low
+along       the loss of a piecewise-linear path, between its vertices too
+
+The first three return a `Connector`, a function from positions among the optima to theta.
 """
 
 import collections
+import json
+import os
+import uuid
 
 import numpy as np
 import tensorflow as tf
 
-from wedges.affine import normal_plane
+from wedges import simplex
+from wedges.affine import AffineSubspace, Complement, Repeated
 from wedges.landscape import Landscape
-from wedges.optimize import minimize
+from wedges.optimize import Descent, minimize, progress
 
-Tunnel = collections.namedtuple("Tunnel", ["vertices", "deviations", "losses"])
-Tunnel.__doc__ = """vertices [S + 1, D], the two ends among them; deviations of the S - 1 inner ones from
-the straight line [S - 1, D]; losses of all vertices [S + 1]."""
+Readings = collections.namedtuple("Readings", ["loss", "accuracy"])
+Readings.__doc__ = """loss [K] and accuracy [K] at K positions; accuracy is None where there is none."""
 
 
-def tunnel(landscape, a, b, segments, optimizer, steps, *, tolerance=None):
-    """A path from a to b of `segments` straight pieces with low vertices: a `Tunnel`.
+class Connector:
+    """theta(w) = sum_v weights_v(w) theta_v: a surface among m + 1 optima, its corners.
 
-    v_i = argmin L over the hyperplane through a + (i/S)(b - a) normal to b - a, i = 1 .. S - 1, all at
-    once; v_0 = a, v_S = b. Only the vertices are made low: look between them with `along`.
+    >>> connector([0.5, 0.5, 0.0])  # theta [D] half-way between the first two of three optima
 
     Args:
-      landscape: one that takes many points at once.
-      a, b: the ends [D], different points.
-      segments: S, at least 2.
-      optimizer, steps, tolerance: as for `minimize`.
+      optima: [m + 1, D].
+      basis: how control points are blended, e.g. `simplex.Grid(m, 2)`.
+      inner: the control points that are not corners [F, D], in the order of `basis.points[m + 1:]`; on
+        the flat hull by default.
+
+    Attributes:
+      m: one less than the optima.
+      vertices: all control points [V, D], the optima first.
+    """
+
+    def __init__(self, optima, basis, inner=None):
+        self.optima, self.basis = _hull(optima), basis
+        self.m = len(self.optima) - 1
+        if basis.m != self.m:
+            raise ValueError(
+                f"basis must be one among {self.m + 1} optima, m = {self.m}; received m = {basis.m}."
+            )
+        flat = self._flat(basis.points[self.m + 1 :])
+        inner = flat if inner is None else np.asarray(inner, flat.dtype)
+        if inner.shape != flat.shape:
+            raise ValueError(
+                f"inner must have shape {flat.shape}, a point for each of the basis; received "
+                f"{inner.shape}."
+            )
+        self.vertices = np.concatenate([self.optima, inner])
+
+    def __call__(self, w):
+        """theta at barycentric coordinates w [..., m + 1] -> [..., D]."""
+        return self.basis.weights(w).astype(self.vertices.dtype) @ self.vertices
+
+    def flat(self, w):
+        """The point of the flat hull at w, sum_i w_i theta_i. [..., m + 1] -> [..., D]."""
+        return self._flat(simplex.positions(w, self.m))
+
+    def _flat(self, w):
+        return w.astype(self.optima.dtype) @ self.optima
+
+    @property
+    def deviations(self):
+        """How far the control points that are not corners lie off the flat hull, [F, D]."""
+        inner = slice(self.m + 1, None)
+        return self.vertices[inner] - self._flat(self.basis.points[inner])
+
+    @property
+    def path(self):
+        """The control points in order from the first optimum to the second, [V, D]; for m = 1."""
+        if self.m != 1:
+            raise ValueError(f"only a connector of 2 optima is a path; this one has {self.m + 1}.")
+        return self.vertices[np.argsort(self.basis.points[:, 1])]
+
+    def evaluate(self, landscape, w):
+        """Loss and accuracy on any landscape at positions w [K, m + 1]: `Readings`.
+
+        A network's batch-norm statistics are those of each point if the landscape re-estimates them.
+        """
+        return readings(landscape, self(np.atleast_2d(w)))
+
+    def save(self, path):
+        """Write it to one .npz file: whole, or not at all."""
+        config = {"kind": type(self.basis).__name__, **self.basis.config}
+        arrays = {f"basis/{name}": a for name, a in self.basis.arrays.items()}
+        inner = self.vertices[self.m + 1 :]
+        temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, optima=self.optima, inner=inner, basis=json.dumps(config), **arrays)
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+
+    @classmethod
+    def load(cls, path):
+        """The connector that `save` wrote, bit for bit."""
+        with open(path, "rb") as file:
+            try:
+                with np.load(file, allow_pickle=False) as held:
+                    arrays = {name: held[name] for name in held.files}
+                config = json.loads(str(arrays.pop("basis")))
+                optima, inner = arrays.pop("optima"), arrays.pop("inner")
+                arrays = {name.removeprefix("basis/"): a for name, a in arrays.items()}
+                return cls(optima, simplex.restore(config, arrays), inner)
+            except Exception as error:  # by which byte is damaged, of one of a dozen kinds
+                raise ValueError(f"{path} is not a connector's file, or damaged: {error}") from None
+
+    def __repr__(self):
+        return (
+            f"Connector({self.m + 1} optima, {type(self.basis).__name__}, "
+            f"{len(self.vertices) - self.m - 1} points between)"
+        )
+
+
+def readings(landscape, thetas):
+    """Loss and, of a network, accuracy at thetas [K, D]: `Readings`. NaN stays NaN."""
+    if not hasattr(landscape, "evaluate"):
+        return Readings(np.asarray(landscape(thetas)), None)
+    found = [landscape.evaluate(theta) for theta in thetas]
+    loss = np.array([f.loss for f in found])
+    return Readings(loss, None if found[0].accuracy is None else np.array([f.accuracy for f in found]))
+
+
+def connector(
+    landscape, optima, basis, optimizer, steps, *, start="flat", tolerance=None, follow=progress
+):
+    """m + 1 optima joined by points of their hull, each made low by itself: a `Connector`.
+
+    v_j = argmin L over the (D - m)-dimensional plane through sum_i w_ji theta_i normal to the hull of
+    the optima, w_j = basis.points_j. Between the points it is as low as it happens to be: look at
+    held-out positions.
+
+    Args:
+      landscape: any; one that takes many points at once (`landscape.many`) gets all of them at once.
+      optima: [m + 1, D], in general position.
+      basis: where the points stand, and how they are blended between: `simplex.Grid(m, 2)`, or
+        `simplex.Scattered(positions)` for any of your own.
+      optimizer, steps, tolerance: as for `minimize`, for each point.
+      start: "flat", each point from the hull, as in the paper; or "neighbour", from the hull displaced
+        like the nearest point found before.
+      follow: follow(descent, steps, name) takes the steps of each `Descent`: with a progress bar by
+        default; pass one that saves `descent.state` as it goes to continue after an interruption.
 
     Source: Fort & Jastrzebski 2019 (arXiv:1906.04724), section 3.
     """
-    if segments < 2:
-        raise ValueError(f"segments must be at least 2, for one vertex between; received {segments}.")
-    a, b = landscape.point(a), landscape.point(b)
-    t = tf.cast(tf.linspace(0.0, 1.0, segments + 1)[1:-1, None], landscape.dtype)  # [S - 1, 1]
-    line = (1 - t) * a + t * b  # [S - 1, D]
-    planes = normal_plane(line, b - a)
-    found = minimize(landscape, line, optimizer, steps, subspace=planes, tolerance=tolerance).theta
-    vertices = tf.concat([a[None], found, b[None]], axis=0)  # [S + 1, D]
-    return Tunnel(vertices, found - line, landscape(vertices))
+    if start not in ("flat", "neighbour"):
+        raise ValueError(f"start must be 'flat' or 'neighbour'; received {start!r}.")
+    blank = Connector(_points(landscape, optima), basis)
+    free = slice(blank.m + 1, None)
+    flat, w = blank.vertices[free], basis.points[free]  # [F, D], [F, m + 1]
+    if not len(flat):
+        return blank
+    normals = Complement(blank.optima[1:] - blank.optima[0], dtype=landscape.dtype)
+    if landscape.many and start == "flat":
+        planes = AffineSubspace(flat, normals)
+        descent = Descent(landscape, flat, optimizer, subspace=planes, tolerance=tolerance)
+        follow(descent, steps, f"{len(flat)} points")
+        return Connector(blank.optima, basis, descent.theta)
+    plane = AffineSubspace(flat[0], normals)
+    descent = Descent(landscape, flat[0], optimizer, subspace=plane, tolerance=tolerance)
+    found = []
+    for i, origin in enumerate(flat):
+        begin = origin
+        if found and start == "neighbour":
+            nearest = np.argmin(np.linalg.norm(w[:i] - w[i], axis=1))
+            begin = origin + found[nearest] - flat[nearest]
+        descent.restart(begin, origin)
+        follow(descent, steps, f"point {i + 1} of {len(flat)}")
+        found.append(descent.theta.numpy())
+    return Connector(blank.optima, basis, found)
 
 
-class Star(Landscape):
-    """c -> mean of L over straight paths from c to each of E ends: how low is the whole star?
+def tunnel(landscape, a, b, segments, optimizer, steps, **settings):
+    """A path from a to b of `segments` straight pieces with low vertices: a `Connector` of two optima.
 
-    L*(c) = 1/(E T) sum_e sum_j L((1 - u_j) end_e + u_j c), u_j = reach j / T, j = 1 .. T
-
-    With two ends and reach 1 it is the mean loss of the path a -> c -> b.
+    v_i = argmin L over the hyperplane through a + (i/S)(b - a) normal to b - a, i = 1 .. S - 1.
+    `tunnel.path` holds a, v_1, ..., b. Only the vertices are made low: look between them with `along`.
 
     Args:
-      landscape: one that takes many points at once.
-      ends: [E, D]; [R, E, D] for R stars at once.
-      points: T, samples on each ray; the ends are not among them.
-      reach: how far along the rays to look, from each end: all the way to c (1), or less.
+      a, b: the ends [D], different points.
+      segments: S, at least 2.
+      settings: as for `connector`, as are the others.
+    """
+    if segments < 2:
+        raise ValueError(f"segments must be at least 2, for one vertex between; received {segments}.")
+    ends = np.stack([landscape.point(a), landscape.point(b)])
+    return connector(landscape, ends, simplex.Grid(1, segments), optimizer, steps, **settings)
+
+
+def joint(
+    landscape,
+    optima,
+    basis,
+    optimizer,
+    steps,
+    *,
+    seed,
+    normal=True,
+    start=None,
+    positions=simplex.dirichlet,
+    samples=None,
+    tolerance=None,
+    follow=progress,
+):
+    """m + 1 optima joined by a surface trained as a whole: a `Connector`.
+
+    minimises E_w L(theta(w)), w uniform on the simplex, over all control points but the corners. With
+    minibatches a step takes one new w, and so costs about what a step at one point does.
+
+    >>> bezier = joint(landscape, [a, b], simplex.Bernstein(1, 2), adam, 1000, seed=0, normal=False)
+
+    Args:
+      landscape, optima, basis, optimizer, follow: as for `connector`.
+      steps: in all. `connector` takes as many for each point.
+      seed: of the positions w.
+      normal: keep each point in the plane normal to the hull, as `connector` does. False frees them, as
+        for the curves of Garipov et al.
+      start: a `Connector` of the same optima and basis to go on from; the flat hull by default.
+      positions: positions(m, count, seed=seed) draws w: `simplex.dirichlet`, uniform on the simplex, or
+        `simplex.faces`, on all its edges and faces alike, which matters from m = 3 on: few uniform w
+        come near an edge.
+      samples: positions drawn in advance; by default one for each step, at least 64. A landscape without
+        minibatches sees all of them at every step.
+      tolerance: as for `minimize`.
+
+    Source: curves, Garipov et al. 2018 (arXiv:1802.10026); surfaces, Benton et al. 2021
+    (arXiv:2102.13042). Staying in the normal planes is ours.
+    """
+    blank = Connector(_points(landscape, optima), basis) if start is None else start
+    if start is not None and not np.array_equal(start.optima, _points(landscape, optima)):
+        raise ValueError("start must be a Connector of the same optima; received one of others.")
+    if type(blank.basis) is not type(basis) or not np.array_equal(blank.basis.points, basis.points):
+        raise ValueError(f"start must be a Connector of the same basis; received {start}.")
+    if not len(blank.deviations):
+        raise ValueError("basis must have a point besides the corners to train; received none.")
+    if samples is not None and samples < 1:
+        raise ValueError(f"samples must be at least 1; received {samples}.")
+    m = blank.m
+    w = positions(m, max(steps, 64) if samples is None else samples, seed=seed)
+    expected = Expected(landscape, blank.optima, basis.weights(w))
+    inner = blank.vertices[m + 1 :]  # [F, D]
+    subspace = None
+    if normal:
+        normals = Complement(blank.optima[1:] - blank.optima[0], dtype=landscape.dtype)
+        flat = (inner - blank.deviations).reshape(-1)  # [F D]
+        subspace = AffineSubspace(flat, Repeated(normals, len(inner)))
+    descent = Descent(expected, inner.reshape(-1), optimizer, subspace=subspace, tolerance=tolerance)
+    follow(descent, steps, f"{len(inner)} points jointly")
+    return Connector(blank.optima, basis, tf.reshape(descent.theta, inner.shape))
+
+
+def refined(connector, basis):
+    """The same surface with the control points of another basis, e.g. a `Grid` of twice as many pieces.
+
+    Exact where the new basis can blend what the old one does: from a `Grid` to one of a multiple of its
+    pieces.
+    """
+    inner = connector(basis.points[connector.m + 1 :])
+    return Connector(connector.optima, basis, inner)
+
+
+class Expected(Landscape):
+    """The mean loss over positions of a surface, as a function of its free control points.
+
+    L_E(P) = 1/T sum_t L(sum_e weights_te fixed_e + sum_f weights_tf P_f),  P = (P_1, ..., P_F) [F D]
+
+    `sample` takes the position number `step` mod T alone, on that step's minibatch.
+
+    Args:
+      landscape: L.
+      fixed: the control points that stay, [E, D]; [R, E, D] for R surfaces at once.
+      weights: of all control points at the T positions, the fixed ones first, [T, E + F].
     """
 
-    def __init__(self, landscape, ends, points, reach=1.0):
-        if points < 1:
-            raise ValueError(f"points must be at least 1 on each ray; received {points}.")
-        self.landscape = landscape
-        self.dimension, self.dtype = landscape.dimension, landscape.dtype
-        self.ends = landscape.point(ends)  # [..., E, D]
-        if self.ends.shape.rank < 2:
-            raise ValueError(f"ends must have shape [..., E, D]; received {tuple(self.ends.shape)}.")
-        if not 0 < reach <= 1:
-            raise ValueError(f"reach must be above 0 and at most 1; received {reach}.")
-        share = reach * np.arange(1, points + 1) / points
-        self._share = tf.constant(share[:, None], self.dtype)  # [T, 1]
+    def __init__(self, landscape, fixed, weights):
+        self.landscape, self.dtype, self.many = landscape, landscape.dtype, landscape.many
+        self.fixed = landscape.point(fixed)  # [..., E, D]
+        if self.fixed.shape.rank < 2:
+            raise ValueError(f"fixed must have shape [..., E, D]; received {tuple(self.fixed.shape)}.")
+        weights = tf.constant(weights, self.dtype)  # [T, E + F]
+        self._fixed, self._free = weights[:, : self.fixed.shape[-2]], weights[:, self.fixed.shape[-2] :]
+        self.free = self._free.shape[1]
+        self.dimension = self.free * landscape.dimension
 
-    def _points(self, theta):
-        center = self.point(theta)[..., None, None, :]  # [..., 1, 1, D]
-        ends = self.ends[..., :, None, :]  # [..., E, 1, D]
-        return ends + self._share * (center - ends)  # [..., E, T, D]
+    def _points(self, theta, fixed, free):
+        """Points of the surface where the weights are `fixed` [T, E] and `free` [T, F]: [..., T, D]."""
+        return tf.matmul(fixed, self.fixed) + self._moved(theta, free)
+
+    def _moved(self, theta, free):
+        theta = self.point(theta)
+        rows = tf.reshape(theta, [*theta.shape[:-1], self.free, self.landscape.dimension])
+        return tf.matmul(free, rows)  # [..., T, D]
 
     def __call__(self, theta):
-        return tf.reduce_mean(self.landscape(self._points(theta)), axis=(-2, -1))  # [...]
+        points = self._points(theta, self._fixed, self._free)
+        return tf.reduce_mean(self.landscape(points), axis=-1)  # [...]
+
+    def sample(self, theta, step):
+        row = tf.cast(step, tf.int32) % self._free.shape[0]
+        fixed, free = (w[row][None] for w in (self._fixed, self._free))  # [1, E], [1, F]
+        return self.landscape.sample(self._points(theta, fixed, free)[..., 0, :], step)
 
     def value_and_gradient(self, theta):
-        losses, gradients = self.landscape.value_and_gradient(self._points(theta))
-        gradient = tf.reduce_mean(self._share * gradients, axis=(-3, -2))  # [..., D]
-        return tf.reduce_mean(losses, axis=(-2, -1)), gradient
+        points = self._points(theta, self._fixed, self._free)
+        losses, gradients = self.landscape.value_and_gradient(points)  # [..., T], [..., T, D]
+        gradient = tf.matmul(self._free, gradients, transpose_a=True) / len(self._free)  # [..., F, D]
+        return tf.reduce_mean(losses, axis=-1), tf.reshape(gradient, tf.shape(theta))
 
     def jet(self, theta, direction):
-        points = self._points(theta)  # [..., E, T, D], moved by share p as the center is by p
-        step = self._share * self.point(direction)[..., None, None, :]  # [..., 1, T, D]
-        jets = self.landscape.jet(points, tf.broadcast_to(step, tf.shape(points)))
-        return tuple(tf.reduce_mean(v, axis=(-2, -1)) for v in jets)
+        points = self._points(theta, self._fixed, self._free)
+        step = tf.broadcast_to(self._moved(direction, self._free), tf.shape(points))
+        return tuple(tf.reduce_mean(v, axis=-1) for v in self.landscape.jet(points, step))
 
 
 def connect(landscape, ends, optimizer, steps, *, points=8, reach=(0.01, 1.0), tolerance=None):
     """The corner c of a low path between two ends (a star between more): a `Minimum`, theta = c.
 
-    c = argmin of `Star`, from the ends' mean; first with a short reach, then with all of it. Where the
-    ends lie on different wedges a low path leads through the wedges' intersection, and c is found
-    there. The path is low as a whole, not only at its vertices, since the loss is averaged along it.
+    c = argmin of the mean loss over the rays from each end towards c, from the ends' mean; first over a
+    short reach of them, then over all. Where the ends lie on different wedges a low path leads
+    through the wedges' intersection, and c is found there. The path is low as a whole, not only at its
+    vertices, since the loss is averaged along it.
 
     Args:
-      landscape: as for `Star`; give `Squared(landscape)` for a distance such as the toy's.
+      landscape: one that takes many points at once; `Squared(landscape)` for a distance such as the
+        toy's.
       ends: [E, D], or [R, E, D] for R of them at once.
       optimizer, steps, tolerance: as for `minimize`.
-      points: samples on each ray.
-      reach: of each stage. Near an end the nearest wedge is the end's own, so a short reach asks c to
-        lie on every end's wedge; from the mean, the whole rays would settle for any wedge that happens
-        to be near the middle.
+      points: samples on each ray; the ends are not among them.
+      reach: how far along the rays to look in each stage, 1 is all the way. Near an end the nearest
+        wedge is the end's own, so a short reach asks c to lie on every end's wedge; from the mean, the
+        whole rays would settle for any wedge that happens to be near the middle.
 
     Source: paths with one bend, Garipov et al. 2018 (arXiv:1802.10026); the stages are ours.
     """
@@ -116,10 +351,20 @@ def connect(landscape, ends, optimizer, steps, *, points=8, reach=(0.01, 1.0), t
         raise ValueError("reach must hold at least one stage's reach, e.g. (0.1, 1.0); received none.")
     center = tf.reduce_mean(ends, axis=-2)  # [..., D]
     for stage in reach:
-        star = Star(landscape, ends, points, stage)
+        star = Expected(landscape, ends, _rays(ends.shape[-2], points, stage))
         found = minimize(star, center, optimizer, steps, tolerance=tolerance)
         center = found.theta
     return found
+
+
+def _rays(ends, points, reach):
+    """Weights [E T, E + 1] of the ends and of c at (1 - u) end_e + u c, u = reach j / T, j = 1 .. T."""
+    if points < 1:
+        raise ValueError(f"points must be at least 1 on each ray; received {points}.")
+    if not 0 < reach <= 1:
+        raise ValueError(f"reach must be above 0 and at most 1; received {reach}.")
+    u = np.tile(reach * np.arange(1, points + 1) / points, ends)[:, None]  # [E T, 1]
+    return np.concatenate([(1 - u) * np.repeat(np.eye(ends), points, axis=0), u], axis=1)
 
 
 def along(landscape, vertices, points=10):
@@ -143,3 +388,50 @@ def along(landscape, vertices, points=10):
     losses.append(landscape(vertices[-1:]).numpy())
     t.append(before[-1:])
     return np.concatenate(t) / max(before[-1], np.finfo(float).tiny), np.concatenate(losses)
+
+
+def _points(landscape, optima):
+    """Optima given as rows or as a list, [m + 1, D] of the landscape's dtype."""
+    shapes = {np.shape(o) for o in optima}
+    if len(shapes) > 1 or (shapes and shapes != {(landscape.dimension,)}):
+        raise ValueError(
+            f"optima must all be points of this landscape, shape ({landscape.dimension},); received "
+            f"{_listed(shapes)}. Optima of different models have no common space."
+        )
+    return np.array([landscape.point(o) for o in optima])
+
+
+def _listed(shapes):
+    return ", ".join(map(str, sorted(shapes)))
+
+
+def _hull(optima):
+    """Optima [m + 1, D] in general position; ValueError if they are not."""
+    shapes = {np.shape(o) for o in optima}
+    if len(shapes) > 1:
+        raise ValueError(f"optima must be points of one space; received {_listed(shapes)}.")
+    optima = np.array(optima)
+    if not np.issubdtype(optima.dtype, np.floating):
+        optima = optima.astype(np.float32)
+    if optima.ndim != 2 or len(optima) < 2:
+        raise ValueError(
+            f"optima must be at least two points, shape [m + 1, D]; received shape {optima.shape}."
+        )
+    m, dimension = len(optima) - 1, optima.shape[1]
+    if m >= dimension:
+        raise ValueError(
+            f"optima must be at most D = {dimension} points, or nothing is left normal to their hull; "
+            f"received {m + 1}."
+        )
+    if not np.isfinite(optima).all():
+        raise ValueError("optima must be finite; received NaN or infinity in them.")
+    edges = optima[1:].astype(np.float64) - optima[0]
+    lengths = np.linalg.norm(edges, axis=1, keepdims=True)
+    left = np.abs(np.diagonal(np.linalg.qr((edges / np.where(lengths > 0, lengths, 1)).T)[1]))
+    if left.min() < 1e-6:
+        raise ValueError(
+            f"optima must be in general position; received {m + 1} of which number "
+            f"{np.argmin(left) + 1} (from 0) is another one again, or lies in the plane of those before "
+            "it."
+        )
+    return optima

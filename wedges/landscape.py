@@ -17,10 +17,12 @@ class Landscape:
     Attributes:
       dimension: D, the length of theta.
       dtype: the floating dtype of theta and of the loss.
+      many: whether `sample` takes many points [R, D] at once; False for a network.
     """
 
     dimension: int
     dtype: tf.DType
+    many = True
 
     def __call__(self, theta):
         """The loss at theta. theta [..., D] -> loss [...]."""
@@ -62,6 +64,20 @@ class Landscape:
         """p^T H(theta) p, the second derivative along p. theta, p [..., D] -> [...]."""
         return self.jet(theta, direction)[2]
 
+    def hessian_product(self, theta, v):
+        """H(theta) v, from two derivatives, H never held. theta, v [..., D] -> [..., D].
+
+        Source: Pearlmutter 1994, Fast exact multiplication by the Hessian (Neural Computation 6).
+        """
+        theta, v = self.point(theta), self.point(v)
+        with tf.GradientTape() as outer:
+            outer.watch(theta)
+            with tf.GradientTape() as inner:
+                inner.watch(theta)
+                loss = self(theta)
+            slope = tf.reduce_sum(inner.gradient(loss, theta) * v)  # []
+        return outer.gradient(slope, theta, unconnected_gradients="zero")
+
     def length(self, step):
         """How far a step in theta leads, in the metric of the full space. [..., D] -> [...]."""
         return tf.norm(step, axis=-1)
@@ -97,6 +113,7 @@ class Restricted(Landscape):
             )
         self.landscape, self.subspace = landscape, subspace
         self.dimension, self.dtype = subspace.parameters, landscape.dtype
+        self.many = landscape.many
 
     def __call__(self, z):
         return self.landscape(self.subspace.embed(z))
@@ -111,6 +128,11 @@ class Restricted(Landscape):
     def jet(self, z, direction):
         step = self.subspace.directions.lift(self.point(direction))
         return self.landscape.jet(self.subspace.embed(z), step)
+
+    def hessian_product(self, z, v):
+        step = self.subspace.directions.lift(self.point(v))
+        product = self.landscape.hessian_product(self.subspace.embed(z), step)
+        return self.subspace.directions.lower(product)
 
     def length(self, step):
         return self.subspace.length(step)
@@ -132,7 +154,7 @@ class Squared(Landscape):
     """
 
     def __init__(self, landscape):
-        self.landscape = landscape
+        self.landscape, self.many = landscape, landscape.many
         self.dimension, self.dtype = landscape.dimension, landscape.dtype
 
     def __call__(self, theta):

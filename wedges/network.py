@@ -49,6 +49,8 @@ class NetworkLandscape(Landscape):
       ValueError: x and y of different sizes, no examples, no loss, a model that is not built.
     """
 
+    many = False
+
     def __init__(
         self,
         model,
@@ -155,6 +157,18 @@ class NetworkLandscape(Landscape):
         )
         return tf.reshape(losses, tf.shape(theta)[:-1]), tf.reshape(gradients, tf.shape(theta))
 
+    def hessian_product(self, theta, v):
+        """H(theta) v over all the data, in the memory of one microbatch; of all examples at once where
+        batch-norm statistics are re-estimated, since they couple the examples."""
+        theta, v = self.point(theta), self.point(v)
+        if self._moving:
+            return super().hessian_product(theta, v)
+        if theta.shape.rank == 1:
+            return self._hessian_product(theta, v)
+        flat = [tf.reshape(a, [-1, self.dimension]) for a in (theta, v)]  # [R, D] each
+        products = tf.map_fn(lambda a: self._hessian_product(*a), flat, fn_output_signature=self.dtype)
+        return tf.reshape(products, tf.shape(theta))
+
     # ---- what else a model does at theta --------------------------------------------------------
 
     def evaluate(self, theta):
@@ -233,6 +247,19 @@ class NetworkLandscape(Landscape):
                 theta, self.statistics_x, self.evaluation_batch_size, upstream
             )
         return loss, gradient
+
+    @tf.function(autograph=False)
+    def _hessian_product(self, theta, v):
+        def add(batch, product):
+            with tf.GradientTape() as outer:
+                outer.watch(theta)
+                with tf.GradientTape() as inner:
+                    inner.watch(theta)
+                    loss, _ = self._part(theta, self.network.state, batch)
+                slope = tf.tensordot(inner.gradient(loss, theta), v, 1)  # []
+            return product + outer.gradient(slope, theta, unconnected_gradients="zero")
+
+        return fold(add, tf.zeros_like(theta), (self.x, self.y), self.evaluation_batch_size)
 
     def _loss(self, theta):
         @tf.custom_gradient  # else a tape over the loss would hold every microbatch's activations

@@ -5,10 +5,12 @@ theta_{t+1} = theta_t - step of a Keras optimizer on dL(theta_t, t)/dtheta, or a
 """
 
 import collections
+import copy
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from wedges.landscape import restrict
 
@@ -73,10 +75,14 @@ class Descent:
         start = landscape.point(start)
         if not np.all(np.isfinite(start)):
             raise ValueError("start must be finite; received NaN or infinity in it.")
-        self.subspace, self.tolerance = subspace, tolerance
-        self.landscape = landscape if subspace is None else restrict(landscape, subspace)
-        self._start = start if subspace is None else subspace.coordinates(start)
-        self.variable = keras.Variable(self._start, dtype=landscape.dtype.name, name="theta")
+        self.tolerance = tolerance
+        if subspace is not None:
+            landscape = restrict(landscape, _movable(subspace))
+        self.landscape = landscape
+        self.subspace = None if subspace is None else landscape.subspace
+        z = start if subspace is None else subspace.coordinates(start)
+        self.variable = keras.Variable(z, dtype=landscape.dtype.name, name="theta")
+        self._start = tf.Variable(z, trainable=False)
         if isinstance(optimizer, ConjugateGradients):
             self._rule = _Conjugate(optimizer, self.variable)
         elif isinstance(optimizer, keras.optimizers.Optimizer):
@@ -87,6 +93,7 @@ class Descent:
                 f"wedges.ConjugateGradients(); received {type(optimizer).__name__}."
             )
         self.optimizer = self._rule.optimizer
+        self._fresh = [tf.identity(tf.convert_to_tensor(v)) for v in self._rule.variables]
         self._static = jit_compile
         self._run = tf.function(self._steps, autograph=False, jit_compile=jit_compile or None)
 
@@ -100,6 +107,21 @@ class Descent:
     def step(self):
         """How many steps have been taken."""
         return int(self._rule.iterations)
+
+    def restart(self, start, origin=None):
+        """Begin anew at `start`, with the optimizer as it was at first; in the parallel subspace through
+        `origin` [D], if given. The compiled loop is kept, which a new object would compile again."""
+        if origin is not None:
+            if self.subspace is None:
+                raise ValueError("origin moves a subspace, and this descent has none.")
+            self.subspace.origin.assign(origin)
+        z = start if self.subspace is None else self.subspace.coordinates(start)
+        if not np.all(np.isfinite(z)):
+            raise ValueError("start must be finite; received NaN or infinity in it.")
+        self.variable.assign(z)
+        self._start.assign(z)
+        for variable, value in zip(self._rule.variables, self._fresh, strict=True):
+            variable.assign(value)
 
     def run(self, steps):
         """Take `steps` more steps, fewer where the tolerance is met: their `Trajectory`."""
@@ -205,6 +227,13 @@ class _Conjugate:
         return loss, gradient
 
 
+def _movable(subspace):
+    """The subspace, its origin in a variable: a compiled loop then serves all parallel ones."""
+    moved = copy.copy(subspace)
+    moved.origin = tf.Variable(subspace.origin, trainable=False)
+    return moved
+
+
 def _copy(optimizer):
     """A new optimizer of the same settings, its learning-rate schedule the very same object."""
     config = optimizer.get_config()
@@ -212,6 +241,23 @@ def _copy(optimizer):
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         config["learning_rate"] = rate  # need not be registered with Keras to be rebuilt
     return optimizer.__class__.from_config(config)
+
+
+def progress(descent, steps, name):
+    """Take `steps` steps of a `Descent`, with a progress bar called `name` once it takes seconds: a
+    `Trajectory`."""
+    parts, taken = [], 0
+    # Nothing is shown where nobody watches, nor of what ends at once.
+    with tqdm(total=steps, desc=name, unit="step", leave=False, delay=2, disable=None) as bar:
+        while taken < steps:
+            wanted = min(50, steps - taken)
+            parts.append(descent.run(wanted))
+            count = len(parts[-1].losses)
+            taken += count
+            bar.update(count)
+            if count < wanted:  # the tolerance is met
+                break
+    return Trajectory(*map(np.concatenate, zip(*parts, strict=True))) if parts else descent.run(0)
 
 
 def minimize(landscape, start, optimizer, steps, *, subspace=None, tolerance=None, jit_compile=False):

@@ -1,6 +1,7 @@
 """Arrays -> matplotlib axes. The only module that imports matplotlib; it never sees a model."""
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -26,6 +27,36 @@ def curve(ax, x, values, *, color, label, marker="o", style="-"):
     if len(values) > 1:
         spread = values.std(axis=0, ddof=1)
         ax.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
+
+
+def scatter(ax, x, values, *, color, label, marker="o", style="-"):
+    """Every one of values [len(x), n] at its x, and a line through their means."""
+    values = np.asarray(values)
+    ax.plot(x, values.mean(axis=1), style, color=color, label=label, marker=marker, markersize=5)
+    ax.plot(np.repeat(x, values.shape[1]), values.ravel(), ".", color=color, alpha=0.35, markersize=4)
+
+
+def errorbars(ax, x, mean, error, *, color, label):
+    """Means [len(x)] with bars of one standard error, joined by a line."""
+    ax.errorbar(x, mean, yerr=error, fmt="o-", color=color, label=label, capsize=3, markersize=4)
+
+
+def shade(share):
+    """A colour from dark to light for a share from 0 to 1: many lines in an order."""
+    return colormaps["viridis"](0.92 * share)
+
+
+def triangle(ax, w, values, *, low, high, label):
+    """Values [K] at barycentric positions w [K, 3] as colours over a triangle of corners 0, 1, 2."""
+    corners = np.array([[0, 0], [1, 0], [0.5, 3**0.5 / 2]])
+    x, y = (np.asarray(w) @ corners).T
+    image = ax.tripcolor(x, y, values, shading="gouraud", cmap="viridis", vmin=low, vmax=high)
+    ax.plot(x, y, ".", color="white", markersize=1.5, alpha=0.6)
+    for i, (cx, cy) in enumerate(corners):
+        ax.annotate(f"optimum {i}", (cx, cy), ha="center", va="bottom" if i == 2 else "top", fontsize=8)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
 
 
 def label_axes(ax, *, title=None, x=None, y=None):

@@ -1,5 +1,7 @@
 """The trainable weights of a Keras model as one flat vector."""
 
+import itertools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -59,9 +61,24 @@ class WeightSpace:
         parts = tf.split(theta, self.sizes)
         return [tf.reshape(p, shape) for p, shape in zip(parts, self.shapes, strict=True)]
 
-    def read(self):
-        """The model's present weights, theta [D]."""
-        return self.flatten([v.value for v in self.variables])
+    def read(self, model=None):
+        """The present weights of the model, or of another one of the same weights, theta [D].
+
+        Raises ValueError where the other model's weights have other shapes, dtypes or order.
+        """
+        if model is None:
+            return self.flatten([v.value for v in self.variables])
+        other = WeightSpace(model)
+        if other.shapes != self.shapes or other.dtype != self.dtype:
+            pairs = itertools.zip_longest(self.shapes, other.shapes, fillvalue="none")
+            at = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
+            first = lambda s: (s.variables[at].path, s.shapes[at]) if at < len(s.shapes) else "none"
+            raise ValueError(
+                f"model {model.name!r} must have the weights of {self.model.name!r} to be a point of "
+                f"its landscape; weight number {at} is {first(other)} instead of {first(self)}, dtype "
+                f"{other.dtype.name} and {self.dtype.name}."
+            )
+        return other.read()
 
     def write(self, theta):
         """Assign theta [D] to the model's weights."""

@@ -22,6 +22,7 @@ from reproductions import (
 )
 from reproductions.claims import Reference
 from reproductions.errors import UsageError
+from wedges import compare
 
 ROOT = pathlib.Path(__file__).parents[2]
 IDS = {
@@ -470,30 +471,22 @@ def test_halves_are_the_means_of_the_blocks():
             [0.2, 0.4, 9, 0.6, 1.0],
         ]
     )
-    within, across = toy_tunnel.halves(cosines)
+    within, across = compare.halves(cosines)
     assert within == pytest.approx(0.7) and across == pytest.approx(0.25)
-    within, across = toy_tunnel.halves(np.stack([cosines, blocks(5, 2)]))
+    within, across = compare.halves(np.stack([cosines, blocks(5, 2)]))
     assert within == pytest.approx([0.7, 1]) and across == pytest.approx([0.25, 0])
-    assert toy_tunnel.halves(blocks(6, 3, across=0.5)) == (1.0, 0.5)
+    assert compare.halves(blocks(6, 3, across=0.5)) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize(("size", "split"), [(9, 2), (9, 4), (9, 7), (19, 12)])
 def test_switch_is_where_the_blocks_meet(size, split):
     """Between vertex `split`, at split / (size + 1) of the line, and the next."""
-    assert toy_tunnel.switch(blocks(size, split)) == pytest.approx((split + 0.5) / (size + 1))
+    assert compare.switch(blocks(size, split)) == split
 
 
 def test_no_switch_in_the_middle_is_seen_where_there_are_no_halves():
-    assert abs(toy_tunnel.switch(np.eye(19)) - 0.5) > 0.1
-    assert np.isnan(toy_tunnel.switch(np.full((5, 5), np.nan)))
-
-
-def test_cosines_between_deviations():
-    found = toy_tunnel._cosines(np.array([[3.0, 0], [0, 2], [1, 1], [0, 0]]))
-    half = np.sqrt(0.5)
-    np.testing.assert_allclose(
-        found, [[1, 0, half, 0], [0, 1, half, 0], [half, half, 1, 0], [0, 0, 0, 0]], atol=1e-12
-    )
+    assert abs(compare.switch(np.eye(19)) - 9.5) > 2
+    assert np.isnan(compare.switch(np.full((5, 5), np.nan)))
 
 
 def test_short_directions_shared_by_two_wedges():

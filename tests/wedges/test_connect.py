@@ -60,22 +60,22 @@ def test_a_tunnels_vertices_are_the_minima_of_their_hyperplanes():
     z = np.linalg.solve(basis @ MATRIX @ basis.T, basis @ MATRIX @ (CENTER - line).T)  # [D - 1, 5]
     expected = line + z.T @ basis
     expected[[0, -1]] = a, b
-    np.testing.assert_allclose(tunnel.vertices, expected, atol=1e-9)
+    np.testing.assert_allclose(tunnel.path, expected, atol=1e-9)
     np.testing.assert_allclose(tunnel.deviations, (expected - line)[1:-1], atol=1e-9)
-    np.testing.assert_allclose(tunnel.losses, loss(expected), atol=1e-9)
-    np.testing.assert_allclose(tunnel.deviations.numpy() @ (b - a), 0, atol=1e-12)
+    np.testing.assert_allclose(tunnel.deviations @ (b - a), 0, atol=1e-12)
 
 
 def test_a_float32_tunnel_stays_in_its_hyperplanes():
     squared = wedges.Squared(wedges.RandomWedges(60, 50, 4, seed=0))
     a, b = RNG.standard_normal((2, 60)).astype(np.float32)
     tunnel = connect.tunnel(squared, a, b, 6, CG, 60, tolerance=1e-5)
-    assert tunnel.vertices.shape == (7, 60) and tunnel.deviations.shape == (5, 60)
-    across = (tunnel.vertices.numpy()[1:-1] - a) @ (b - a) / np.sum((b - a) ** 2)
+    assert tunnel.path.shape == (7, 60) and tunnel.deviations.shape == (5, 60)
+    across = (tunnel.path[1:-1] - a) @ (b - a) / np.sum((b - a) ** 2)
     np.testing.assert_allclose(across, np.arange(1, 6) / 6, atol=1e-6)
-    assert np.all(tunnel.losses[1:-1] < 1e-9) and min(tunnel.losses[0], tunnel.losses[-1]) > 0.1
-    np.testing.assert_array_equal(tunnel.vertices[0], a)
-    np.testing.assert_array_equal(tunnel.vertices[-1], b)
+    losses = squared(tunnel.path).numpy()
+    assert np.all(losses[1:-1] < 1e-9) and min(losses[0], losses[-1]) > 0.1
+    np.testing.assert_array_equal(tunnel.path[0], a)
+    np.testing.assert_array_equal(tunnel.path[-1], b)
 
 
 # ---- stars ------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_a_star_is_the_mean_loss_of_its_rays(batch):
         RNG.standard_normal((*batch, D)),
         RNG.standard_normal((*batch, D)),
     )
-    star = connect.Star(bowl(), ends, points=3, reach=0.6)
+    star = connect.Expected(bowl(), ends, connect._rays(4, 3, 0.6))
     u = np.array([0.2, 0.4, 0.6])[:, None]
     points = (1 - u) * ends[..., None, :] + u * center[..., None, None, :]  # [..., E, T, D]
     value = loss(points).mean(axis=(-1, -2))
@@ -202,14 +202,14 @@ def test_many_pairs_at_once_are_as_each_alone():
         (lambda q: connect.along(q, [[1.0, 2.0]]), r"vertices must .*received \(1, 2\)"),
         (lambda q: connect.along(q, np.ones((2, 2)), points=0), "points must .* 1 .*received 0"),
         (lambda q: connect.tunnel(q, [1, 2], [1, 3], 1, CG, 3), "segments must .* 2.*received 1"),
-        (lambda q: connect.tunnel(q, [1, 2], [1, 2], 3, CG, 3), "independent .*number 0 is zero"),
+        (lambda q: connect.tunnel(q, [1, 2], [1, 2], 3, CG, 3), "general position.*number 1"),
         (lambda q: connect.tunnel(q, [1, 2], [1, 2, 3], 3, CG, 3), r"received shape \(3,\)"),
         (lambda q: connect.tunnel(q, [1, 2], [1, np.nan], 3, CG, 3), "must be finite; received NaN"),
-        (lambda q: connect.Star(q, [1, 2], 3), r"ends must have .*received \(2,\)"),
-        (lambda q: connect.Star(q, [[1, 2]], 0), "points must be at least 1 .*received 0"),
-        (lambda q: connect.Star(q, [[1, 2]], 3, 0), "reach must be above 0 .*received 0"),
-        (lambda q: connect.Star(q, [[1, 2]], 3, 1.1), "at most 1; received 1.1"),
-        (lambda q: connect.Star(q, [[1, 2]], 3, np.nan), "reach must .*received nan"),
+        (lambda q: connect.Expected(q, [1, 2], [[1.0]]), r"fixed must have .*received \(2,\)"),
+        (lambda q: connect.connect(q, [[1, 2]], CG, 3, points=0), "points must be at least 1 .*received 0"),
+        (lambda q: connect.connect(q, [[1, 2]], CG, 3, reach=[0]), "reach must be above 0 .*received 0"),
+        (lambda q: connect.connect(q, [[1, 2]], CG, 3, reach=[1.1]), "at most 1; received 1.1"),
+        (lambda q: connect.connect(q, [[1, 2]], CG, 3, reach=[np.nan]), "reach must .*received nan"),
         (lambda q: connect.connect(q, [1, 2], CG, 3), r"ends must have .*received \(2,\)"),
         (lambda q: connect.connect(q, [[1, 2], [2, 1]], CG, 3, reach=()), "reach .*received none"),
         (lambda q: connect.connect(q, [[1, 2], [np.nan, 1]], CG, 3), "must be finite; received NaN"),

@@ -1,0 +1,129 @@
+"""Independently trained optima of one network, which the connectors' figures share.
+
+Two figures with the same settings train each optimum once: the checkpoint's key holds nothing of the
+figure that asked.
+"""
+
+import dataclasses
+
+from reproductions import runs
+
+positive = lambda v: v > 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(runs.DataConfig):
+    """Settings of a figure about trained optima: network and training."""
+
+    model: str = runs.option("network", choices=("simple_cnn", "fc", "lenet", "resnet"))
+    width: float = runs.option(
+        "multiplies the network's widths; e.g. 0.5", lambda v: 0 < v <= 1000, "above 0 and at most 1000"
+    )
+    depth: int | None = runs.option(
+        "layers (blocks) of the network; None: its own", positive, "at least 1"
+    )
+    activation: str = runs.option("nonlinearity", choices=("tanh", "relu"))
+    epochs: int = runs.option("epochs of training each optimum; e.g. 20", positive, "at least 1")
+    learning_rate: float = runs.option(
+        "Adam's constant learning rate in training", positive, "above 0, e.g. 0.001"
+    )
+    rate: float = runs.option(
+        "Adam's learning rate between optima, where it starts; it falls to 0 by a cosine; e.g. 0.003",
+        positive,
+        "above 0, e.g. 0.003",
+    )
+    batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
+    examples: int = runs.option(
+        "training examples in every reported training loss; e.g. 10000", positive, "at least 1"
+    )
+
+
+TRAINING = {
+    "model": "simple_cnn",
+    "width": 1.0,
+    "depth": None,
+    "activation": "tanh",
+    "epochs": 20,
+    "learning_rate": 1e-3,
+    "rate": 3e-3,
+    "batch_size": 128,
+    "examples": 10_000,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """One network on one data set as landscapes, and what all of it depends on.
+
+    Attributes:
+      descend: all training examples, in minibatches: what is minimised.
+      seen: the training examples of every reported loss; batch-norm statistics re-estimated.
+      unseen: the test set, likewise.
+      key: for checkpoints.
+    """
+
+    descend: object
+    seen: object
+    unseen: object
+    key: dict
+
+
+def network(config, dataset):
+    """The `Network` of a config on a `data.Dataset`."""
+    x_train, y_train, x_test, y_test = dataset.tensors
+    descend, key = _landscape(config, dataset, initial=0, seed=config.seed)
+    part = slice(config.examples)
+    seen = descend.on(x_train[part], y_train[part], batch_norm="reestimate", statistics_x=x_train[part])
+    key |= {"batch_size": descend.batch_size, "seed": config.seed, "examples": seen.size}
+    return Network(descend, seen, seen.on(x_test, y_test), key)
+
+
+def trained(config, run, dataset, seed):
+    """The optimum [D] of one seed, which decides its initial weights and the order of its examples."""
+    from reproductions import training
+
+    landscape, key = _landscape(config, dataset, initial=seed, seed=seed)
+    how = training.Recipe("adam", config.learning_rate, config.epochs)
+    start = landscape.space.read().numpy()
+    key |= {"initial": seed}
+    return training.train(landscape, start, how, key=key, run=run, label=f"optimum {seed}").theta
+
+
+def adam(config, steps):
+    """The optimizer between optima, for a descent of `steps` steps."""
+    import keras
+
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.rate, steps))
+
+
+def readings(network, thetas, label):
+    """What is reported of each theta [K, D]: loss and accuracy on both sets [K], labels [K, N test]."""
+    import numpy as np
+
+    from reproductions.progress import bar
+
+    rows = []
+    for theta in bar(iterable=thetas, desc=f"{label}, evaluation", unit="point"):
+        seen, unseen = network.seen.evaluate(theta), network.unseen.evaluate(theta)
+        labels = network.unseen.labels(unseen.outputs).numpy().astype(np.uint8)
+        rows.append((seen.loss, seen.accuracy, unseen.loss, unseen.accuracy, labels))
+    names = ("train loss", "train accuracy", "test loss", "test accuracy", "labels")
+    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def _landscape(config, dataset, *, initial, seed):
+    import wedges
+    from reproductions import models
+
+    recipe = models.Model(config.model, config.width, config.depth, config.activation)
+    x_train, y_train, _, _ = dataset.tensors
+    landscape = wedges.NetworkLandscape(
+        models.build(recipe, dataset.shape, dataset.classes, seed=initial),
+        x_train,
+        y_train,
+        models.LOSS,
+        seed=seed,
+        batch_size=config.batch_size,
+        regularize=True,
+    )
+    return landscape, {"data": dataset.fingerprint, "model": dataclasses.asdict(recipe)}
