@@ -12,7 +12,7 @@ wedge where several cross; the toy shows by how much.
 
     python -m reproductions.fig4_short_directions --preset=quick    digits, a minute
     python -m reproductions.fig4_short_directions                   CIFAR-10, half an hour after training
-    python -m reproductions.fig4_short_directions --m=1,3 --displacement=2 --floors=0.01,0.1
+    python -m reproductions.fig4_short_directions --m=1,3 --displacement=2 --floors=0.3,3
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 4.
 """
 
@@ -22,7 +22,7 @@ import sys
 
 import numpy as np
 
-from reproductions import optima, runs, store, toys
+from reproductions import devices, optima, runs, store, toys
 from reproductions.claims import Claim
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 4"
@@ -57,7 +57,7 @@ class Config(optima.Config):
     cut_samples: int = runs.option(
         "random displacements at each point; e.g. 2", lambda v: v > 1, "at least 2, for an error bar"
     )
-    cut_steps: int = runs.option("gradient steps in each cut; e.g. 390", positive, "at least 1")
+    cut_steps: int = runs.option("gradient steps in each cut; e.g. 200", positive, "at least 1")
     cut_rate: float = runs.option(
         "Adam's learning rate in a cut, where it starts; e.g. 0.01", positive, "above 0"
     )
@@ -67,12 +67,12 @@ class Config(optima.Config):
         "between 0 and 1",
     )
     floors: tuple[float, ...] = runs.option(
-        "eigenvalues above these are counted, nats per squared length; e.g. 0.1,1", positive, "above 0"
+        "eigenvalues above these are counted, nats per squared length; e.g. 1,10", positive, "above 0"
     )
     hessian_examples: int = runs.option(
         "training examples in the Hessian; e.g. 2000", positive, "at least 1"
     )
-    lanczos: int = runs.option("Lanczos steps from each random vector; e.g. 40", positive, "at least 1")
+    lanczos: int = runs.option("Lanczos steps from each random vector; e.g. 30", positive, "at least 1")
     vectors: int = runs.option(
         "random vectors of the eigenvalue count; e.g. 2", lambda v: v > 1, "at least 2, for an error bar"
     )
@@ -92,12 +92,12 @@ _PAPER = {
     "displacement": 5.0,
     "cuts": (30, 100, 300, 1000, 3000),
     "cut_samples": 2,
-    "cut_steps": 390,
+    "cut_steps": 200,
     "cut_rate": 0.01,
     "left": 0.1,
-    "floors": (0.1, 1.0),
+    "floors": (1.0, 10.0),
     "hessian_examples": 2000,
-    "lanczos": 40,
+    "lanczos": 30,
     "vectors": 2,
     "toy_dimension": 500,
     "toy_short": 20,
@@ -189,7 +189,13 @@ def _places(config, run, network, thetas):
         count = len(basis.points) - m - 1
         with training.following(run, label, count * config.steps, key=key) as follow:
             found = connect.connector(
-                network.descend, thetas[: m + 1], basis, adam, config.steps, follow=follow
+                network.descend,
+                thetas[: m + 1],
+                basis,
+                adam,
+                config.steps,
+                jit_compile=devices.compiled(run),
+                follow=follow,
             )
         return found.vertices[m + 1 :]
 
@@ -225,6 +231,7 @@ def _probe(config, run, network, theta, name):
                 steps=config.cut_steps,
                 seed=config.seed,
                 descend_on=network.descend,
+                jit_compile=devices.compiled(run),
                 follow=follow,
             )
         return {"left": found.left, "rises": found.rises}
@@ -363,12 +370,16 @@ def claims(arrays, config):
 
 
 def summary(arrays, config):
-    """Counts at every place, and the toy's."""
-    found = {}
+    """Each sample of every count on the network, and the toy's counts: what the reference guards."""
+    from wedges.probe import Cuts, recovered
+
+    middles = arrays["train loss"][2:]
+    found = {"optima: train loss": arrays["train loss"][:2], "between: train loss": middles}
     for i, place in enumerate(names(config)):
-        found[f"{place}: train loss"] = [arrays["train loss"][i]]
-        for name, (mean, _) in _counts(arrays, config).items():
-            found[f"{place}: {name}"] = [mean[i]]
+        cuts = Cuts(arrays["left"][i], np.array(config.cuts), arrays["rises"][i])
+        found[f"{place}: cuts"] = recovered(cuts, config.left).samples
+        for floor, values in zip(config.floors, arrays["eigenvalues"][i], strict=True):
+            found[f"{place}: eigenvalues above {floor:g}"] = values
     for name in TOY:
         found[f"toy optimum: {name}"] = [arrays[f"toy optimum {name}"]]
         for i, m in enumerate(_middles(config)):
@@ -416,9 +427,9 @@ def plot(arrays, config):
     ):
         x = np.array([0, *_middles(config)])
         ax.plot(x, (x + 1) * config.toy_short, ":", color="black", label="(m + 1) s")
-        for name, color, marker in zip(TOY, colors, "os^v", strict=False):
+        for name, color, marker, size in zip(TOY, colors, "so^v", (9, 5, 6, 4), strict=False):
             y = [arrays[f"toy optimum {name}"], *arrays[f"toy {name}"][:, j]]
-            ax.plot(x, y, marker=marker, color=color, label=name, markersize=5)
+            ax.plot(x, y, marker=marker, color=color, label=name, markersize=size)
         plots.label_axes(ax, title=f"toy: {what}", x="m (0: one optimum)", y="short directions")
     toy_middle.legend(fontsize=7)
     m, values = _by_m(arrays["train loss"], config)
@@ -433,6 +444,8 @@ def plot(arrays, config):
     )
     for ax in (along, by_m):
         ax.set_yscale("log")
+    for ax in (by_m, toy_middle, toy_crossing, loss):
+        ax.set_xticks([0, *_middles(config)])
     along.legend(fontsize=7)
     plots.verdict(figure, claims(arrays, config))
     return figure

@@ -24,7 +24,7 @@ import sys
 
 import numpy as np
 
-from reproductions import optima, runs, store
+from reproductions import devices, optima, runs, store
 from reproductions.claims import Claim
 
 PAPER = "Fort & Jastrzebski 2019, section 4"
@@ -156,6 +156,7 @@ def _chosen(config, run, network, thetas, m, read):
                 basis,
                 optima.adam(config, config.steps),
                 config.steps,
+                jit_compile=devices.compiled(run),
                 follow=follow,
             )
         inner = found.vertices[m + 1 :]
@@ -180,7 +181,8 @@ def _surfaces(config, run, network, thetas):
     )
     with follow("stitched") as each:
         adam = optima.adam(config, steps)
-        stitched = connect.connector(network.descend, thetas, basis, adam, steps, follow=each)
+        how = {"follow": each, "jit_compile": devices.compiled(run)}
+        stitched = connect.connector(network.descend, thetas, basis, adam, steps, **how)
     with follow("joint") as each:
         joint = connect.joint(
             network.descend,
@@ -190,6 +192,7 @@ def _surfaces(config, run, network, thetas):
             points * steps,
             seed=config.seed,
             positions=simplex.faces,
+            jit_compile=devices.compiled(run),
             follow=each,
         )
     return {"flat": connect.Connector(thetas, basis), "stitched": stitched, "joint": joint}
@@ -364,6 +367,8 @@ def plot(arrays, config):
         (height, "continuous connectors", "rise above the optima / flat hull's"),
     ):
         plots.label_axes(ax, title=title, x="m (m + 1 optima)", y=y)
+    for ax in axes[0]:
+        ax.set_xticks(sorted({*config.m, *config.continuous}))
     loss.legend(fontsize=7)
     height.legend(fontsize=7)
     high = arrays["triangle flat train loss"].max()

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+import wedges
 from tests.conftest import SPARSE, plain
 
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
@@ -20,15 +21,19 @@ def test_there_are_two_numbered_commands_of_one_line_each():
     assert "fig6_swa --preset=quick" in numbered[0][1] and "-m pytest" in numbered[1][1]
 
 
-def test_the_library_examples_run_on_a_readers_model(images, capsys):
-    model = plain()
+def test_the_library_examples_run_on_a_readers_model(images, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, model_a, model_b = plain(), plain(), plain()
     model.compile("adam", SPARSE)
     x, y = images
     names = {"model": model, "loss": SPARSE, "x": x, "y": y, "x_test": x, "y_test": y}
+    names |= {"model_a": model_a, "model_b": model_b}
     for code in blocks("python"):
         exec(compile(code, "README.md", "exec"), names)
     assert "barrier" in capsys.readouterr().out
     assert np.isfinite(names["losses"]).all()
+    assert {p.name for p in tmp_path.iterdir()} == {"tunnel.png", "tunnel.npz"}
+    assert np.array_equal(names["tunnel"].path[-1], wedges.WeightSpace(model_b).read())
     assert names["swa"].average.count == 20 and len(names["snapshots"].members) == 6
 
 

@@ -49,6 +49,7 @@ _HOME = {
     "tunnel": "connect",
     "connector": "connect",
     "joint": "connect",
+    "readings": "connect",
     "along": "connect",
     "line": "probe",
     "barrier": "probe",

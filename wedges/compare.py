@@ -90,6 +90,8 @@ def switch(matrix):
     the matrix gives NaN.
     """
     m = len(matrix)
+    if m < 4:
+        raise ValueError(f"matrix must have 4 rows at least, two for each block; received {m}.")
     if not np.isfinite(matrix).all():
         return np.nan
 

@@ -134,7 +134,16 @@ def readings(landscape, thetas):
 
 
 def connector(
-    landscape, optima, basis, optimizer, steps, *, start="flat", tolerance=None, follow=progress
+    landscape,
+    optima,
+    basis,
+    optimizer,
+    steps,
+    *,
+    start="flat",
+    tolerance=None,
+    jit_compile=False,
+    follow=progress,
 ):
     """m + 1 optima joined by points of their hull, each made low by itself: a `Connector`.
 
@@ -147,7 +156,7 @@ def connector(
       optima: [m + 1, D], in general position.
       basis: where the points stand, and how they are blended between: `simplex.Grid(m, 2)`, or
         `simplex.Scattered(positions)` for any of your own.
-      optimizer, steps, tolerance: as for `minimize`, for each point.
+      optimizer, steps, tolerance, jit_compile: as for `minimize`, for each point.
       start: "flat", each point from the hull, as in the paper; or "neighbour", from the hull displaced
         like the nearest point found before.
       follow: follow(descent, steps, name) takes the steps of each `Descent`: with a progress bar by
@@ -163,13 +172,14 @@ def connector(
     if not len(flat):
         return blank
     normals = Complement(blank.optima[1:] - blank.optima[0], dtype=landscape.dtype)
+    settings = {"tolerance": tolerance, "jit_compile": jit_compile}
     if landscape.many and start == "flat":
         planes = AffineSubspace(flat, normals)
-        descent = Descent(landscape, flat, optimizer, subspace=planes, tolerance=tolerance)
+        descent = Descent(landscape, flat, optimizer, subspace=planes, **settings)
         follow(descent, steps, f"{len(flat)} points")
         return Connector(blank.optima, basis, descent.theta)
     plane = AffineSubspace(flat[0], normals)
-    descent = Descent(landscape, flat[0], optimizer, subspace=plane, tolerance=tolerance)
+    descent = Descent(landscape, flat[0], optimizer, subspace=plane, **settings)
     found = []
     for i, origin in enumerate(flat):
         begin = origin
@@ -212,6 +222,7 @@ def joint(
     positions=simplex.dirichlet,
     samples=None,
     tolerance=None,
+    jit_compile=False,
     follow=progress,
 ):
     """m + 1 optima joined by a surface trained as a whole: a `Connector`.
@@ -233,7 +244,7 @@ def joint(
         come near an edge.
       samples: positions drawn in advance; by default one for each step, at least 64. A landscape without
         minibatches sees all of them at every step.
-      tolerance: as for `minimize`.
+      tolerance, jit_compile: as for `minimize`.
 
     Source: curves, Garipov et al. 2018 (arXiv:1802.10026); surfaces, Benton et al. 2021
     (arXiv:2102.13042). Staying in the normal planes is ours.
@@ -256,7 +267,8 @@ def joint(
         normals = Complement(blank.optima[1:] - blank.optima[0], dtype=landscape.dtype)
         flat = (inner - blank.deviations).reshape(-1)  # [F D]
         subspace = AffineSubspace(flat, Repeated(normals, len(inner)))
-    descent = Descent(expected, inner.reshape(-1), optimizer, subspace=subspace, tolerance=tolerance)
+    settings = {"subspace": subspace, "tolerance": tolerance, "jit_compile": jit_compile}
+    descent = Descent(expected, inner.reshape(-1), optimizer, **settings)
     follow(descent, steps, f"{len(inner)} points jointly")
     return Connector(blank.optima, basis, tf.reshape(descent.theta, inner.shape))
 
@@ -392,7 +404,7 @@ def along(landscape, vertices, points=10):
 
 def _points(landscape, optima):
     """Optima given as rows or as a list, [m + 1, D] of the landscape's dtype."""
-    shapes = {np.shape(o) for o in optima}
+    shapes = {tuple(np.shape(o)) for o in optima}
     if len(shapes) > 1 or (shapes and shapes != {(landscape.dimension,)}):
         raise ValueError(
             f"optima must all be points of this landscape, shape ({landscape.dimension},); received "
@@ -407,7 +419,7 @@ def _listed(shapes):
 
 def _hull(optima):
     """Optima [m + 1, D] in general position; ValueError if they are not."""
-    shapes = {np.shape(o) for o in optima}
+    shapes = {tuple(np.shape(o)) for o in optima}
     if len(shapes) > 1:
         raise ValueError(f"optima must be points of one space; received {_listed(shapes)}.")
     optima = np.array(optima)

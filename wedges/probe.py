@@ -93,6 +93,7 @@ def smallest_cut(
     steps,
     seed,
     descend_on=None,
+    jit_compile=False,
     follow=None,
 ):
     """Descend in random cuts after a random displacement: what is left of its rise? `Cuts`.
@@ -112,7 +113,7 @@ def smallest_cut(
       dimensions: the d's, rising, each from 1 to D.
       displacement: a, the length of the displacement.
       samples: independent displacements.
-      optimizer, steps: of each descent.
+      optimizer, steps, jit_compile: of each descent, as for `minimize`.
       descend_on: the landscape to descend on, e.g. all training examples in minibatches, where
         `landscape` is a part of them to measure on. The same by default.
       follow: as for `connect.connector`; None shows a progress bar.
@@ -120,7 +121,7 @@ def smallest_cut(
     Source: Fort & Jastrzebski 2019, and Li et al. 2018 (arXiv:1804.08838), who start at random points.
     """
     # Not above: figures are drawn again by `barrier` and `recovered` without waiting for TensorFlow.
-    from wedges.affine import generator, random_cut
+    from wedges.affine import _DENSE, generator, random_cut
     from wedges.optimize import Descent, progress
 
     theta, dimensions = _one_point(landscape, theta), np.asarray(dimensions)
@@ -150,15 +151,15 @@ def smallest_cut(
     seeds = rng.integers(2**31, size=(len(dimensions), samples))
     left = np.full((samples, len(dimensions)), np.nan)
     rose = np.flatnonzero((rises > 0) & (rises < np.inf))  # nothing to undo where it did not
-    # All displacements at once, or one by one.
-    groups = [rose] if target.many and len(rose) else rose[:, None]
     for j, d in enumerate(map(int, dimensions)):
-        for rows in groups:
+        # All displacements at once, unless their dense cuts are more than a single one may hold.
+        together = target.many and 0 < len(rose) * d * landscape.dimension <= _DENSE
+        for rows in [rose] if together else rose[:, None]:
             here, seed = displaced[rows], seeds[j, rows]  # [R, D], [R]
-            if not target.many:
+            if not together:
                 here, seed = here[0], int(seed[0])
             subspace = random_cut(here, d, seed=seed)
-            descent = Descent(target, here, optimizer, subspace=subspace)
+            descent = Descent(target, here, optimizer, subspace=subspace, jit_compile=jit_compile)
             (follow or progress)(descent, steps, f"cut of d = {d}")
             left[rows, j] = (np.asarray(landscape(descent.theta)) - base) / rises[rows]
     return Cuts(left, dimensions, rises)

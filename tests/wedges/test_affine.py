@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import wedges
-from wedges.affine import AffineSubspace, Complement, Span, Transform
+from wedges.affine import AffineSubspace, Complement, Repeated, Span, Transform
 
 ROOT = pathlib.Path(__file__).parents[2]
 D = 11
@@ -287,6 +287,73 @@ def test_config_and_arrays_make_it_again_bit_for_bit(kind, dtype, tmp_path):
     np.testing.assert_array_equal(
         again.coordinates(again.origin + 1), subspace.coordinates(subspace.origin + 1)
     )
+
+
+# ---- several points in a row ------------------------------------------------------------------------
+
+
+@dtypes
+@kinds
+@pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
+def test_repeated_directions_are_a_matrix_of_equal_blocks(kind, dtype, batch):
+    one, _, projector = make(kind, dtype)
+    repeated = Repeated(one.directions, 3)
+    lift = one.directions.lift(tf.eye(one.parameters, dtype=dtype)).numpy().astype(np.float64)
+    blocks, projector = np.kron(np.eye(3), lift), np.kron(np.eye(3), projector)  # [3 p, 3 D], [3 D, 3 D]
+    assert (repeated.ambient, repeated.dimension, repeated.parameters) == (33, 12, len(blocks))
+    assert repeated.dtype == dtype
+    near = {"rtol": 0, "atol": 5 * EXACT[dtype]}
+    z, v = normal(8, *batch, len(blocks)).astype(dtype), normal(9, *batch, 33).astype(dtype)
+    lifted, lowered = repeated.lift(tf.constant(z)), repeated.lower(tf.constant(v))
+    assert lifted.shape == (*batch, 33) and lowered.shape == (*batch, len(blocks))
+    np.testing.assert_allclose(lifted, z @ blocks, **near)
+    np.testing.assert_allclose(lowered, v @ blocks.T, **near)
+    np.testing.assert_allclose(
+        repeated.length(tf.constant(z)), np.linalg.norm(z @ blocks, axis=-1), **near
+    )
+    origin = normal(1, 33).astype(dtype)
+    subspace = AffineSubspace(origin, repeated)
+    np.testing.assert_allclose(subspace.project(v), origin + (v - origin) @ projector, **near)
+    distance = np.linalg.norm((v - origin) @ (np.eye(33) - projector), axis=-1)
+    np.testing.assert_allclose(subspace.distance(v), distance, **near)
+
+
+@kinds
+def test_gradients_pass_through_repeated_directions(kind):
+    repeated = Repeated(make(kind)[0].directions, 2)
+    eye = tf.eye(repeated.parameters, dtype="float64")
+    matrix, up = repeated.lift(eye).numpy(), normal(7, 3, 2 * D)  # [2 p, 2 D]
+    z = tf.constant(normal(6, 3, repeated.parameters))
+
+    @tf.function
+    def gradient(z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            y = tf.reduce_sum(repeated.lift(z) ** 2 * up)
+        return tape.gradient(y, z)
+
+    np.testing.assert_allclose(gradient(z), 2 * (z.numpy() @ matrix * up) @ matrix.T, rtol=1e-10)
+    np.testing.assert_allclose(
+        repeated.lower(tf.eye(2 * D, dtype="float64")), tf.transpose(matrix), atol=1e-15
+    )
+
+
+@kinds
+def test_repeated_directions_are_made_again_bit_for_bit(kind, tmp_path):
+    import json
+
+    for directions in (lambda one: Repeated(one, 3), lambda one: Repeated(Repeated(one, 2), 3)):
+        made = directions(make(kind)[0].directions)
+        subspace = AffineSubspace(normal(1, made.ambient), made)
+        np.savez(tmp_path / "x.npz", **subspace.arrays)
+        config = json.loads(json.dumps(subspace.config))
+        again = AffineSubspace.restore(config, np.load(tmp_path / "x.npz"))
+        assert type(again.directions) is Repeated and again.config == subspace.config
+        z = normal(0, 2, subspace.parameters)
+        np.testing.assert_array_equal(again.embed(z), subspace.embed(z))
+        np.testing.assert_array_equal(
+            again.coordinates(again.origin + 1), subspace.coordinates(again.origin + 1)
+        )
 
 
 def test_whole_numbers_become_float32():

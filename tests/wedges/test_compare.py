@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wedges
+from wedges import compare
 
 
 def normal(seed, *shape):
@@ -183,6 +184,7 @@ def test_nan_in_a_representation_is_nan():
         (lambda: wedges.linear_cka([1.0, 2.0], np.ones((2, 1))), r"received \(2,\) and \(2, 1\)"),
         (lambda: wedges.linear_cka(np.ones((2, 1)), 1.0), r"x and y must .*received \(2, 1\) and \(\)"),
         (lambda: wedges.linear_cka(np.ones((3, 2)), np.ones((4, 2))), r"received \(3, 2\) and \(4, 2\)"),
+        (lambda: compare.switch(np.eye(3)), "matrix must have 4 rows at least.*received 3"),
         (
             lambda: wedges.linear_cka(np.ones((1, 2)), np.ones((1, 2))),
             r"N >= 2 examples; received \(1, 2\)",

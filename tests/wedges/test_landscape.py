@@ -116,6 +116,83 @@ def test_curvature_is_the_second_derivative_of_what_is_no_quadratic():
     np.testing.assert_allclose(Quartic().curvature([3.0, 5.0], [1.0, 2.0]), 540.0 + 432.0)
 
 
+@pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
+def test_a_hessian_product_is_that_of_the_dense_matrix(batch):
+    rng = np.random.default_rng(2)
+    theta, v = rng.standard_normal((2, *batch, D))
+    for matrix in (DENSE, np.arange(-2.0, 4.0)):
+        bowl = wedges.Quadratic(matrix, CENTER, "float64")
+        dense = matrix if matrix.ndim == 2 else np.diag(matrix)
+        np.testing.assert_allclose(bowl.hessian_product(theta, v), v @ dense)
+        # Of L^2 / 2 it is g g^T + L H.
+        offset = theta - CENTER
+        gradient = offset @ dense
+        value = 0.5 * np.sum(offset * gradient, axis=-1, keepdims=True)
+        expected = gradient * np.sum(gradient * v, -1, keepdims=True) + value * (v @ dense)
+        np.testing.assert_allclose(wedges.Squared(bowl).hessian_product(theta, v), expected)
+    bowl = wedges.Quadratic(DENSE, CENTER, "float64")
+    for subspace, lift in subspaces():
+        z, p = rng.standard_normal((2, *batch, len(lift)))
+        inside = wedges.restrict(bowl, subspace)
+        np.testing.assert_allclose(inside.hessian_product(z, p), p @ lift @ DENSE @ lift.T, atol=1e-13)
+        theta = ORIGIN + z @ lift
+        whole = wedges.Squared(bowl).hessian_product(theta, p @ lift)
+        for squared in (wedges.Squared(inside), wedges.restrict(wedges.Squared(bowl), subspace)):
+            np.testing.assert_allclose(squared.hessian_product(z, p), whole @ lift.T, atol=1e-11)
+
+
+TOYS = {
+    "axis": wedges.AxisWedges(9, 6, "float64"),
+    "rotated": wedges.RotatedWedges(9, 6, seed=0, dtype="float64"),
+    "random": wedges.RandomWedges(9, 6, 4, seed=0, dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("kind", TOYS)
+def test_the_hessian_of_a_toy_is_that_of_the_nearest_wedge(kind):
+    toy, rng = TOYS[kind], np.random.default_rng(0)
+    theta, v = rng.standard_normal((2, 5, 9))
+    products, bowls = toy.hessian_product(theta, v), wedges.Squared(toy).hessian_product(theta, v)
+    for i, (point, step) in enumerate(zip(theta, v, strict=True)):
+        if kind == "random":
+            normals = min(toy.normals.numpy(), key=lambda n, point=point: np.linalg.norm(n @ point))
+        else:
+            turn = np.eye(9) if kind == "axis" else toy.rotation.directions.rows.numpy()
+            normals = turn[np.argsort(np.abs(turn @ point))[:3]]
+        length = np.linalg.norm(normals @ point)
+        np.testing.assert_allclose(toy(point), length)
+        gradient, square = normals.T @ normals @ point / length, normals.T @ normals
+        np.testing.assert_allclose(bowls[i], square @ step, atol=1e-13)
+        hessian = (square - np.outer(gradient, gradient)) / length
+        np.testing.assert_allclose(products[i], hessian @ step, atol=1e-12)
+
+
+def test_a_hessian_product_of_what_is_no_quadratic_depends_on_the_point():
+    class Quartic(wedges.Landscape):
+        dimension, dtype = 2, wedges.Quadratic([1.0]).dtype
+
+        def __call__(self, theta):
+            theta = self.point(theta)
+            return theta[..., 0] ** 4 * theta[..., 1]
+
+    # [[12 x^2 y, 4 x^3], [4 x^3, 0]]
+    found = Quartic().hessian_product([[3.0, 5.0], [1.0, 2.0]], [[1.0, 2.0], [1.0, -1.0]])
+    np.testing.assert_allclose(found, [[540.0 + 216.0, 108.0], [24.0 - 4.0, 4.0]])
+
+
+def test_a_landscape_takes_many_points_at_once_unless_it_is_of_one_that_does_not():
+    class One(wedges.Quadratic):
+        many = False
+
+    for make, many in ((wedges.Quadratic, True), (One, False)):
+        landscape = make(DENSE, dtype="float64")
+        plane = wedges.normal_plane(ORIGIN, NORMALS)
+        assert landscape.many is wedges.Squared(landscape).many is many
+        assert wedges.restrict(landscape, plane).many is many
+        assert wedges.Squared(wedges.restrict(wedges.Squared(landscape), plane)).many is many
+    assert wedges.Landscape.many is True and TOYS["random"].many is True
+
+
 @pytest.mark.parametrize(
     ("subspace", "words"),
     [

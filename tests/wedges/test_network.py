@@ -119,6 +119,42 @@ def test_write_then_read_is_the_identity(build):
     np.testing.assert_array_equal(space.flatten(space.unflatten(tf.constant(theta))), theta)
 
 
+@pytest.mark.parametrize("build", MODELS, ids=names(MODELS))
+def test_another_model_of_the_same_weights_is_read_as_a_point_of_the_space(build):
+    mine, other = build(), build()
+    space = wedges.WeightSpace(mine)
+    theta = np.random.default_rng(0).normal(size=space.dimension).astype(np.float32)
+    before = space.read()
+    wedges.WeightSpace(other).write(theta)
+    np.testing.assert_array_equal(space.read(other), theta)
+    np.testing.assert_array_equal(space.read(), before)
+    np.testing.assert_array_equal(space.read(mine), before)
+
+
+def dense(*widths, dtype=None):
+    return keras.Sequential([keras.Input((4,)), *(layers.Dense(w, dtype=dtype) for w in widths)])
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: dense(5, 2), r"number 0 is \('.*/kernel', \(4, 5\)\) instead of \('.*', \(4, 3\)\)"),
+        (lambda: dense(3, 5), r"number 2 is \('.*/kernel', \(3, 5\)\) instead of \('.*', \(3, 2\)\)"),
+        (lambda: dense(3), r"number 2 is none instead of \('.*/kernel', \(3, 2\)\)"),
+        (lambda: dense(3, 2, 2), r"number 4 is \('.*/kernel', \(2, 2\)\) instead of none"),
+        (lambda: dense(3, 2, dtype="float64"), r"dtype float64 and float32"),
+        (lambda: keras.Sequential([layers.Dense(3)]), "is not built"),
+        (lambda: np.zeros(23), "model must be a keras.Model; received ndarray"),
+    ],
+)
+def test_a_model_of_other_weights_is_no_point_of_the_space(build, words):
+    space, other = wedges.WeightSpace(dense(3, 2)), build()
+    with pytest.raises(ValueError, match=words) as caught:
+        space.read(other)
+    if "instead" in words:
+        assert f"model {other.name!r} must have the weights of {space.model.name!r}" in str(caught.value)
+
+
 def test_a_shared_layer_counts_once_and_a_frozen_one_not_at_all():
     from tests.conftest import shared
 
@@ -286,6 +322,49 @@ def test_the_gradient_is_the_derivative_of_the_loss_also_through_the_statistics(
             np.testing.assert_allclose(np.dot(gradient, v), difference, rtol=1e-5)
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("policy", ["frozen", "reestimate"])
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_hessian_product_is_the_derivative_of_the_gradient(policy, norm):
+    """Central differences in float64, in more than one microbatch."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(13, 4)), rng.integers(0, 3, 13)
+    keras.config.set_dtype_policy("float64")
+    try:
+        normed = lambda: [layers.BatchNormalization()] if norm else []
+        hidden = [layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.1)), *normed()]
+        hidden += [layers.Activation("tanh"), layers.Dense(3), *normed(), layers.Dense(3)]
+        model = keras.Sequential([keras.Input((4,)), *hidden])
+        landscape = wedges.NetworkLandscape(
+            model, x, y, SPARSE, seed=0, batch_norm=policy, evaluation_batch_size=5, regularize=True
+        )
+        theta, v = rng.normal(size=(2, 2, landscape.dimension))
+        products = landscape.hessian_product(theta, v)
+        assert products.shape == theta.shape and products.dtype == tf.float64
+        gradient = lambda at: landscape.value_and_gradient(at)[1]
+        difference = (gradient(theta + 1e-5 * v) - gradient(theta - 1e-5 * v)) / 2e-5
+        np.testing.assert_allclose(products, difference, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(landscape.hessian_product(theta[1], v[1]), products[1], rtol=1e-9)
+        # It is symmetric.
+        there, back = np.sum(v[1] * products[0]), landscape.hessian_product(theta[0], v[1])
+        np.testing.assert_allclose(there, np.sum(v[0] * back), rtol=1e-9)
+        plane = wedges.normal_plane(theta[0], v)
+        inside = wedges.restrict(landscape, plane)
+        projected = plane.directions.lift(
+            landscape.hessian_product(theta[0], plane.directions.lift(theta[1]))
+        )
+        found = inside.hessian_product(np.zeros_like(theta[0]), theta[1])
+        np.testing.assert_allclose(found, projected, rtol=1e-9, atol=1e-12)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_a_network_takes_one_point_at_a_time_and_so_does_what_is_made_of_it(images):
+    landscape = wedges.NetworkLandscape(plain(), *images, SPARSE, seed=0)
+    plane = wedges.normal_plane(landscape.space.read(), np.ones(landscape.dimension))
+    for made in (landscape, wedges.Squared(landscape), wedges.restrict(landscape, plane)):
+        assert made.many is False
 
 
 def test_a_batch_norm_layer_that_is_called_twice_has_the_average_of_both_inputs(images):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import wedges
+from wedges import optimize
 
 
 def test_gradient_descent_contracts_each_eigendirection_by_one_minus_rate_times_eigenvalue():
@@ -295,6 +296,122 @@ def test_a_saved_state_continues_bit_for_bit_in_a_cut_too(optimizer, inside, tmp
     np.testing.assert_array_equal(np.concatenate([before.losses, after.losses]), losses)
     np.testing.assert_array_equal(np.concatenate([before.distances, after.distances]), distances)
     np.testing.assert_array_equal(second.theta, straight.theta)
+
+
+# ---- beginning anew, a progress bar ------------------------------------------------------------------
+
+THROUGH = {
+    "free": lambda origin: None,
+    "plane": lambda origin: wedges.normal_plane(origin, normal(0, 3, 12)),
+    "cut": lambda origin: wedges.random_cut(origin, 7, seed=0, method="transform"),
+}
+
+
+def same_steps(a, b, steps):
+    """Both take `steps` steps, bit for bit the same, and stand at the same place."""
+    for x, y in zip(a.run(steps), b.run(steps), strict=True):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(a.theta, b.theta)
+    assert a.step == b.step
+
+
+@pytest.mark.parametrize("name", ["cg", "momentum", "adam"])
+@pytest.mark.parametrize("kind", THROUGH)
+def test_a_restarted_descent_is_a_fresh_one_bit_for_bit(kind, name):
+    landscape = wedges.Quadratic(np.geomspace(0.1, 5, 12), dtype="float64")
+    start, again, origin, moved = normal(1, 4, 12)
+    subspace = THROUGH[kind](origin)
+    descent = wedges.Descent(landscape, start, OPTIMIZERS[name], subspace=subspace)
+    descent.run(7)
+    descent.restart(again, *([] if kind == "free" else [moved]))
+    fresh = wedges.Descent(landscape, again, OPTIMIZERS[name], subspace=THROUGH[kind](moved))
+    np.testing.assert_array_equal(descent.theta, fresh.theta)
+    assert descent.step == 0 and descent.state.keys() == fresh.state.keys()
+    same_steps(descent, fresh, 4)
+    same_steps(descent, fresh, 5)
+    descent.restart(start)  # in the subspace that it was moved to
+    same_steps(
+        descent,
+        wedges.Descent(landscape, start, OPTIMIZERS[name], subspace=THROUGH[kind](moved)),
+        4,
+    )
+    assert descent._run.experimental_get_tracing_count() == 1
+    if subspace is not None:  # the caller's is where it was
+        np.testing.assert_array_equal(subspace.origin, origin)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_many_starts_in_many_planes_begin_anew_together(jit_compile):
+    landscape, rule = wedges.Squared(wedges.AxisWedges(12, 8)), OPTIMIZERS["momentum"]
+    starts, again, origins, moved = normal(2, 4, 3, 12).astype(np.float32)
+    make = lambda start, origin: wedges.Descent(
+        landscape, start, rule, subspace=THROUGH["plane"](origin), jit_compile=jit_compile
+    )
+    descent = make(starts, origins)
+    descent.run(5)
+    descent.restart(again, moved)
+    same_steps(descent, make(again, moved), 5)
+    assert descent._run.experimental_get_tracing_count() == 1
+
+
+def test_a_restart_begins_schedules_and_loss_scales_anew():
+    rate = keras.optimizers.schedules.ExponentialDecay(0.2, 2, 0.5)
+    scaled = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(rate), initial_scale=4.0, dynamic_growth_steps=2
+    )
+    landscape = wedges.Quadratic([1.0, 3.0])
+    descent = wedges.Descent(landscape, [1.0, 1.0], scaled)
+    descent.run(5)
+    descent.restart([2.0, -1.0])
+    same_steps(descent, wedges.Descent(landscape, [2.0, -1.0], scaled), 5)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 50, 51, 130])
+@pytest.mark.parametrize("starts", [(), (2,)])
+def test_with_a_progress_bar_the_steps_are_the_same_bit_for_bit(steps, starts, capsys):
+    make = lambda: wedges.Descent(
+        wedges.Quadratic([1.0, 3.0]), normal(3, *starts, 2), OPTIMIZERS["adam"]
+    )
+    shown, silent = make(), make()
+    found = optimize.progress(shown, steps, "a name")
+    expected = silent.run(steps)
+    assert len(found.losses) == len(found.distances) == steps
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(shown.theta, silent.theta)
+    assert shown.step == steps and capsys.readouterr() == ("", "")  # nobody watches
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_with_a_progress_bar_it_stops_at_the_tolerance_too(before):
+    make = lambda: wedges.Descent(
+        wedges.Quadratic([1.0]), [1.0], keras.optimizers.SGD(0.1), tolerance=1e-3
+    )
+    shown, silent = make(), make()
+    shown.run(before), silent.run(before)
+    found, expected = optimize.progress(shown, 300, "a name"), silent.run(300)
+    # 0.9^t <= 0.001 from t = 66 on, and a step tells.
+    assert len(expected.losses) == 67 - before
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(shown.theta, silent.theta)
+    assert shown.step == silent.step == 67
+
+
+def test_a_restart_that_cannot_be_is_named():
+    free = wedges.Descent(wedges.Quadratic([1.0, 1.0]), [1.0, 1.0], CG)
+    with pytest.raises(ValueError, match="origin moves a subspace, and this descent has none"):
+        free.restart([1.0, 1.0], [0.0, 0.0])
+    plane = wedges.normal_plane(np.zeros(2, np.float32), [1.0, 1.0])
+    inside = wedges.Descent(wedges.Quadratic([1.0, 1.0]), [1.0, 1.0], CG, subspace=plane)
+    for descent in (free, inside):
+        descent.run(1)
+        before = descent.theta.numpy()
+        for bad in (np.nan, np.inf):
+            with pytest.raises(ValueError, match="start must be finite; received NaN or infinity"):
+                descent.restart([1.0, bad])
+        np.testing.assert_array_equal(descent.theta, before)
+        assert descent.step == 1
 
 
 @pytest.mark.parametrize(

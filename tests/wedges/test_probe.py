@@ -10,7 +10,7 @@ from keras import layers
 
 import wedges
 from tests.conftest import SPARSE
-from wedges import probe
+from wedges import affine, probe
 
 
 def test_line_and_barrier_between_the_minima_of_a_double_well():
@@ -316,65 +316,71 @@ def exact(matrix):
 
     def follow(descent, steps, name):
         rows, origin = descent.subspace.directions.rows.numpy(), descent.subspace.origin.numpy()
-        inside = rows @ matrix @ rows.T
-        descent.variable.assign(-np.linalg.pinv(inside, rcond=1e-10) @ (rows @ (matrix @ origin)))
+        inside = np.linalg.pinv(rows @ matrix @ np.swapaxes(rows, 1, 2), rcond=1e-10)  # [S, d, d]
+        descent.variable.assign(-np.einsum("sij,sjk,kl,sl->si", inside, rows, matrix, origin))
 
     return follow
 
 
-def test_each_cuts_end_is_the_minimum_by_dense_linear_algebra():
-    d, a, center, cuts = 12, 0.7, normal(2, 12), []
+@pytest.mark.parametrize("many", [True, False])
+def test_each_cuts_end_is_the_minimum_by_dense_linear_algebra(many):
+    d, a, center, asked = 12, 0.7, normal(2, 12), []
     theta = center + 0.03 * normal(1, d)  # not quite the minimum
     matrix = turned(np.r_[np.geomspace(1, 9, 7), np.zeros(5)])[0]
+    landscape = wedges.Quadratic(matrix, center, "float64")
+    landscape.many = many  # all displacements at once, or one by one
 
     def follow(descent, steps, name):
-        cuts.append((descent.subspace.directions.rows.numpy(), descent.theta.numpy(), steps, name))
+        rows, start = descent.subspace.directions.rows.numpy(), descent.theta.numpy()
+        assert steps == 30 and name == f"cut of d = {rows.shape[-2]}" and (start.ndim == 2) == many
+        asked.extend(zip(rows, start, strict=True) if many else [(rows, start)])
         descent.run(steps)
 
-    landscape = wedges.Quadratic(matrix, center, "float64")
-    found = wedges.smallest_cut(
-        landscape,
-        theta,
-        [2, 5, 12],
-        displacement=a,
-        samples=2,
-        optimizer=CG,
-        steps=30,
-        seed=3,
-        follow=follow,
-    )
+    settings = dict(displacement=a, samples=2, optimizer=CG, steps=30, seed=3, follow=follow)
+    found = wedges.smallest_cut(landscape, theta, [2, 5, 12], **settings)
     loss = lambda x: 0.5 * (x - center) @ matrix @ (x - center)
-    for i, (rows, start, steps, name) in enumerate(cuts):
-        sample, j = divmod(i, 3)
-        m = (2, 5, 12)[j]
-        assert rows.shape == (m, d) and steps == 30
-        assert name == f"cut {sample + 1} of 2, d = {m}"
-        np.testing.assert_allclose(rows @ rows.T, np.eye(m), atol=1e-12)
-        np.testing.assert_array_equal(start, cuts[3 * sample][1])  # one displacement for all d's
+    assert len(asked) == 6
+    for i, (rows, start) in enumerate(asked):
+        j, sample = divmod(i, 2)
+        np.testing.assert_allclose(rows @ rows.T, np.eye((2, 5, 12)[j]), atol=1e-12)
+        np.testing.assert_allclose(start, asked[sample][1], rtol=1e-12)  # the same for all d's
         np.testing.assert_allclose(np.linalg.norm(start - theta), a)
         z = np.linalg.pinv(rows @ matrix @ rows.T, rcond=1e-10) @ rows @ matrix @ (center - start)
         left = (loss(start + z @ rows) - loss(theta)) / (loss(start) - loss(theta))
         np.testing.assert_allclose(found.left[sample, j], left, rtol=1e-6)
         np.testing.assert_allclose(found.rises[sample], loss(start) - loss(theta))
-    assert len(cuts) == 6 and np.all(found.left[:, -1] < 0)
-    assert abs((cuts[0][1] - theta) @ (cuts[3][1] - theta)) < 0.9 * a**2  # each sample its own
-    assert np.abs(cuts[0][0] - cuts[3][0]).max() > 0.1
+    assert np.all(found.left[:, -1] < 0) and np.abs(found.left[:, -1]).min() > 1e-3
+    (first, start), (second, other) = asked[:2]
+    assert abs((start - theta) @ (other - theta)) < 0.9 * a**2  # each sample its own
+    assert np.abs(first - second).max() > 0.1
+    inside = lambda rows, basis: np.linalg.norm(rows @ basis.T @ basis - rows)
+    assert inside(first, asked[2][0]) > 0.1  # and each d
     np.testing.assert_array_equal(found.dimensions, [2, 5, 12])
+
+
+def test_displacements_one_by_one_end_as_all_at_once():
+    landscape = wedges.Quadratic(turned(np.r_[np.ones(6), np.zeros(4)])[0], dtype="float64")
+    settings = dict(displacement=1.0, samples=3, optimizer=CG, steps=4, seed=0)
+    together = wedges.smallest_cut(landscape, np.zeros(10), [3], **settings)
+    landscape.many = False
+    alone = wedges.smallest_cut(landscape, np.zeros(10), [3], **settings)
+    np.testing.assert_allclose(alone.left, together.left, rtol=1e-9)
+    np.testing.assert_allclose(alone.rises, together.rises, rtol=1e-9)
 
 
 def test_what_is_left_averages_one_less_the_cuts_share_of_the_short_directions():
     """left(d) is Beta((s - d)/2, d/2): mean 1 - d/s, variance 2 d (s - d) / (s^2 (s + 2))."""
-    s, matrix, dims = 24, 3.0 * np.diag(np.arange(32) < 24), np.array([6, 12, 18, 24, 30])
+    s, matrix, dims = 24, 3.0 * np.diag(np.arange(32) < 24), np.array([6, 12, 18, 24])
     bowl = wedges.Quadratic(matrix, dtype="float64")
     cuts = wedges.smallest_cut(
-        bowl, np.zeros(32), dims, samples=40, seed=0, follow=exact(matrix), **EXACT
+        bowl, np.zeros(32), dims, samples=150, seed=0, follow=exact(matrix), **EXACT
     )
     spread = np.sqrt(2 * dims * np.maximum(s - dims, 0) / (s**2 * (s + 2)))
-    assert np.all(np.abs(cuts.left.mean(0) - 1 + dims / s)[:3] < 2.5 * spread[:3] / np.sqrt(40))
-    np.testing.assert_allclose(cuts.left.std(0)[:3], spread[:3], rtol=0.3)
+    assert np.all(np.abs(cuts.left.mean(0) - 1 + dims / s)[:3] < 2.5 * spread[:3] / np.sqrt(150))
+    np.testing.assert_allclose(cuts.left.std(0)[:3], spread[:3], rtol=0.2)
     np.testing.assert_allclose(cuts.left[:, 3:], 0, atol=1e-9)
     # |v|^2 in the s directions is Beta(s/2, (D - s)/2).
-    assert cuts.rises.mean() == pytest.approx(1.5 * s / 32, rel=0.05)
+    assert cuts.rises.mean() == pytest.approx(1.5 * s / 32, rel=0.03)
 
 
 @pytest.mark.parametrize("kind", ["quadratic", "one wedge"])
@@ -388,13 +394,13 @@ def test_on_a_quadratic_and_one_wedge_the_smallest_cut_is_nine_tenths_of_the_sho
         landscape, rows, theta = wedges.Squared(wedge), wedge.normals.numpy()[0], normal(0, d)
         theta -= rows.T @ (rows @ theta)
     cuts = wedges.smallest_cut(
-        landscape, theta, [20, 34, 40], displacement=0.5, samples=3, optimizer=CG, steps=25, seed=1
+        landscape, theta, [20, 34, 40, 50], displacement=0.5, samples=24, optimizer=CG, steps=25, seed=1
     )
     left = cuts.left.mean(0)
-    np.testing.assert_allclose(left[:2], [0.5, 0.15], atol=0.1)
-    assert np.all(left[2:] < 1e-9) and left[0] - left[1] > 0.15
+    np.testing.assert_allclose(left[:2], [0.5, 0.15], atol=0.06)
+    assert np.all(left[2:] < 1e-9)
     count = wedges.recovered(cuts, 0.1)
-    assert 0 < count.error < 2.5 and abs(count.mean - 0.9 * s) < 2 * count.error + 1
+    assert 0 < count.error < 1 and abs(count.mean - 0.9 * s) < 2 * count.error
 
 
 def test_where_two_wedges_cross_a_loss_shows_the_nearest_and_gradients_show_both():
@@ -405,7 +411,7 @@ def test_where_two_wedges_cross_a_loss_shows_the_nearest_and_gradients_show_both
     theta -= np.linalg.pinv(rows) @ (rows @ theta)
     assert np.all(wedge.distances(theta) < 1e-12)
     cuts = wedges.smallest_cut(
-        landscape, theta, [6, 12, 24], displacement=0.5, samples=2, optimizer=CG, steps=25, seed=0
+        landscape, theta, [6, 12, 24], displacement=0.5, samples=8, optimizer=CG, steps=25, seed=0
     )
     assert np.all(cuts.left[:, 0] > 0.1) and np.all(cuts.left[:, 1:] < 1e-9)
     assert 6 < wedges.recovered(cuts, 0.1).mean < s
@@ -446,6 +452,10 @@ def test_cuts_of_one_seed_are_the_same_and_of_another_are_not():
     np.testing.assert_array_equal(first.rises, again.rises)
     assert np.all(first.left != other.left) and np.all(first.rises != other.rises)
     assert len(np.unique(first.left)) == 4
+    fewer = wedges.smallest_cut(
+        bowl, np.zeros(8), [2, 4], samples=1, seed=0, follow=exact(matrix), **EXACT
+    )
+    np.testing.assert_allclose(fewer.rises, first.rises[:1])
 
 
 @pytest.mark.parametrize(
@@ -466,6 +476,57 @@ def test_a_displacement_that_does_not_raise_the_loss_has_no_share_and_costs_no_d
     assert np.isnan(wedges.recovered(cuts, 0.1).samples).all()
 
 
+def test_cuts_too_large_to_hold_together_are_taken_one_by_one_and_then_as_transforms(monkeypatch):
+    bowl, asked = wedges.Quadratic(np.r_[np.ones(6), np.zeros(4)], dtype="float64"), []
+    monkeypatch.setattr(affine, "_DENSE", 60)  # numbers; D = 10
+
+    def follow(descent, steps, name):
+        asked.append((descent.variable.shape, type(descent.subspace.directions).__name__))
+        descent.run(steps)
+
+    cuts = wedges.smallest_cut(
+        bowl,
+        np.zeros(10),
+        [2, 3, 8],
+        displacement=1.0,
+        samples=3,
+        optimizer=CG,
+        steps=3,
+        seed=0,
+        follow=follow,
+    )
+    assert asked == [((3, 2), "Span")] + 3 * [((3,), "Span")] + 3 * [((8,), "Transform")]
+    assert np.all(cuts.left[:, :2] > 0.01) and np.all(cuts.left[:, 2] < 1e-9)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_descents_are_compiled_as_asked(jit_compile):
+    asked = lambda descent, *_: flags.append(descent._static)
+    flags, settings = [], EXACT | {"jit_compile": jit_compile, "follow": asked}
+    wedges.smallest_cut(wedges.Quadratic(np.ones(3)), np.zeros(3), [2], samples=1, seed=0, **settings)
+    assert flags == [jit_compile]
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_only_displacements_that_rise_are_followed(many):
+    class Slope(wedges.Landscape):
+        """|x|^2 with the sign of x_1."""
+
+        dimension, dtype = 3, tf.float64
+
+        def __call__(self, theta):
+            theta = self.point(theta)
+            return tf.sign(theta[..., 0]) * tf.reduce_sum(theta**2, axis=-1)
+
+    landscape, stay = Slope(), lambda *_: None
+    landscape.many = many
+    cuts = wedges.smallest_cut(landscape, np.zeros(3), [1, 2], samples=8, seed=0, follow=stay, **EXACT)
+    rose = cuts.rises > 0
+    assert 0 < rose.sum() < 8
+    np.testing.assert_allclose(cuts.rises, np.where(rose, 1, -1))
+    np.testing.assert_allclose(cuts.left, np.where(rose, 1, np.nan)[:, None].repeat(2, axis=1))
+
+
 # ---- the count it comes to --------------------------------------------------------------------------
 
 
@@ -479,6 +540,9 @@ def test_a_displacement_that_does_not_raise_the_loss_has_no_share_and_costs_no_d
         ([1.2, 0.9, 0.8, 0.0], 8 * 4 ** (7 / 8)),
         ([0.05, 0.5, 0.0, 0.0], 2.0),  # the first is low already
         ([0.5, 0.05, 0.5, 0.0], 2 * 2 ** (0.4 / 0.45)),  # the first that is low, though not the next
+        ([0.9, 0.5, 0.3, 0.1], 32.0),
+        ([0.1, 0.5, 0.3, 0.2], 2.0),
+        ([0.05, 0.5, 0.3, np.nan], 2.0),
         ([0.9, 0.5, 0.3, 0.2], np.nan),
         ([np.nan, np.nan, np.nan, np.nan], np.nan),
         ([0.9, np.nan, 0.3, 0.2], np.nan),
@@ -490,7 +554,8 @@ def test_a_displacement_that_does_not_raise_the_loss_has_no_share_and_costs_no_d
 )
 def test_recovered_by_hand(left, expected):
     cuts = probe.Cuts(np.array([left]), np.array([2, 4, 8, 32]), np.ones(1))
-    count = wedges.recovered(cuts, 0.1)
+    with np.errstate(all="raise"):
+        count = wedges.recovered(cuts, 0.1)
     np.testing.assert_allclose(count.samples, [expected], rtol=1e-12)
     np.testing.assert_allclose(count.mean, expected, rtol=1e-12)
     assert np.isnan(count.error)
