@@ -111,6 +111,7 @@ _QUICK = {
     "steps": 200,
     "cuts": (10, 30, 100, 300, 1000),
     "cut_steps": 100,
+    "floors": (0.1, 1.0),
     "hessian_examples": 500,
     "toy_dimension": 300,
 }
@@ -134,7 +135,7 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 def measure(config, run):
     """Of each place: "train loss", "left" [places, samples, cuts], "eigenvalues" [places, floors,
     vectors]; of the toy, "toy <estimator>" [m's, 2]: the optimised middle and the wedges' crossing."""
-    from reproductions import data
+    from reproductions import data, parallel
     from reproductions.errors import UsageError
 
     if list(config.cuts) != sorted(set(config.cuts)):
@@ -147,18 +148,17 @@ def measure(config, run):
         )
     dataset = data.load(config.dataset, run.data_dir)
     seeds = range(config.seed, config.seed + max(config.m) + 1)
-    thetas = np.stack([optima.trained(config, run, dataset, seed) for seed in seeds])  # [K, D]
-    network = optima.network(config, dataset)
-    places = _places(config, run, network, thetas)  # [places, D]
+    train = functools.partial(optima.trained, config, run, dataset)
+    thetas = np.stack(parallel.over(run, train, seeds))  # [K, D]
+    between = functools.partial(_between, config, run, dataset, thetas)
+    places = np.concatenate([thetas[:2], *parallel.over(run, between, _middles(config))])  # [places, D]
     largest = max(config.cuts)
     if largest > places.shape[1]:
         raise UsageError(
             f"--cuts={largest}: the network has {places.shape[1]} weights, and no larger cut."
         )
-    found = [
-        _probe(config, run, network, place, name)
-        for place, name in zip(places, names(config), strict=True)
-    ]
+    probe = functools.partial(_probe, config, run, dataset)
+    found = parallel.over(run, probe, list(zip(places, names(config), strict=True)))
     arrays = {name: np.stack([f[name] for f in found]) for name in found[0]}
     key = {"figure": "fig4 toy", "m": _middles(config), "seed": config.seed}
     key |= {"D": config.toy_dimension, "s": config.toy_short}
@@ -177,40 +177,37 @@ def _middles(config):
     return [1, *config.m]
 
 
-def _places(config, run, network, thetas):
-    """theta of each place [places, D]."""
+def _between(config, run, dataset, thetas, m):
+    """The tunnel's inner vertices for m = 1, else the middle of the first m + 1 optima: [points, D]."""
     from reproductions import training
     from wedges import connect, simplex
 
-    adam = optima.adam(config, config.steps)
-    key = {**network.key, "rate": config.rate, "ends": store.fingerprint(thetas)}
-
-    def middle(m, basis, label):
-        count = len(basis.points) - m - 1
-        with training.following(run, label, count * config.steps, key=key) as follow:
-            found = connect.connector(
-                network.descend,
-                thetas[: m + 1],
-                basis,
-                adam,
-                config.steps,
-                jit_compile=devices.compiled(run),
-                follow=follow,
-            )
-        return found.vertices[m + 1 :]
-
-    tunnel = middle(1, simplex.Grid(1, config.segments), "tunnel")
-    rest = [middle(m, simplex.Scattered(simplex.centroid(m)), f"middle, m = {m}") for m in config.m]
-    return np.concatenate([thetas[:2], tunnel, *rest])
+    network, ends = optima.network(config, dataset), thetas[: m + 1]
+    basis = simplex.Grid(1, config.segments) if m == 1 else simplex.Scattered(simplex.centroid(m))
+    key = {**network.key, "rate": config.rate, "ends": store.fingerprint(ends)}
+    label = "tunnel" if m == 1 else f"middle, m = {m}"
+    points = len(basis.points) - m - 1
+    with training.following(run, label, points * config.steps, key=key) as follow:
+        found = connect.connector(
+            network.descend,
+            ends,
+            basis,
+            optima.adam(config, config.steps),
+            config.steps,
+            jit_compile=devices.compiled(run),
+            follow=follow,
+        )
+    return found.vertices[m + 1 :]
 
 
-def _probe(config, run, network, theta, name):
-    """Both estimators at one place."""
+def _probe(config, run, dataset, place):
+    """Both estimators at one place (theta, name)."""
     import keras
 
     from reproductions import training
     from wedges import probe
 
+    (theta, name), network = place, optima.network(config, dataset)
     at = {**network.key, "theta": store.fingerprint(theta), "seed": config.seed}
     adam = keras.optimizers.Adam(
         keras.optimizers.schedules.CosineDecay(config.cut_rate, config.cut_steps)
@@ -355,8 +352,9 @@ def claims(arrays, config):
     for name, (mean, _) in _counts(arrays, config).items():
         m, by_m = _by_m(mean, config)
         id = name.replace("eigenvalues above ", "eigenvalues.")
-        rank = spearmanr(m, by_m).statistic if np.isfinite(by_m).all() else np.nan
-        ratio = by_m[1] / by_m[0]
+        ranked = np.isfinite(by_m).all() and np.ptp(by_m) > 0  # else there is no rank
+        rank = spearmanr(m, by_m).statistic if ranked else np.nan
+        ratio = by_m[1] / by_m[0] if by_m[0] > 0 else np.nan
         found += [
             Claim(f"fig4.middle.{id}", f"{name}: tunnel's middle / optima", PAPER, ratio, ">", 1),
             Claim(f"fig4.rank.{id}", f"{name}: rank correlation with m", PAPER, rank, ">=", 0.8),

@@ -107,20 +107,33 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 
 def measure(config, run):
     """Readings "<what> <reading>" [m's, ...] of points, corners, held-out positions and segments."""
-    from reproductions import data
+    from reproductions import data, parallel
 
     dataset = data.load(config.dataset, run.data_dir)
     count = max(*config.m, *config.continuous, 2) + 1
     seeds = range(config.seed, config.seed + count)
-    thetas = np.stack([optima.trained(config, run, dataset, seed) for seed in seeds])  # [K, D]
-    network = optima.network(config, dataset)
-    read = functools.partial(_read, run, network)
-    arrays = read(thetas, "optima", "optima")
-    chosen = [_chosen(config, run, network, thetas, m, read) for m in config.m]
-    whole = [_continuous(config, run, network, thetas, m, read) for m in config.continuous]
+    train = functools.partial(optima.trained, config, run, dataset)
+    thetas = np.stack(parallel.over(run, train, seeds))  # [K, D]
+    look = functools.partial(_part, config, run, dataset, thetas)
+    chosen = parallel.over(run, look, [(_chosen, m) for m in config.m])
+    whole = parallel.over(run, look, [(_continuous, m) for m in config.continuous])
+    arrays = {}
     for rows in (chosen, whole):
         arrays |= {name: np.stack([r[name] for r in rows]) for name in rows[0]}
-    return arrays | _triangle(config, run, network, thetas[:3], read)
+    for part in parallel.over(run, look, [(_optima, None), (_triangle, 2)]):
+        arrays |= part
+    return arrays
+
+
+def _part(config, run, dataset, thetas, item):
+    """function(config, run, network, thetas, m) of one item (function, m), in whatever process."""
+    function, m = item
+    return function(config, run, optima.network(config, dataset), thetas, m)
+
+
+def _optima(config, run, network, thetas, m):
+    del config, m
+    return _read(run, network, thetas, "optima", "optima")
 
 
 def _read(run, network, thetas, what, name):
@@ -138,7 +151,7 @@ def _follow(config, run, network, thetas, label, steps, **key):
     return training.following(run, label, steps, key=key)
 
 
-def _chosen(config, run, network, thetas, m, read):
+def _chosen(config, run, network, thetas, m):
     """The paper's points of one m: readings [subsets, points], on the flat hull and minimised."""
     from wedges import connect, simplex
 
@@ -161,8 +174,8 @@ def _chosen(config, run, network, thetas, m, read):
             )
         inner = found.vertices[m + 1 :]
         rows.append(
-            read(inner, label, "points")
-            | read(found.flat(w), f"{label}, flat", "points flat")
+            _read(run, network, inner, label, "points")
+            | _read(run, network, found.flat(w), f"{label}, flat", "points flat")
             | {"points deviation": np.linalg.norm(found.deviations, axis=1)}
         )
     return {name: np.stack([r[name] for r in rows]) for name in rows[0]}
@@ -198,7 +211,7 @@ def _surfaces(config, run, network, thetas):
     return {"flat": connect.Connector(thetas, basis), "stitched": stitched, "joint": joint}
 
 
-def _continuous(config, run, network, thetas, m, read):
+def _continuous(config, run, network, thetas, m):
     """Continuous connectors of one m: readings [held_out] of three surfaces, at positions drawn from the
     whole simplex and at the middles of segments of the subdivision."""
     from wedges import simplex
@@ -211,19 +224,19 @@ def _continuous(config, run, network, thetas, m, read):
     found = {}
     for name, surface in _surfaces(config, run, network, thetas[: m + 1]).items():
         label = f"m = {m}, {name}"
-        found |= read(surface(held), f"{label}, held out", f"held {name}")
-        found |= read(surface(middles), f"{label}, segments", f"segments {name}")
+        found |= _read(run, network, surface(held), f"{label}, held out", f"held {name}")
+        found |= _read(run, network, surface(middles), f"{label}, segments", f"segments {name}")
     return found
 
 
-def _triangle(config, run, network, thetas, read):
+def _triangle(config, run, network, thetas, m):
     """Training loss all over the triangle of three optima, [positions], and the positions."""
     from wedges import simplex
 
-    w = simplex.grid(2, config.triangle - 1)
+    w = simplex.grid(m, config.triangle - 1)
     found = {"triangle w": w}
-    for name, surface in _surfaces(config, run, network, thetas).items():
-        found |= read(surface(w), f"triangle, {name}", f"triangle {name}")
+    for name, surface in _surfaces(config, run, network, thetas[: m + 1]).items():
+        found |= _read(run, network, surface(w), f"triangle, {name}", f"triangle {name}")
     return found
 
 

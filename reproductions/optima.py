@@ -6,8 +6,10 @@ figure that asked.
 
 import dataclasses
 
-from reproductions import runs
+from reproductions import runs, store
 
+# The code that decides where descents between optima go, besides that of training.
+_SURFACES = store.source_mark("wedges/connect.py", "wedges/simplex.py")
 positive = lambda v: v > 0
 
 
@@ -75,6 +77,7 @@ def network(config, dataset):
     part = slice(config.examples)
     seen = descend.on(x_train[part], y_train[part], batch_norm="reestimate", statistics_x=x_train[part])
     key |= {"batch_size": descend.batch_size, "seed": config.seed, "examples": seen.size}
+    key |= {"surfaces": _SURFACES}
     return Network(descend, seen, seen.on(x_test, y_test), key)
 
 

@@ -363,14 +363,14 @@ def test_a_keras_optimizer_finds_the_same_points(optimizer, make):
     np.testing.assert_allclose(surface.deviations @ (optima[1:] - optima[0]).T, 0, atol=1e-13)
 
 
-def test_a_tolerance_ends_each_point_when_it_is_flat():
-    counts = []
+@pytest.mark.parametrize("way", WAYS)
+def test_a_tolerance_ends_each_point_when_it_is_flat(way):
+    make, start = WAYS[way]
+    settings, counts = {"tolerance": 1e-8, "start": start}, []
     follow = lambda descent, steps, name: counts.append(len(descent.run(steps).losses))
-    landscape = OneByOne(MATRIX, CENTER, "float64")
-    surface = connector(
-        landscape, normal(0, 2, D), Grid(1, 4), CG, 50, tolerance=1e-8, start="neighbour", follow=follow
-    )
-    assert max(counts) < 15
+    landscape = make(MATRIX, CENTER, "float64")
+    surface = connector(landscape, normal(0, 2, D), Grid(1, 4), CG, 50, follow=follow, **settings)
+    assert len(counts) == (1 if way == "at once" else 3) and max(counts) < 15
     expected = closed_form(MATRIX, CENTER, surface.optima, surface.basis.points[2:])
     np.testing.assert_allclose(surface.vertices[2:], expected, atol=1e-6)
 

@@ -136,7 +136,7 @@ def test_a_hessian_product_is_that_of_the_dense_matrix(batch):
         inside = wedges.restrict(bowl, subspace)
         np.testing.assert_allclose(inside.hessian_product(z, p), p @ lift @ DENSE @ lift.T, atol=1e-13)
         theta = ORIGIN + z @ lift
-        whole = wedges.Squared(bowl).hessian_product(theta, p @ lift)
+        whole = wedges.Squared(bowl).hessian_product(theta, p @ lift).numpy()
         for squared in (wedges.Squared(inside), wedges.restrict(wedges.Squared(bowl), subspace)):
             np.testing.assert_allclose(squared.hessian_product(z, p), whole @ lift.T, atol=1e-11)
 
