@@ -147,16 +147,16 @@ def measure(config, run):
             "directions where all wedges cross; use less of --toy_short or --m, or more dimensions."
         )
     dataset = data.load(config.dataset, run.data_dir)
+    size = optima.network(config, dataset).descend.dimension
+    if max(config.cuts) > size:
+        raise UsageError(
+            f"--cuts={max(config.cuts)}: the network has {size} weights, and no larger cut."
+        )
     seeds = range(config.seed, config.seed + max(config.m) + 1)
     train = functools.partial(optima.trained, config, run, dataset)
     thetas = np.stack(parallel.over(run, train, seeds))  # [K, D]
     between = functools.partial(_between, config, run, dataset, thetas)
     places = np.concatenate([thetas[:2], *parallel.over(run, between, _middles(config))])  # [places, D]
-    largest = max(config.cuts)
-    if largest > places.shape[1]:
-        raise UsageError(
-            f"--cuts={largest}: the network has {places.shape[1]} weights, and no larger cut."
-        )
     probe = functools.partial(_probe, config, run, dataset)
     found = parallel.over(run, probe, list(zip(places, names(config), strict=True)))
     arrays = {name: np.stack([f[name] for f in found]) for name in found[0]}

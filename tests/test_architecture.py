@@ -12,7 +12,8 @@ import wedges
 ROOT = pathlib.Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "wedges").glob("*.py"))
 PROGRAMS = sorted((ROOT / "reproductions").glob("*.py"))
-FIGURES = [p for p in PROGRAMS if p.stem.startswith(("fig", "toy_")) or p.stem == "intrinsic_dimension"]
+NAMED = ("intrinsic_dimension", "m_connectors")
+FIGURES = [p for p in PROGRAMS if p.stem.startswith(("fig", "toy_")) or p.stem in NAMED]
 
 
 def imports(path):
@@ -41,7 +42,8 @@ def test_the_library_stands_alone(path):
 
 
 GENERAL = (
-    "affine", "average", "compare", "connect", "landscape", "optimize", "probe", "select", "toy",
+    "affine", "average", "compare", "connect", "landscape", "optimize", "probe", "select", "simplex",
+    "toy",
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""The toy figures and figure 1 as a user runs them; their claims and helpers on numbers made by hand."""
+"""The toy figures, figures 1, 3, 4 and the m-connectors as a user runs them; the toys' claims and
+helpers on numbers made by hand."""
 
 import contextlib
 import dataclasses
@@ -13,6 +14,9 @@ import pytest
 
 from reproductions import (
     fig1_wedges,
+    fig3_tunnel,
+    fig4_short_directions,
+    m_connectors,
     runs,
     toy_cut,
     toy_intersection,
@@ -31,6 +35,9 @@ IDS = {
     toy_probe: ("toy.probe.",),
     toy_intersection: ("toy.intersection.",),
     fig1_wedges: ("fig1.",),
+    fig3_tunnel: ("fig3.",),
+    m_connectors: ("m-connector.",),
+    fig4_short_directions: ("fig4.",),
 }
 FILES = ["check.json", "config.json", "figure.png", "results.npz"]
 name_of = lambda value: runs.name_of(value) if hasattr(value, "__file__") else None
@@ -198,6 +205,28 @@ BAD = [
     (toy_tunnel, ["--map_k=1"], "--map_k=1: must be 0 or at least 2"),
     (toy_tunnel, ["--map_dimensions=3"], "--map_dimensions=3: must be 4..5000"),
     (toy_tunnel, ["--k=1"], "--k=1: must be at least 2"),
+    (fig3_tunnel, ["--segments=5"], "--segments=5: must be from 6 to 1000"),
+    (fig3_tunnel, ["--pairs=0"], "--pairs=0: must be at least 1"),
+    (fig3_tunnel, ["--steps=-1"], "--steps=-1: must be at least 1"),
+    (fig3_tunnel, ["--start=warm"], "--start=warm: choose from flat, neighbour"),
+    (fig3_tunnel, ["--toy_n=100"], "--toy_n=100: must be below --toy_dimension=100"),
+    (fig3_tunnel, ["--rate=0"], "--rate=0: must be above 0"),
+    (fig3_tunnel, ["--dataset=imagenet"], "--dataset=imagenet"),
+    (fig3_tunnel, ["--model=lenet"], "--model=lenet: needs images"),
+    (m_connectors, ["--m=0"], "--m=0: must be from 1 to 50"),
+    (m_connectors, ["--m=1,two"], "--m=1,two: must be a whole number or several with commas"),
+    (m_connectors, ["--continuous=21"], "--continuous=21: must be from 1 to 20"),
+    (m_connectors, ["--triangle=2"], "--triangle=2: must be at least 3"),
+    (m_connectors, ["--held_out=0"], "--held_out=0: must be at least 1"),
+    (m_connectors, ["--width=-1"], "--width=-1: must be above 0"),
+    (fig4_short_directions, ["--m=1"], "--m=1: must be from 2 to 20"),
+    (fig4_short_directions, ["--cuts=300,100"], "--cuts=300,100: must rise, e.g. 100,300,1000"),
+    (fig4_short_directions, ["--cuts=3,99999"], "--cuts=99999: the network has"),
+    (fig4_short_directions, ["--toy_short=40"], "--toy_dimension=100: must be above (m + 1) s = 120"),
+    (fig4_short_directions, ["--segments=3"], "--segments=3: must be even, at least 2"),
+    (fig4_short_directions, ["--floors=0"], "--floors=0: must be above 0"),
+    (fig4_short_directions, ["--left=1"], "--left=1: must be between 0 and 1"),
+    (fig4_short_directions, ["--displacement=inf"], "--displacement=inf: must be above 0"),
     (toy_probe, ["--short=0"], "--short=0: must be at least 1"),
     (toy_probe, ["--short=5000"], "--short=5000: must be below --dimension=100"),
     (toy_probe, ["--short=5,100"], "--short=100: must be below --dimension=100"),

@@ -348,7 +348,7 @@ def test_repeated_directions_are_made_again_bit_for_bit(kind, tmp_path):
         np.savez(tmp_path / "x.npz", **subspace.arrays)
         config = json.loads(json.dumps(subspace.config))
         again = AffineSubspace.restore(config, np.load(tmp_path / "x.npz"))
-        assert type(again.directions) is Repeated and again.config == subspace.config
+        assert type(again.directions) is Repeated and again.config == subspace.config == config
         z = normal(0, 2, subspace.parameters)
         np.testing.assert_array_equal(again.embed(z), subspace.embed(z))
         np.testing.assert_array_equal(

@@ -375,6 +375,23 @@ def test_a_tolerance_ends_each_point_when_it_is_flat(way):
     np.testing.assert_allclose(surface.vertices[2:], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("way", ["connector", "joint"])
+def test_compiled_with_xla_the_points_are_the_same(way):
+    optima, compiled = normal(0, 2, D), []
+    make = {"connector": connector, "joint": lambda *a, **k: joint(*a, seed=0, **k)}[way]
+
+    def follow(descent, steps, name):
+        compiled.append(descent._static)
+        descent.run(steps)
+
+    run = lambda jit: make(
+        OneByOne(MATRIX, CENTER, "float64"), optima, Grid(1, 3), keras.optimizers.Adam(0.1), 15,
+        jit_compile=jit, follow=follow,
+    )  # fmt: skip
+    np.testing.assert_allclose(run(True).vertices, run(False).vertices, rtol=1e-6)
+    assert compiled == ([True, True, False, False] if way == "connector" else [True, False])
+
+
 def test_optima_alone_are_a_flat_connector():
     def follow(descent, steps, name):
         raise AssertionError("nothing to descend")

@@ -140,6 +140,7 @@ def dense(*widths, dtype=None):
     [
         (lambda: dense(5, 2), r"number 0 is \('.*/kernel', \(4, 5\)\) instead of \('.*', \(4, 3\)\)"),
         (lambda: dense(3, 5), r"number 2 is \('.*/kernel', \(3, 5\)\) instead of \('.*', \(3, 2\)\)"),
+        (lambda: dense(1, 9), r"number 0 is \('.*/kernel', \(4, 1\)\) instead of"),  # D is 23 in both
         (lambda: dense(3), r"number 2 is none instead of \('.*/kernel', \(3, 2\)\)"),
         (lambda: dense(3, 2, 2), r"number 4 is \('.*/kernel', \(2, 2\)\) instead of none"),
         (lambda: dense(3, 2, dtype="float64"), r"dtype float64 and float32"),
