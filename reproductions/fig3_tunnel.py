@@ -311,7 +311,7 @@ def plot(arrays, config):
             plots.curve(axes[0, 0], t, arrays[f"toy {name}"], **style)
     limit = n["ends"] + 0.25 * n["barrier"]
     axes[1, 0].axhline(limit, color="black", linewidth=0.8, linestyle=":", label="ends + 25% barrier")
-    axes[1, 0].legend(fontsize=8)
+    axes[1, 0].legend(fontsize=7, loc="upper left")
     plots.label_axes(axes[0, 0], title="toy landscape", x=along, y="loss (distance to a wedge)")
     plots.label_axes(axes[0, 2], title="network, test accuracy", x=along, y="test accuracy (%)")
     plots.label_axes(

@@ -72,7 +72,7 @@ class Config(optima.Config):
     hessian_examples: int = runs.option(
         "training examples in the Hessian; e.g. 2000", positive, "at least 1"
     )
-    lanczos: int = runs.option("Lanczos steps from each random vector; e.g. 30", positive, "at least 1")
+    lanczos: int = runs.option("Lanczos steps from each random vector; e.g. 20", positive, "at least 1")
     vectors: int = runs.option(
         "random vectors of the eigenvalue count; e.g. 2", lambda v: v > 1, "at least 2, for an error bar"
     )
@@ -97,7 +97,7 @@ _PAPER = {
     "left": 0.1,
     "floors": (1.0, 10.0),
     "hessian_examples": 2000,
-    "lanczos": 30,
+    "lanczos": 20,
     "vectors": 2,
     "toy_dimension": 500,
     "toy_short": 20,
