@@ -82,7 +82,6 @@ _SMOKE = {
     "epochs": 10,
     "steps": 60,
     "segments": 6,
-    "pairs": 1,
     "examples": 500,
     "toy_dimension": 100,
     "toy_n": 90,

@@ -69,7 +69,7 @@ class Landscape:
 
         Source: Pearlmutter 1994, Fast exact multiplication by the Hessian (Neural Computation 6).
         """
-        theta, v = self.point(theta), self.point(v)
+        theta, v = self._pair(theta, v)
         with tf.GradientTape() as outer:
             outer.watch(theta)
             with tf.GradientTape() as inner:
@@ -81,6 +81,14 @@ class Landscape:
     def length(self, step):
         """How far a step in theta leads, in the metric of the full space. [..., D] -> [...]."""
         return tf.norm(step, axis=-1)
+
+    def _pair(self, theta, v):
+        theta, v = self.point(theta), self.point(v)
+        if theta.shape != v.shape:
+            raise ValueError(
+                f"v must have theta's shape {tuple(theta.shape)}; received {tuple(v.shape)}."
+            )
+        return theta, v
 
     def point(self, theta):
         """theta as a tensor of this landscape's dtype, its last axis checked against D."""

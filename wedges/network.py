@@ -1,6 +1,7 @@
 """The loss of a Keras model on a data set, as a landscape."""
 
 import collections
+import contextlib
 import functools
 
 import keras
@@ -160,14 +161,18 @@ class NetworkLandscape(Landscape):
     def hessian_product(self, theta, v):
         """H(theta) v over all the data, in the memory of one microbatch; of all examples at once where
         batch-norm statistics are re-estimated, since they couple the examples."""
-        theta, v = self.point(theta), self.point(v)
-        if self._moving:
-            return super().hessian_product(theta, v)
+        theta, v = self._pair(theta, v)
         if theta.shape.rank == 1:
             return self._hessian_product(theta, v)
         flat = [tf.reshape(a, [-1, self.dimension]) for a in (theta, v)]  # [R, D] each
         products = tf.map_fn(lambda a: self._hessian_product(*a), flat, fn_output_signature=self.dtype)
         return tf.reshape(products, tf.shape(theta))
+
+    def jet(self, theta, direction):
+        theta, direction = self.point(theta), self.point(direction)
+        loss, gradient = self.value_and_gradient(theta)
+        product = self.hessian_product(theta, direction)
+        return loss, *(tf.reduce_sum(direction * a, axis=-1) for a in (gradient, product))
 
     # ---- what else a model does at theta --------------------------------------------------------
 
@@ -250,16 +255,29 @@ class NetworkLandscape(Landscape):
 
     @tf.function(autograph=False)
     def _hessian_product(self, theta, v):
-        def add(batch, product):
+        data, zero = (self.x, self.y), tf.zeros([], self.dtype)
+
+        def product(loss):
             with tf.GradientTape() as outer:
                 outer.watch(theta)
                 with tf.GradientTape() as inner:
                     inner.watch(theta)
-                    loss, _ = self._part(theta, self.network.state, batch)
-                slope = tf.tensordot(inner.gradient(loss, theta), v, 1)  # []
-            return product + outer.gradient(slope, theta, unconnected_gradients="zero")
+                    value = loss()
+                slope = tf.tensordot(inner.gradient(value, theta), v, 1)  # []
+            return outer.gradient(slope, theta, unconnected_gradients="zero")
 
-        return fold(add, tf.zeros_like(theta), (self.x, self.y), self.evaluation_batch_size)
+        def whole():
+            moments = self.network.moments(theta, self.statistics_x, self.evaluation_batch_size)
+            state = self.network.state_of(moments)
+            add = lambda batch, total: total + self._part(theta, state, batch)[0]
+            return fold(add, zero, data, self.evaluation_batch_size)
+
+        if self._moving:
+            with _twice_differentiable_moments():
+                return product(whole)
+        part = lambda batch: product(lambda: self._part(theta, self.network.state, batch)[0])
+        add = lambda batch, total: total + part(batch)
+        return fold(add, tf.zeros_like(theta), data, self.evaluation_batch_size)
 
     def _loss(self, theta):
         @tf.custom_gradient  # else a tape over the loss would hold every microbatch's activations
@@ -332,6 +350,24 @@ class NetworkLandscape(Landscape):
             return None
         shape = outputs.shape[:-1]
         return tf.cast(tf.reshape(y, shape), tf.int64) if tf.size(y) == shape.num_elements() else None
+
+
+@contextlib.contextmanager
+def _twice_differentiable_moments():
+    """TensorFlow's moments, which Keras's batch norm calls, hold the mean in the variance constant: its
+    first derivative is then right, its second is not. These are the same numbers, with both right."""
+
+    def moments(x, axes, shift=None, keepdims=False, name=None):
+        mean = tf.reduce_mean(x, axes, keepdims=True)
+        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims=keepdims)
+        return (mean if keepdims else tf.squeeze(mean, axes)), variance
+
+    original = tf.nn.moments
+    tf.nn.moments = moments
+    try:
+        yield
+    finally:
+        tf.nn.moments = original
 
 
 def probabilities(loss, outputs):

@@ -111,13 +111,14 @@ class Descent:
     def restart(self, start, origin=None):
         """Begin anew at `start`, with the optimizer as it was at first; in the parallel subspace through
         `origin` [D], if given. The compiled loop is kept, which a new object would compile again."""
+        for name, point in (("start", start), ("origin", origin)):
+            if point is not None and not np.all(np.isfinite(point)):
+                raise ValueError(f"{name} must be finite; received NaN or infinity in it.")
         if origin is not None:
             if self.subspace is None:
                 raise ValueError("origin moves a subspace, and this descent has none.")
             self.subspace.origin.assign(origin)
         z = start if self.subspace is None else self.subspace.coordinates(start)
-        if not np.all(np.isfinite(z)):
-            raise ValueError("start must be finite; received NaN or infinity in it.")
         self.variable.assign(z)
         self._start.assign(z)
         for variable, value in zip(self._rule.variables, self._fresh, strict=True):

@@ -326,7 +326,8 @@ def test_the_gradient_is_the_derivative_of_the_loss_also_through_the_statistics(
 
 
 @pytest.mark.parametrize(
-    ("policy", "norm"), [("frozen", False), ("frozen", True), ("reestimate", False)]
+    ("policy", "norm"),
+    [("frozen", False), ("frozen", True), ("reestimate", False), ("reestimate", True)],
 )
 def test_a_hessian_product_is_the_derivative_of_the_gradient(policy, norm):
     """Central differences in float64, in more than one microbatch."""
@@ -350,6 +351,10 @@ def test_a_hessian_product_is_the_derivative_of_the_gradient(policy, norm):
         np.testing.assert_allclose(landscape.hessian_product(theta[1], v[1]), products[1], rtol=1e-9)
         there, back = np.sum(v[1] * products[0]), landscape.hessian_product(theta[0], v[1])
         np.testing.assert_allclose(there, np.sum(v[0] * back), rtol=1e-9)  # it is symmetric
+        loss, slope, curvature = landscape.jet(theta, v)
+        np.testing.assert_allclose(loss, landscape(theta), rtol=1e-9)
+        np.testing.assert_allclose(slope, np.sum(gradient(theta) * v, axis=-1), rtol=1e-9)
+        np.testing.assert_allclose(curvature, np.sum(products * v, axis=-1), rtol=1e-9)
         plane = wedges.normal_plane(theta[0], v)
         lift = plane.directions.lift(tf.eye(landscape.dimension, dtype="float64")).numpy()
         found = wedges.restrict(landscape, plane).hessian_product(0 * theta[0], theta[1])
