@@ -26,7 +26,6 @@ PAPER = "Fort & Jastrzebski 2019, Fig. 3"
 OURS = "beyond the paper; wedges.connect.joint"
 positive = optima.positive
 PATHS = ("line", "tunnel", "joint", "bezier")
-READINGS = ("train loss", "train accuracy", "test loss", "test accuracy")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,10 +119,7 @@ def _network(config, run, dataset, pair):
     w = _positions(config)  # [2S + 1, 2]
     found = {}
     for name, surface in surfaces.items():
-        key = {**network.key, "thetas": store.fingerprint(surface.vertices), "w": w.tolist()}
-        key["basis"] = [type(surface.basis).__name__, surface.basis.config]
-        look = functools.partial(optima.readings, network, surface(w), f"pair {pair + 1}, {name}")
-        at = run.cached(key, look)
+        at = optima.read(run, network, surface(w), f"pair {pair + 1}, {name}")
         labels = at.pop("labels")  # [2S + 1, N]
         found |= {f"{name} {reading}": values for reading, values in at.items()}
         if name == "tunnel":

@@ -323,18 +323,21 @@ def _unit(*seed_and_length):
 
 def _counts(arrays, config):
     """{estimator: (mean [places], standard error [places])} on the network."""
-    from wedges.probe import Cuts, recovered
-
-    cuts = [
-        recovered(Cuts(left, np.array(config.cuts), rises), config.left)
-        for left, rises in zip(arrays["left"], arrays["rises"], strict=True)
-    ]
+    cuts = _cuts(arrays, config)
     found = {"cuts": (np.array([c.mean for c in cuts]), np.array([c.error for c in cuts]))}
     values = arrays["eigenvalues"]  # [places, floors, vectors]
     error = values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
     for i, floor in enumerate(config.floors):
         found[f"eigenvalues above {floor:g}"] = (values[:, i].mean(axis=-1), error[:, i])
     return found
+
+
+def _cuts(arrays, config):
+    """What the cuts say at each place: a `probe.Count` each."""
+    from wedges.probe import Cuts, recovered
+
+    pairs = zip(arrays["left"], arrays["rises"], strict=True)
+    return [recovered(Cuts(left, np.array(config.cuts), r), config.left) for left, r in pairs]
 
 
 def _by_m(counts, config):
@@ -369,13 +372,10 @@ def claims(arrays, config):
 
 def summary(arrays, config):
     """Each sample of every count on the network, and the toy's counts: what the reference guards."""
-    from wedges.probe import Cuts, recovered
-
-    middles = arrays["train loss"][2:]
+    middles, cuts = arrays["train loss"][2:], _cuts(arrays, config)
     found = {"optima: train loss": arrays["train loss"][:2], "between: train loss": middles}
     for i, place in enumerate(names(config)):
-        cuts = Cuts(arrays["left"][i], np.array(config.cuts), arrays["rises"][i])
-        found[f"{place}: cuts"] = recovered(cuts, config.left).samples
+        found[f"{place}: cuts"] = cuts[i].samples
         for floor, values in zip(config.floors, arrays["eigenvalues"][i], strict=True):
             found[f"{place}: eigenvalues above {floor:g}"] = values
     for name in TOY:

@@ -22,7 +22,7 @@ import sys
 
 import numpy as np
 
-from reproductions import runs, store
+from reproductions import optima, runs, store
 from reproductions.claims import Claim
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 6"
@@ -156,23 +156,15 @@ def measure(config, run):
 
 def _train_and_follow(config, run, dataset, seed):
     """One seed: train, then cycles from there at each rate. Arrays [rates, ...]."""
-    import wedges
     from reproductions import models, training
 
     recipe = models.Model(
         config.model, config.width, config.depth, config.activation, config.dropout, config.l2
     )
     x_train, y_train, x_test, y_test = dataset.tensors
-    train = wedges.NetworkLandscape(
-        models.build(recipe, dataset.shape, dataset.classes, seed=seed),
-        x_train,
-        y_train,
-        models.LOSS,
-        seed=seed,
-        batch_size=config.batch_size,
-        regularize=True,
-    )
-    key = {"data": dataset.fingerprint, "model": dataclasses.asdict(recipe), "initial": seed}
+    size = config.batch_size
+    train, key = optima.landscape(recipe, dataset, initial=seed, seed=seed, batch_size=size)
+    key |= {"initial": seed}
     descend = functools.partial(training.train, train, key=key, run=run)
     start = descend(
         train.space.read().numpy(),

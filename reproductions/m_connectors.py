@@ -138,8 +138,7 @@ def _optima(config, run, network, thetas, m):
 
 def _read(run, network, thetas, what, name):
     """{"<name> <reading>" [K]} of thetas [K, D], kept."""
-    key = {**network.key, "thetas": store.fingerprint(thetas)}
-    found = run.cached(key, functools.partial(optima.readings, network, thetas, what))
+    found = optima.read(run, network, thetas, what)
     return {f"{name} {reading}": v for reading, v in found.items() if reading != "labels"}
 
 

@@ -10,6 +10,7 @@ from reproductions import runs, store
 
 # The code that decides where descents between optima go, besides that of training.
 _SURFACES = store.source_mark("wedges/connect.py", "wedges/simplex.py")
+READINGS = ("train loss", "train accuracy", "test loss", "test accuracy")
 positive = lambda v: v > 0
 
 
@@ -73,7 +74,8 @@ class Network:
 def network(config, dataset):
     """The `Network` of a config on a `data.Dataset`."""
     x_train, y_train, x_test, y_test = dataset.tensors
-    descend, key = _landscape(config, dataset, initial=0, seed=config.seed)
+    how = {"seed": config.seed, "batch_size": config.batch_size}
+    descend, key = landscape(_recipe(config), dataset, initial=0, **how)
     part = slice(config.examples)
     seen = descend.on(x_train[part], y_train[part], batch_norm="reestimate", statistics_x=x_train[part])
     key |= {"batch_size": descend.batch_size, "seed": config.seed, "examples": seen.size}
@@ -85,11 +87,12 @@ def trained(config, run, dataset, seed):
     """The optimum [D] of one seed, which decides its initial weights and the order of its examples."""
     from reproductions import training
 
-    landscape, key = _landscape(config, dataset, initial=seed, seed=seed)
+    recipe, size = _recipe(config), config.batch_size
+    descend, key = landscape(recipe, dataset, initial=seed, seed=seed, batch_size=size)
     how = training.Recipe("adam", config.learning_rate, config.epochs)
-    start = landscape.space.read().numpy()
+    start = descend.space.read().numpy()
     key |= {"initial": seed}
-    return training.train(landscape, start, how, key=key, run=run, label=f"optimum {seed}").theta
+    return training.train(descend, start, how, key=key, run=run, label=f"optimum {seed}").theta
 
 
 def adam(config, steps):
@@ -97,6 +100,12 @@ def adam(config, steps):
     import keras
 
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.rate, steps))
+
+
+def read(run, network, thetas, label):
+    """The `readings` of thetas [K, D], kept."""
+    key = {**network.key, "thetas": store.fingerprint(thetas)}
+    return run.cached(key, lambda: readings(network, thetas, label))
 
 
 def readings(network, thetas, label):
@@ -110,23 +119,32 @@ def readings(network, thetas, label):
         seen, unseen = network.seen.evaluate(theta), network.unseen.evaluate(theta)
         labels = network.unseen.labels(unseen.outputs).numpy().astype(np.uint8)
         rows.append((seen.loss, seen.accuracy, unseen.loss, unseen.accuracy, labels))
-    names = ("train loss", "train accuracy", "test loss", "test accuracy", "labels")
-    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = zip(*rows, strict=True)
+    return {name: np.array(c) for name, c in zip((*READINGS, "labels"), columns, strict=True)}
 
 
-def _landscape(config, dataset, *, initial, seed):
+def landscape(recipe, dataset, *, initial, seed, batch_size):
+    """A `models.Model` on a data set's training examples, as it is trained; and the key of both.
+
+    initial: seed of the initial weights; seed: of minibatches and dropout.
+    """
     import wedges
     from reproductions import models
 
-    recipe = models.Model(config.model, config.width, config.depth, config.activation)
     x_train, y_train, _, _ = dataset.tensors
-    landscape = wedges.NetworkLandscape(
+    train = wedges.NetworkLandscape(
         models.build(recipe, dataset.shape, dataset.classes, seed=initial),
         x_train,
         y_train,
         models.LOSS,
         seed=seed,
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         regularize=True,
     )
-    return landscape, {"data": dataset.fingerprint, "model": dataclasses.asdict(recipe)}
+    return train, {"data": dataset.fingerprint, "model": dataclasses.asdict(recipe)}
+
+
+def _recipe(config):
+    from reproductions import models
+
+    return models.Model(config.model, config.width, config.depth, config.activation)

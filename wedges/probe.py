@@ -61,9 +61,7 @@ def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
     """
     _check_whole("samples", samples)
     rng = np.random.default_rng(seed)
-    v = rng.standard_normal((samples, landscape.dimension))
-    v *= radius / np.linalg.norm(v, axis=1, keepdims=True)
-    points = np.asarray(landscape.point(theta)) + v.astype(landscape.dtype.as_numpy_dtype)
+    points = _around(landscape, theta, radius, samples, rng)
     _, gradients = landscape.value_and_gradient(points)  # [samples, D]
     lengths = np.linalg.svd(np.asarray(gradients, np.float64), compute_uv=False)
     return int(np.sum(lengths > floor * lengths[0])) if lengths[0] > 0 else 0
@@ -144,9 +142,7 @@ def smallest_cut(
             f"{landscape.dtype.name}; received D = {target.dimension} and {target.dtype.name}."
         )
     base, rng = float(landscape(theta)), generator(seed)
-    v = rng.standard_normal((samples, landscape.dimension))
-    v *= displacement / np.linalg.norm(v, axis=1, keepdims=True)
-    displaced = np.asarray(theta) + v.astype(landscape.dtype.as_numpy_dtype)  # [S, D]
+    displaced = _around(landscape, theta, displacement, samples, rng)  # [S, D]
     rises = np.asarray(landscape(displaced), np.float64) - base  # [S]
     seeds = rng.integers(2**31, size=(len(dimensions), samples))
     left = np.full((samples, len(dimensions)), np.nan)
@@ -254,6 +250,13 @@ def _count(samples):
     samples = np.asarray(samples, np.float64)
     error = np.std(samples, ddof=1) / np.sqrt(len(samples)) if len(samples) > 1 else np.nan
     return Count(samples.mean(), error, samples)
+
+
+def _around(landscape, theta, distance, samples, rng):
+    """Points [S, D] at one distance from theta [D], in uniformly random directions."""
+    v = rng.standard_normal((samples, landscape.dimension))
+    v *= distance / np.linalg.norm(v, axis=1, keepdims=True)
+    return np.asarray(landscape.point(theta)) + v.astype(landscape.dtype.as_numpy_dtype)
 
 
 def _one_point(landscape, theta):

@@ -50,9 +50,8 @@ def faces(m, count, *, seed):
     rng = np.random.default_rng(seed)
     w = rng.dirichlet(np.ones(_checked_m(m) + 1), count)
     rank = np.argsort(rng.random(w.shape), axis=1).argsort(axis=1)  # a random order of the corners
-    w[rank > rng.integers(1, m + 1, (count, 1))] = (
-        0  # what is left of a uniform w is uniform on its face
-    )
+    # What is left of a uniform w is uniform on its face.
+    w[rank > rng.integers(1, m + 1, (count, 1))] = 0
     return w / w.sum(axis=1, keepdims=True)
 
 

@@ -45,7 +45,7 @@ def fig3_arrays():
     losses["bezier"] = losses["joint"]
     arrays = {}
     for name, values in losses.items():
-        for reading in fig3_tunnel.READINGS:
+        for reading in optima.READINGS:
             arrays[f"{name} {reading}"] = three(values)
     return arrays | {
         "cosines": np.tile(blocks(9, 5), (3, 1, 1)),
