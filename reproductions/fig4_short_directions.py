@@ -83,7 +83,7 @@ class Config(optima.Config):
 
 
 _PAPER = {
-    **optima.TRAINING,
+    **optima.BETWEEN,
     "dataset": "cifar10",
     "seed": 0,
     "m": (2, 3, 5, 10),
@@ -205,7 +205,7 @@ def _probe(config, run, dataset, place):
     import keras
 
     from reproductions import training
-    from wedges import probe
+    from wedges import short
 
     (theta, name), network = place, optima.network(config, dataset)
     at = {**network.key, "theta": store.fingerprint(theta), "seed": config.seed}
@@ -218,7 +218,7 @@ def _probe(config, run, dataset, place):
         with training.following(
             run, f"{name}, cuts", total, key={**at, "rate": config.cut_rate}
         ) as follow:
-            found = probe.smallest_cut(
+            found = short.smallest_cut(
                 network.seen,
                 theta,
                 config.cuts,
@@ -239,7 +239,7 @@ def _probe(config, run, dataset, place):
     )
 
     def eigenvalues():
-        counts = probe.eigenvalue_count(
+        counts = short.eigenvalue_count(
             hessian,
             theta,
             config.floors,
@@ -289,12 +289,12 @@ def _toy(config):
 def _toy_counts(config, landscape, theta, m):
     """{estimator: count} at one point of the toy landscape."""
     import wedges
-    from wedges import probe
+    from wedges import short
 
     squared, s = wedges.Squared(landscape), config.toy_short
     near = theta + TOY_RADIUS * _unit(config.seed, m, len(theta))
     dimensions = {round(f * s) for f in (0.5, 0.75, 1, 1.5)} | {(m + 1) * s // 2, (m + 1) * s}
-    cuts = probe.smallest_cut(
+    cuts = short.smallest_cut(
         squared,
         theta,
         sorted(dimensions),
@@ -304,13 +304,13 @@ def _toy_counts(config, landscape, theta, m):
         steps=100,
         seed=config.seed,
     )
-    count = functools.partial(probe.eigenvalue_count, squared, near, 0.5)
+    count = functools.partial(short.eigenvalue_count, squared, near, 0.5)
     return {
         "geometry": len(landscape.short_directions(theta, 1e-3)),
-        "gradients": probe.gradient_rank(
+        "gradients": short.gradient_rank(
             landscape, theta, TOY_RADIUS, 6 * (m + 1) * s, seed=config.seed
         ),
-        "cuts": probe.recovered(cuts, config.left).mean / (1 - config.left),
+        "cuts": short.recovered(cuts, config.left).mean / (1 - config.left),
         "eigenvalues": count(samples=8, steps=10, seed=config.seed).mean,
     }
 
@@ -333,8 +333,8 @@ def _counts(arrays, config):
 
 
 def _cuts(arrays, config):
-    """What the cuts say at each place: a `probe.Count` each."""
-    from wedges.probe import Cuts, recovered
+    """What the cuts say at each place: a `short.Count` each."""
+    from wedges.short import Cuts, recovered
 
     pairs = zip(arrays["left"], arrays["rises"], strict=True)
     return [recovered(Cuts(left, np.array(config.cuts), r), config.left) for left, r in pairs]

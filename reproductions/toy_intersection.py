@@ -119,13 +119,13 @@ def _counts(config, run, item):
 
 
 def _measure_counts(config, variant, seed, s, optima):
-    from wedges import probe
+    from wedges import short
 
     landscape, ends = _optima(config, variant, seed, s, optima)
     normals = np.concatenate([landscape.short_directions(end, 1e-3) for end in ends])
     center, highest = _center(landscape, ends)
     expected = int(_expected(config.dimension, s, optima, variant))
-    rank = probe.gradient_rank(landscape, center, 1e-2, min(4 * expected, 3000), seed=seed)
+    rank = short.gradient_rank(landscape, center, 1e-2, min(4 * expected, 3000), seed=seed)
     return {
         "optima": np.linalg.matrix_rank(normals, tol=1e-3),
         "common": len(landscape.short_directions(center, 1e-3)),

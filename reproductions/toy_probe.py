@@ -87,19 +87,16 @@ def _probe(config, item):
     start += np.sign(start)
     if variant == "rotated":
         start = landscape.rotation.embed(start).numpy()
-    wedge = toys.optima(landscape, start).numpy()[0]  # [D], on a wedge
+    wedge, point = toys.near(landscape, start, config.height)
     normals = landscape.short_directions(wedge, 1e-3)  # [s, D]
-    up = start[0] - wedge  # minimising led straight down, so this is normal to the wedge
-    point = wedge + config.height * up / np.linalg.norm(up)
     radii = np.array(config.radii)
-    walk = functools.partial(
-        probe.random_directions, landscape, point, samples=config.directions, seed=config.seed
+    v = probe.isotropic(config.dimension, config.directions, seed=config.seed)
+    both = lambda walked: np.stack(
+        [probe.radial_profile(walked, point, v, a).losses for a in (radii, -radii)], 1
     )
-    losses = np.stack([walk(radii=radii), walk(radii=-radii)], axis=1)  # [A, 2, M]
+    losses = both(landscape)  # [A, 2, M]
     # The distance to the first wedge alone; where the loss is less, another is nearer by now.
-    alone = functools.partial(probe.random_directions, _Fixed(landscape, normals), point)
-    alone = functools.partial(alone, samples=config.directions, seed=config.seed)
-    fixed = np.stack([alone(radii=radii), alone(radii=-radii)], axis=1)
+    fixed = both(_Fixed(landscape, normals))
     return {
         "losses": losses,
         "start": landscape(point).numpy(),

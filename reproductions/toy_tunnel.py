@@ -136,7 +136,7 @@ def _paths(config, variant, seed):
     import tensorflow as tf
 
     import wedges
-    from wedges import compare, connect, probe
+    from wedges import compare, connect, short
 
     landscape = toys.build(variant, config.dimension, config.n, k=config.k, seed=seed)
     squared, cg = wedges.Squared(landscape), wedges.ConjugateGradients()
@@ -148,7 +148,7 @@ def _paths(config, variant, seed):
     bent, bend = connect.along(landscape, tf.stack([ends[0], corner, ends[1]]), len(t))
     # A displacement far above rounding and far below the size of the long components.
     radius = 1e-2
-    rank = functools.partial(probe.gradient_rank, landscape, radius=radius, seed=seed)
+    rank = functools.partial(short.gradient_rank, landscape, radius=radius, seed=seed)
     samples = 6 * landscape.s
     return {
         "start": start,

@@ -35,6 +35,13 @@ def optima(landscape, starts):
     return wedges.minimize(squared, starts, wedges.ConjugateGradients(), 100, tolerance=1e-5).theta
 
 
+def near(landscape, start, height):
+    """A wedge's point [D] below `start` [1, D], and the point at `height` straight above it [D]."""
+    wedge = optima(landscape, start).numpy()[0]
+    up = start[0] - wedge  # minimising led straight down, so this is normal to the wedge
+    return wedge, wedge + height * up / np.linalg.norm(up)
+
+
 def two_optima(landscape, seed):
     """Loss at a random start; two optima [2, D] with a barrier between them.
 
@@ -54,7 +61,7 @@ def two_optima(landscape, seed):
     return first, ends  # all on one wedge: no barrier, and the claims say so
 
 
-def sizes(text):
+def sizes(text, flag="sizes"):
     """ "1000x900" -> (1000, 900): D and n. UsageError in one line if it is not that."""
     from reproductions.errors import UsageError
 
@@ -64,6 +71,7 @@ def sizes(text):
         dimension, n = 0, 0
     if not 0 < n < dimension <= 20_000:
         raise UsageError(
-            f"--sizes={text}: must be DxN with 0 < N < D <= 20000, e.g. 1000x900 (several with commas)."
+            f"--{flag}={text}: must be DxN with 0 < N < D <= 20000, e.g. 1000x900"
+            f"{' (several with commas)' if flag == 'sizes' else ''}."
         )
     return dimension, n

@@ -12,6 +12,8 @@ a point of A is never off it by more than rounding. `random_cut`, `normal_plane`
 the subspaces of the paper.
 """
 
+import collections
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +21,11 @@ import tensorflow as tf
 # there on the basis leaves the cache and the transform is the faster, too.
 _DENSE = 2**23
 _SALT = 0x5EED_C07
+
+Principal = collections.namedtuple("Principal", ["subspace", "explained"])
+Principal.__doc__ = (
+    """An `AffineSubspace` of d dimensions, and each axis's share [d] of what it explains."""
+)
 
 
 class AffineSubspace:
@@ -173,6 +180,36 @@ def through(points):
     points = np.array(points)
     edges = points[1:].astype(np.float64) - points[0]
     return AffineSubspace(points[0], Span(edges, dtype=points.dtype))
+
+
+def principal(trajectory, dimension=2):
+    """The plane through the last point of a trajectory in which the rest lies best: a `Principal`.
+
+    trajectory [T, D], e.g. snapshots of a training. The axes are the first right singular vectors of
+    theta_t - theta_T, t < T; `explained` [dimension] is each one's share of the squared distances.
+
+    >>> plane, explained = wedges.principal(snapshots)
+    >>> track = plane.coordinates(snapshots)  # [T, 2], ends at the origin
+
+    Source: Li et al. 2018 (arXiv:1712.09913), section 7.2.
+    """
+    points = np.array(_floating("trajectory", trajectory))
+    _check_dimension(dimension, points.shape[-1] if points.ndim else 0)
+    if points.ndim != 2 or len(points) <= dimension:
+        raise ValueError(
+            f"trajectory must have shape [T, D] with T > {dimension}; received {points.shape}."
+        )
+    steps = points[:-1].astype(np.float64) - points[-1]
+    _, lengths, axes = np.linalg.svd(steps, full_matrices=False)
+    rank = int(np.sum(lengths > 1e-6 * lengths[0]))
+    if rank < dimension:
+        raise ValueError(
+            f"trajectory must hold {dimension} independent steps; received points that span {rank}."
+        )
+    plane = AffineSubspace(
+        points[-1], Span(lengths[:dimension, None] * axes[:dimension], dtype=points.dtype)
+    )
+    return Principal(plane, lengths[:dimension] ** 2 / np.sum(lengths**2))
 
 
 # ---- kinds of directions ---------------------------------------------------------------------------
@@ -375,7 +412,8 @@ def _orthonormal(name, vectors):
             if m
             else f"{name} must hold at least one vector; received none."
         )
-    return np.swapaxes(q, -1, -2)
+    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)  # along its vector, not against
+    return signs[..., None] * np.swapaxes(q, -1, -2)
 
 
 def _check_dimension(dimension, ambient):

@@ -10,9 +10,9 @@ import copy
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from wedges.landscape import restrict
+from wedges.progress import bar
 
 Trajectory = collections.namedtuple("Trajectory", ["losses", "distances"])
 Trajectory.__doc__ = """The steps of a descent, [steps] or [steps, R], each taken before its step: the
@@ -248,14 +248,13 @@ def progress(descent, steps, name):
     """Take `steps` steps of a `Descent`, with a progress bar called `name` once it takes seconds: a
     `Trajectory`."""
     parts, taken = [], 0
-    # Nothing is shown where nobody watches, nor of what ends at once.
-    with tqdm(total=steps, desc=name, unit="step", leave=False, delay=2, disable=None) as bar:
+    with bar(total=steps, desc=name, unit="step") as shown:
         while taken < steps:
             wanted = min(50, steps - taken)
             parts.append(descent.run(wanted))
             count = len(parts[-1].losses)
             taken += count
-            bar.update(count)
+            shown.update(count)
             if count < wanted:  # the tolerance is met
                 break
     return Trajectory(*map(np.concatenate, zip(*parts, strict=True))) if parts else descent.run(0)

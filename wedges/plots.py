@@ -1,9 +1,12 @@
 """Arrays -> matplotlib axes. The only module that imports matplotlib; it never sees a model."""
 
+import textwrap
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 # Okabe & Ito's palette: told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -57,6 +60,16 @@ def triangle(ax, w, values, *, low, high, label):
     ax.set_aspect("equal")
     ax.set_axis_off()
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
+
+
+def contours(ax, x, y, values, *, low, high, lines, label):
+    """Values [Y, X] on a grid as colours from `low` to `high`, and the contour at `lines`; NaN white."""
+    levels = np.linspace(low, high, 25)
+    image = ax.contourf(x, y, values, levels=levels, cmap="viridis", extend="max")
+    if np.nanmin(values) < lines < np.nanmax(values):
+        ax.contour(x, y, values, levels=[lines], colors=ORANGE, linewidths=1.2)
+    ax.set_aspect("equal")
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8, ticks=MaxNLocator(6))
 
 
 def label_axes(ax, *, title=None, x=None, y=None):
@@ -123,5 +136,6 @@ def verdict(figure, claims):
 
 
 def footnote(figure, text):
-    """One line under all panels: a verdict, a condition."""
-    figure.supxlabel(text, fontsize=9)
+    """Under all panels, in as many lines as it needs: a verdict, a condition."""
+    letters = int(figure.get_figwidth() * 15)  # of 9 points, an inch
+    figure.supxlabel("\n".join(textwrap.wrap(text, letters)), fontsize=9)

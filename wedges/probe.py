@@ -1,38 +1,50 @@
-"""Measurements of a landscape around a point: lines, and how many directions are short.
+"""How the loss looks from a point: along lines, on planes, along random directions, and how far away
+it crosses a threshold.
 
-A direction is short where the loss rises along it. Three estimators, which need not agree, each with
-what it costs and what it says on a quadratic:
+    line, barrier                        between two points
+    plane                                on a grid of any 2-D `AffineSubspace`: `random_cut`,
+                                         `through` three optima, `principal` of a trajectory
+    isotropic, filter_normalized         random directions [S, D]
+    radial_profile                       losses along many directions at the same distances
+    tunnel_width                         where each direction first crosses a threshold
 
-    smallest_cut        the smallest random cut in which descent undoes a random displacement
-    eigenvalue_count    the Hessian's eigenvalues above a floor
-    gradient_rank       the span of the gradients around the point: also of several wedges that cross
+All take any landscape. Losses are returned as they are: NaN stays NaN, infinity stays infinity.
+How many directions are *short* is a question of its own, see `wedges.short`.
 """
 
 import collections
 
 import numpy as np
-from tqdm import tqdm
 
-Count = collections.namedtuple("Count", ["mean", "error", "samples"])
-Count.__doc__ = """A number of directions: its mean, the standard error of the mean (NaN with one
-sample), and the samples [S] it is the mean of."""
+from wedges.progress import bar
 
-Cuts = collections.namedtuple("Cuts", ["left", "dimensions", "rises"])
-Cuts.__doc__ = """left [S, d's]: the share of the displacement's rise that is left after descent in a cut
-of each of `dimensions` [d's]; rises [S]: that rise."""
+# Points evaluated in one call: at most so many numbers, and so few points that a bar moves.
+_NUMBERS, _POINTS = 2**22, 64
+
+Profile = collections.namedtuple("Profile", ["distances", "losses", "mean", "spread"])
+Profile.__doc__ = """distances [A]; losses [A, S] along S directions; their mean [A] and standard
+deviation over directions [A] (NaN with one direction)."""
+
+Width = collections.namedtuple(
+    "Width", ["mean", "error", "angle", "angle_error", "distances", "censored", "threshold"]
+)
+Width.__doc__ = """How far a threshold is: mean over directions and standard error of the mean (NaN with
+one direction), as Euclidean distance and as angle arctan(distance / |theta|) in degrees (90 at theta =
+0); distances [S]; censored [S], true where the threshold was not crossed within the limit. Such a
+distance is the limit, a lower bound, and so is then the mean. The threshold, in units of the loss."""
 
 
 def line(landscape, a, b, points=11):
     """Losses on the segment from a to b: L((1 - t) a + t b) at `points` even t, both ends included.
 
-    a, b [D] -> t [points], losses [points]. Losses are returned as they are: NaN stays NaN.
+    a, b [D] -> t [points], losses [points].
     """
     if points < 2:
         raise ValueError(f"points must be at least 2, the ends; received {points}.")
-    a, b = landscape.point(a), landscape.point(b)
+    a, b = np.asarray(landscape.point(a)), np.asarray(landscape.point(b))
     t = np.linspace(0.0, 1.0, points)
-    weights = t.astype(landscape.dtype.as_numpy_dtype)
-    return t, np.array([landscape((1 - u) * a + u * b) for u in weights])
+    weights = t.astype(a.dtype)
+    return t, _losses(landscape, lambda i: (1 - weights[i]) * a + weights[i] * b, points, "line")
 
 
 def barrier(losses, t=None):
@@ -48,228 +60,211 @@ def barrier(losses, t=None):
     return np.max(losses - chord, axis=-1)
 
 
-def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
-    """How many directions the gradients around theta span: its short directions, as the loss shows them.
+def plane(landscape, subspace, x, y):
+    """Losses on a grid of a plane: L(origin + x_j e_1 + y_i e_2), e the plane's orthonormal axes.
 
-    Gradients at `samples` points theta + radius v_i, v_i random unit vectors, as the rows of a matrix;
-    the count of its singular values above `floor` times the largest.
+    subspace a 2-D `AffineSubspace`, x [X], y [Y] in Euclidean length -> losses [Y, X]: row i is y_i,
+    column j is x_j, as matplotlib's contourf wants them. `subspace.coordinates(points)` says where
+    points stand on the picture.
 
-    theta [D] -> whole number, at most `samples`: take a few times as many samples as directions are
-    expected. On one wedge of the toy landscapes it is s; where two wedges cross, either may be the
-    nearest at theta + radius v_i, and it is the dimension of both wedges' normals together, which a
-    single gradient or Hessian of the distance to the *nearest* wedge cannot show.
+    >>> cut = wedges.through([a, b, c])  # a at (0, 0), b at (|b - a|, 0)
+    >>> losses = wedges.plane(landscape, cut, np.linspace(-5, 20, 25), np.linspace(-5, 20, 25))
     """
-    _check_whole("samples", samples)
-    rng = np.random.default_rng(seed)
-    points = _around(landscape, theta, radius, samples, rng)
-    _, gradients = landscape.value_and_gradient(points)  # [samples, D]
-    lengths = np.linalg.svd(np.asarray(gradients, np.float64), compute_uv=False)
-    return int(np.sum(lengths > floor * lengths[0])) if lengths[0] > 0 else 0
+    from wedges.landscape import restrict
+
+    one = np.zeros(2, landscape.dtype.as_numpy_dtype)
+    flat = (subspace.dimension, subspace.parameters) == (2, 2)
+    if not flat or subspace.embed(one).shape != (subspace.ambient,):
+        raise ValueError(
+            "subspace must be one plane, of two coordinates, e.g. random_cut(theta, 2, seed=0); "
+            f"received {subspace!r}."
+        )
+    x, y = _distances("x", x), _distances("y", y)
+    inside = restrict(landscape, subspace)
+    position = lambda k: np.array([x[k % len(x)], y[k // len(x)]])
+    return _losses(inside, position, len(x) * len(y), "plane").reshape(len(y), len(x))
 
 
-def random_directions(landscape, theta, radii, samples, *, seed):
-    """Losses L(theta + a v) along `samples` random unit directions v at each distance a.
-
-    theta [D], radii [A] -> losses [A, samples]. The same directions serve all distances.
-    """
-    rng = np.random.default_rng(seed)
-    v = rng.standard_normal((samples, landscape.dimension))
+def isotropic(dimension, samples, *, seed, dtype="float32"):
+    """Uniformly random unit vectors [samples, D]: independent normal numbers over their length."""
+    v = np.random.default_rng(seed).standard_normal((_whole("samples", samples), dimension))
     v /= np.linalg.norm(v, axis=1, keepdims=True)
-    v = v.astype(landscape.dtype.as_numpy_dtype)
-    theta = np.asarray(landscape.point(theta))
-    return np.stack([np.asarray(landscape(theta + v.dtype.type(a) * v)) for a in radii])
+    return v.astype(dtype)
 
 
-def smallest_cut(
-    landscape,
-    theta,
-    dimensions,
-    *,
-    displacement,
-    samples,
-    optimizer,
-    steps,
-    seed,
-    descend_on=None,
-    jit_compile=False,
-    follow=None,
+def filter_normalized(theta, filters, samples, *, seed):
+    """Random directions in which each filter is as long as theta's own: d_f <- d_f |theta_f| / |d_f|.
+
+    theta [D]; filters [D] whole numbers, the filter that each component belongs to, -1 for components
+    that stay as they are (`WeightSpace.filters`) -> [samples, D]. A ReLU network that computes the same
+    when one layer is scaled up and the next one down is then seen alike at every such scale.
+
+    Source: Li et al. 2018 (arXiv:1712.09913), section 4, who also leave biases and batch norm alone.
+    """
+    theta, filters = np.asarray(theta), np.asarray(filters)
+    theta = theta.astype(np.result_type(theta, np.float32))
+    if theta.ndim != 1 or filters.shape != theta.shape or filters.dtype.kind not in "iu":
+        raise ValueError(
+            "filters must hold one whole number for each component of theta [D]; received filters "
+            f"{filters.dtype} {filters.shape} and theta {theta.shape}."
+        )
+    moved = filters >= 0
+    group = filters[moved]
+    length = lambda v: np.sqrt(np.bincount(group, np.square(v, dtype=np.float64)))  # [filters]
+    own, rng = length(theta[moved]), np.random.default_rng(seed)
+    directions = np.zeros((_whole("samples", samples), len(theta)), theta.dtype)
+    for row in directions:
+        v = rng.standard_normal(len(group))
+        row[moved] = v * (own / np.maximum(length(v), 1e-300))[group]
+    return directions
+
+
+def radial_profile(landscape, theta, directions, distances):
+    """Losses L(theta + a v) along directions v at each distance a: a `Profile`.
+
+    theta [D]; directions [S, D], of any length: v is what the distances multiply, so give unit vectors
+    (`isotropic`) for Euclidean distances; distances [A], negative ones too.
+    """
+    theta, v = _from(landscape, theta, directions)
+    a = _distances("distances", distances)
+    at = lambda k: theta + v.dtype.type(a[k // len(v)]) * v[k % len(v)]
+    losses = _losses(landscape, at, len(a) * len(v), "directions").reshape(len(a), len(v))
+    with np.errstate(invalid="ignore"):  # of infinite losses the mean is infinite, the spread NaN
+        spread = losses.std(axis=1, ddof=1) if len(v) > 1 else np.full(len(a), np.nan)
+    return Profile(a, losses, losses.mean(axis=1), spread)
+
+
+def tunnel_width(
+    landscape, theta, directions, threshold, *, first=None, limit=None, growth=1.25, refinements=3
 ):
-    """Descend in random cuts after a random displacement: what is left of its rise? `Cuts`.
+    """How far from theta the loss first crosses a threshold, along each direction: a `Width`.
 
-        left(d) = (min over z of L(theta + a v + z M) - L(theta)) / (L(theta + a v) - L(theta))
+        a(v) = min {a > 0: L(theta + a v / |v|) > threshold}
 
-    v a random unit vector, M a random d-dimensional cut, new for every sample and d. On a quadratic with
-    s equal curvatures and D - s zeros, left averages 1 - d / s below d = s and is 0 from there on. Below
-    0 where descent ends lower than theta; NaN where the displacement does not raise the loss, or raises
-    it to infinity.
+    The loss is looked at at distances first, first growth, first growth^2, ... up to the limit, along
+    all directions at once; the first interval at whose end it is above the threshold is halved
+    `refinements` times (by ratio), and the crossing interpolated in what is left. A rise that begins and
+    ends between two of those distances is not seen. On a quadratic of one curvature h, with L = 0 at
+    theta, a = sqrt(2 threshold / h).
 
-    `recovered(cuts, 0.1)` turns it into a count of directions, about 0.9 s there. Where wedges cross, it
-    is of the one that descent finds, the nearest.
+    A direction that never crosses counts with the limit, and is marked as censored; one along which the
+    loss is NaN before it is seen to cross has the distance NaN, and so has the mean.
 
     Args:
-      theta: [D], finite.
-      dimensions: the d's, rising, each from 1 to D.
-      displacement: a, the length of the displacement.
-      samples: independent displacements.
-      optimizer, steps, jit_compile: of each descent, as for `minimize`.
-      descend_on: the landscape to descend on, e.g. all training examples in minibatches, where
-        `landscape` is a part of them to measure on. The same by default.
-      follow: as for `connect.connector`; None shows a progress bar.
+      theta: [D], finite, its loss at most the threshold.
+      directions: [S, D], of any length but 0.
+      threshold: in units of the loss, e.g. twice the loss at theta; or several [T]: a list of `Width`.
+      first: the shortest distance looked at; a fiftieth of |theta| by default.
+      limit: the longest; four times |theta| by default, an angle of 76 degrees.
+      growth: above 1; 1.25 looks at 25 distances over the default range at most.
 
-    Source: Fort & Jastrzebski 2019, and Li et al. 2018 (arXiv:1804.08838), who start at random points.
+    Raises:
+      ValueError: a threshold below the loss at theta, no limit given at theta = 0, a bad range.
     """
-    # Not above: figures are drawn again by `barrier` and `recovered` without waiting for TensorFlow.
-    from wedges.affine import _DENSE, generator, random_cut
-    from wedges.optimize import Descent, progress
-
-    theta, dimensions = _one_point(landscape, theta), np.asarray(dimensions)
-    if not (
-        (dimensions.ndim == 1 and len(dimensions) and dimensions.dtype.kind in "iu")
-        and (np.all(dimensions[1:] > dimensions[:-1]) and dimensions[0] >= 1)
-        and dimensions[-1] <= landscape.dimension
-    ):
+    theta, v = _from(landscape, theta, directions)
+    lengths = np.linalg.norm(v.astype(np.float64), axis=1)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise ValueError("directions must be finite and of a length above 0; received one that is not.")
+    v = (v / lengths[:, None]).astype(v.dtype)
+    norm = float(np.linalg.norm(theta.astype(np.float64)))
+    limit = 4 * norm if limit is None else limit
+    first = (min(norm / 50, limit) or limit / 200) if first is None else first
+    if not (0 < first <= limit < np.inf and 1 < growth < np.inf):
         raise ValueError(
-            f"dimensions must be rising whole numbers from 1 to D = {landscape.dimension}; received "
-            f"{dimensions.tolist()}."
+            "distances must satisfy 0 < first <= limit < infinity and growth > 1 (at theta = 0 a limit "
+            f"must be given); received first={first!r}, limit={limit!r}, growth={growth!r}."
         )
-    if not (np.isfinite(displacement) and displacement > 0):
-        raise ValueError(f"displacement must be a length above 0; received {displacement!r}.")
-    _check_whole("samples", samples)
-    target = landscape if descend_on is None else descend_on
-    if (target.dimension, target.dtype) != (landscape.dimension, landscape.dtype):
+    thresholds = np.atleast_1d(np.asarray(threshold, np.float64))
+    base = float(landscape(theta))
+    if thresholds.ndim > 1 or not thresholds.size or not (base <= thresholds).all():
         raise ValueError(
-            f"descend_on must have the landscape's D = {landscape.dimension} and dtype "
-            f"{landscape.dtype.name}; received D = {target.dimension} and {target.dtype.name}."
+            f"threshold must be at least the loss at theta, {base:g}; received {threshold!r}."
         )
-    base, rng = float(landscape(theta)), generator(seed)
-    displaced = _around(landscape, theta, displacement, samples, rng)  # [S, D]
-    rises = np.asarray(landscape(displaced), np.float64) - base  # [S]
-    seeds = rng.integers(2**31, size=(len(dimensions), samples))
-    left = np.full((samples, len(dimensions)), np.nan)
-    rose = np.flatnonzero((rises > 0) & (rises < np.inf))  # nothing to undo where it did not
-    for j, d in enumerate(map(int, dimensions)):
-        # All displacements at once, unless their dense cuts are more than a single one may hold.
-        together = target.many and 0 < len(rose) * d * landscape.dimension <= _DENSE
-        for rows in [rose] if together else rose[:, None]:
-            here, seed = displaced[rows], seeds[j, rows]  # [R, D], [R]
-            if not together:
-                here, seed = here[0], int(seed[0])
-            subspace = random_cut(here, d, seed=seed)
-            descent = Descent(target, here, optimizer, subspace=subspace, jit_compile=jit_compile)
-            (follow or progress)(descent, steps, f"cut of d = {d}")
-            left[rows, j] = (np.asarray(landscape(descent.theta)) - base) / rises[rows]
-    return Cuts(left, dimensions, rises)
+
+    if refinements:
+        _whole("refinements", refinements)
+
+    def at(a):  # a distance for each direction [S] -> losses [S]
+        points = lambda k: theta + v.dtype.type(a[k]) * v[k]
+        return _losses(landscape, points, len(a), "width").astype(np.float64)
+
+    a, losses, highest = [0.0], [np.full(len(v), base)], thresholds.max()
+    crossed = np.zeros(len(v), bool)
+    while a[-1] < limit and not crossed.all():
+        a.append(min(limit, a[-1] * growth or first))
+        losses.append(at(np.full(len(v), a[-1])))
+        crossed |= ~(losses[-1] <= highest)
+    a, losses = np.array(a), np.array(losses)  # [A], [A, S]
+    found = [_crossings(a, losses, t, at, refinements) for t in thresholds]
+    widths = [_width(*crossing, t, norm) for crossing, t in zip(found, thresholds, strict=True)]
+    return widths if np.ndim(threshold) else widths[0]
 
 
-def recovered(cuts, threshold):
-    """The smallest d at which at most `threshold` of a displacement's rise is left: a `Count`.
-
-    Between two of the dimensions it is interpolated on a logarithmic scale. A sample that no cut
-    recovers, or only one just after a NaN or infinity, counts as NaN, and so do mean and error then: no
-    lower bound passes for a number. One that the first of them recovers counts as that d.
-
-    The first lucky cut counts, so it is low, the more the finer the d's: with s equal curvatures and
-    d = 1, 2, 3, ... it is 0.83 s at s = 20 and 0.88 s at s = 1000, not 0.9 s.
-    """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold must be a share between 0 and 1; received {threshold!r}.")
-    scale = np.log(cuts.dimensions)
-    found = []
-    for left in cuts.left:
-        below = left <= threshold
-        j = int(np.argmax(below))
-        if not below.any() or (j > 0 and not np.isfinite(left[j - 1])):
-            found.append(np.nan)
-        elif j == 0:
-            found.append(float(cuts.dimensions[0]))
-        else:
-            share = (left[j - 1] - threshold) / (left[j - 1] - left[j])
-            found.append(float(np.exp(scale[j - 1] + share * (scale[j] - scale[j - 1]))))
-    return _count(found)
+def _crossings(a, losses, threshold, at, refinements):
+    """Distance of the first crossing [S], whether there was none [S]; from losses [A, S] at a [A]."""
+    above = ~(losses <= threshold)  # NaN is not low
+    censored = ~above.any(axis=0)
+    j = np.where(censored, len(a) - 1, above.argmax(axis=0))  # [S]
+    every = np.arange(losses.shape[1])
+    low, high = a[np.maximum(j - 1, 0)], a[j]
+    under, over = losses[np.maximum(j - 1, 0), every], losses[j, every]
+    for _ in range(refinements):
+        middle = np.where(low > 0, np.sqrt(low * high), high / 2)
+        here = at(middle)
+        up = ~(here <= threshold)
+        low, under = np.where(up, low, middle), np.where(up, under, here)
+        high, over = np.where(up, middle, high), np.where(up, here, over)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (threshold - under) / (over - under)  # 0 below an infinite loss, NaN below NaN
+    return np.where(censored, a[-1], low + share * (high - low)), censored
 
 
-def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
-    """How many eigenvalues of the Hessian at theta are above each `floor`: a list of `Count`, or one.
-
-    count = D E_v sum_j tau_j^2 [lambda_j > floor], v random unit vectors, lambda_j and tau_j the
-    eigenvalues and first components of the eigenvectors of the tridiagonal matrix that `steps` steps of
-    Lanczos from v make (stochastic Lanczos quadrature). One Hessian-vector product a step. Of k
-    eigenvalues above the floor one v sees k (1 +- sqrt(2 / k)); a floor inside a dense part of the
-    spectrum adds the quadrature's own error, which falls with `steps`.
-
-    theta [D], finite; floor a number or several [F], in units of the loss per squared length, clear of
-    0 where eigenvalues are: rounding gives them either sign. Where wedges cross, the count is of the
-    nearest; at a toy loss of exactly 0, a point without second derivatives, it is 0.
-
-    Source: Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad 2017.
-    """
-    from wedges.affine import generator
-
-    _check_whole("samples", samples)
-    _check_whole("steps", steps)
-    floors = np.atleast_1d(np.asarray(floor, np.float64))
-    if floors.ndim > 1 or np.isnan(floors).any():
-        raise ValueError(f"floor must be a number or several [F], none NaN; received {floor}.")
-    theta = _one_point(landscape, theta)
-    rng, counts = generator(seed), []
-    bar = {"desc": "Hessian-vector products", "leave": False, "delay": 2, "disable": None}
-    with tqdm(total=samples * min(steps, len(theta)), **bar) as progress:
-        for _ in range(samples):
-            v = rng.standard_normal(len(theta))
-            values, shares = _lanczos(landscape, theta, v, steps, progress.update)
-            counts.append([landscape.dimension * shares[values > f].sum() for f in floors])
-    found = [_count(c) for c in np.transpose(counts)]
-    return found if np.ndim(floor) else found[0]
+def _width(distances, censored, threshold, norm):
+    angles = np.degrees(np.arctan2(distances, norm))
+    error = lambda x: np.std(x, ddof=1) / np.sqrt(len(x)) if len(x) > 1 else np.nan
+    means = (distances.mean(), error(distances), angles.mean(), error(angles))
+    return Width(*means, distances, censored, float(threshold))
 
 
-def _lanczos(landscape, theta, v, steps, done):
-    """Eigenvalues [k] of the Hessian's tridiagonal matrix from v [D], and each one's share of v [k]."""
-    from scipy.linalg import eigh_tridiagonal
+def _losses(landscape, point, count, name):
+    """The losses [count] at point(0), ..., point(count - 1), blocks of them at a time."""
+    from wedges.landscape import Restricted
 
-    basis, diagonal, beside = [v / np.linalg.norm(v)], [], []
-    numpy_dtype = landscape.dtype.as_numpy_dtype
-    for _ in range(min(steps, len(v))):
-        product = landscape.hessian_product(theta, basis[-1].astype(numpy_dtype))
-        w = np.array(product, np.float64)  # a copy: a float64 tensor's own memory is read-only
-        if not np.isfinite(w).all():
-            raise ValueError("theta must have a finite Hessian; received NaN or infinity in H v.")
-        done()
-        diagonal.append(basis[-1] @ w)
-        for _ in range(2):  # against all before, twice: rounding would bring eigenvalues back as ghosts
-            rows = np.array(basis)
-            w -= (rows @ w) @ rows
-        beside.append(np.linalg.norm(w))
-        if beside[-1] <= 1e-6 * max(np.abs(diagonal).max(), max(beside)):
-            break
-        basis.append(w / beside[-1])
-    values, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
-    return values, vectors[0] ** 2
+    whole = landscape.landscape if isinstance(landscape, Restricted) else landscape
+    blocks = -(-count // max(1, min(_POINTS, _NUMBERS // whole.dimension)))
+    rows = -(-count // blocks)
+    losses = []
+    with bar(total=count, desc=name, unit="point") as progress:
+        for start in range(0, count, rows):
+            # Blocks of one size, the last one filled up: a compiled landscape then knows one shape.
+            which = np.minimum(np.arange(start, start + rows), count - 1)
+            numbers = np.stack([point(k) for k in which]).astype(landscape.dtype.as_numpy_dtype)
+            losses.append(np.asarray(landscape(numbers)))
+            progress.update(min(rows, count - start))
+    return np.concatenate(losses)[:count]
 
 
-def _count(samples):
-    samples = np.asarray(samples, np.float64)
-    error = np.std(samples, ddof=1) / np.sqrt(len(samples)) if len(samples) > 1 else np.nan
-    return Count(samples.mean(), error, samples)
-
-
-def _around(landscape, theta, distance, samples, rng):
-    """Points [S, D] at one distance from theta [D], in uniformly random directions."""
-    v = rng.standard_normal((samples, landscape.dimension))
-    v *= distance / np.linalg.norm(v, axis=1, keepdims=True)
-    return np.asarray(landscape.point(theta)) + v.astype(landscape.dtype.as_numpy_dtype)
-
-
-def _one_point(landscape, theta):
-    theta = landscape.point(theta)
-    if theta.shape.rank != 1:
+def _from(landscape, theta, directions):
+    """theta [D] and directions [S, D] as arrays of the landscape's dtype."""
+    theta, v = np.asarray(landscape.point(theta)), np.asarray(directions)
+    if theta.ndim != 1 or not np.isfinite(theta).all():
         raise ValueError(
-            f"theta must be one point [{landscape.dimension}]; received shape {tuple(theta.shape)}."
+            f"theta must be one finite point [{landscape.dimension}]; received shape {theta.shape}"
+            f"{'' if np.isfinite(theta).all() else ' with NaN or infinity in it'}."
         )
-    if not np.all(np.isfinite(theta)):
-        raise ValueError("theta must be finite; received NaN or infinity in it.")
-    return theta
+    if v.ndim != 2 or not len(v) or v.shape[1] != len(theta):
+        raise ValueError(f"directions must have shape [S, {len(theta)}]; received {v.shape}.")
+    return theta, v.astype(theta.dtype)
 
 
-def _check_whole(name, value):
+def _distances(name, values):
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite numbers [A]; received {values.tolist()}.")
+    return values
+
+
+def _whole(name, value):
     if not (isinstance(value, (int, np.integer)) and value >= 1):
         raise ValueError(f"{name} must be a whole number, at least 1; received {value!r}.")
+    return value

@@ -1,5 +1,6 @@
 """The trainable weights of a Keras model as one flat vector."""
 
+import functools
 import itertools
 
 import keras
@@ -60,6 +61,36 @@ class WeightSpace:
         # split rather than slices: its gradient is one concat, O(D), not one padded copy a weight.
         parts = tf.split(theta, self.sizes)
         return [tf.reshape(p, shape) for p, shape in zip(parts, self.shapes, strict=True)]
+
+    @functools.cached_property
+    def filters(self):
+        """The filter of each component of theta, [D] whole numbers; -1 in vectors and scalars (biases,
+        batch norm), which belong to none.
+
+        The filter axis of a Keras kernel is its last one; of a transposed convolution's the last but
+        one; of a depthwise kernel the last two.
+        """
+        # Leaves come after the models that hold them, so the last layer that has a weight owns it.
+        owner = {id(v): layer for layer in self.model._flatten_layers() for v in layer.variables}
+        numbers, count = [], 0
+        for v, shape in zip(self.variables, self.shapes, strict=True):
+            number = np.full(shape, -1)
+            if len(shape) > 1:
+                axes = self._filter_axes(owner[id(v)], v)
+                filters = int(np.prod([shape[a] for a in axes]))
+                wide = [n if a - len(shape) in axes else 1 for a, n in enumerate(shape)]
+                number = np.broadcast_to(count + np.arange(filters).reshape(wide), shape)
+                count += filters
+            numbers.append(number.ravel())
+        return np.concatenate(numbers)
+
+    @staticmethod
+    def _filter_axes(layer, variable):
+        kinds = keras.layers
+        if isinstance(layer, (kinds.Conv1DTranspose, kinds.Conv2DTranspose, kinds.Conv3DTranspose)):
+            return (-2,)
+        depthwise = isinstance(layer, (kinds.DepthwiseConv1D, kinds.DepthwiseConv2D))
+        return (-2, -1) if depthwise or variable.name == "depthwise_kernel" else (-1,)
 
     def read(self, model=None):
         """The present weights of the model, or of another one of the same weights, theta [D].

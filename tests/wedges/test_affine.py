@@ -260,6 +260,87 @@ def test_the_plane_through_points_contains_them(m, dtype, seed):
         np.testing.assert_allclose(plane.distance(points[0] + 2 * off.astype(dtype)), 2, rtol=near)
 
 
+@few
+@given(st.integers(1, 6), st.sampled_from([np.float32, np.float64]), st.integers(0, 99))
+def test_axes_point_along_the_vectors_they_are_made_of(m, dtype, seed):
+    """Each axis is its edge less the span of those before it, over its length: not its opposite."""
+    points = normal(seed, m + 1, 7).astype(dtype)
+    edges = (points[1:] - points[0]).astype(np.float64)
+    near = 20 * EXACT[np.dtype(dtype).name]
+    stand = wedges.through(points).coordinates(points).numpy()  # [m + 1, m]
+    np.testing.assert_allclose(stand[0], 0, atol=near)
+    np.testing.assert_allclose(np.triu(stand[1:], 1), 0, atol=near)  # in the span of the first axes
+    squares = np.diag(np.linalg.qr(edges.T)[1]) ** 2  # of what is left of each edge
+    np.testing.assert_allclose(np.diag(stand[1:]), np.sqrt(squares), rtol=near, atol=near)
+    rows = wedges.AffineSubspace(points[0], edges).directions.rows.numpy()
+    assert (np.sum(rows * edges, axis=1) > 0).all()
+
+
+def test_axes_by_hand():
+    plane = wedges.through([[1.0, 1, 1], [1, 1, -1], [4, 1, 5]])
+    np.testing.assert_allclose(plane.directions.rows, [[0, 0, -1], [1, 0, 0]], atol=1e-7)
+    np.testing.assert_allclose(
+        plane.coordinates([[1.0, 1, -1], [4, 1, 5]]), [[2, 0], [-4, 3]], atol=1e-6
+    )
+    many = Span([[[-2.0, 0], [1, -1]], [[0, 3], [-5, 0]]], dtype="float64")  # two spans at once
+    np.testing.assert_allclose(many.rows, [[[-1, 0], [0, -1]], [[0, 1], [-1, 0]]], atol=1e-15)
+
+
+def test_the_axes_of_a_random_cut_point_either_way():
+    """As a Gaussian's would: a fixed vector has a positive coordinate in half of the cuts."""
+    v = normal(0, 20)
+    cut = lambda seed: wedges.random_cut(np.zeros(20), 3, seed=seed, method="dense")
+    positive = np.array([cut(s).coordinates(v) for s in range(300)]) > 0
+    for count in positive.sum(axis=0):
+        assert abs(count - 150) < 4 * np.sqrt(300) / 2
+
+
+# ---- the plane of a trajectory ----------------------------------------------------------------------
+
+
+@dtypes
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_trajectory_in_a_plane_is_recovered(d, dtype):
+    axes = np.linalg.qr(normal(1, 30, d))[0].T  # [d, D]
+    track = normal(2, 12, d) * 4.0 ** -np.arange(d)  # farther along the first axis than the others
+    trajectory = (normal(3, 30) + track @ axes).astype(dtype)
+    plane, explained = wedges.principal(trajectory, d)
+    near = {"rtol": 0, "atol": 20 * EXACT[dtype]}
+    assert (plane.dimension, plane.ambient, plane.dtype.name) == (d, 30, dtype)
+    np.testing.assert_array_equal(plane.origin, trajectory[-1])
+    np.testing.assert_allclose(plane.distance(trajectory), 0, **near)
+    stand = plane.coordinates(trajectory).numpy()
+    np.testing.assert_array_equal(stand[-1], 0)
+    np.testing.assert_allclose(plane.embed(stand), trajectory, **near)
+    squares = np.sum((track[:-1] - track[-1]) ** 2)
+    np.testing.assert_allclose(explained.sum(), 1, rtol=1e-6)
+    assert explained.shape == (d,) and (np.diff(explained) < 0).all()
+    # Shares are of the squared distances from the last point, along each axis.
+    np.testing.assert_allclose(np.sum(stand**2, axis=0) / squares, explained, rtol=1e-4)
+
+
+def test_the_plane_of_a_trajectory_is_the_best_and_says_what_it_leaves_out():
+    trajectory = normal(0, 8, 5) * [9.0, 5, 3, 2, 1]
+    plane, explained = wedges.principal(trajectory)
+    steps = trajectory - trajectory[-1]
+    values, vectors = np.linalg.eigh(steps.T @ steps)  # ascending
+    np.testing.assert_allclose(explained, values[:-3:-1] / values.sum(), rtol=1e-12)
+    rows = plane.directions.rows.numpy()
+    np.testing.assert_allclose(np.abs(rows @ vectors[:, :-3:-1]), np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(np.sum(plane.distance(trajectory) ** 2), values[:3].sum(), rtol=1e-10)
+    for seed in range(20):
+        other = wedges.random_cut(trajectory[-1], 2, seed=seed)
+        assert np.sum(other.distance(trajectory) ** 2) > values[:3].sum()
+
+
+def test_a_trajectory_by_hand():
+    trajectory = np.array([[4.0, 2, 1], [-2, 2, 1], [1, 3, 1], [1, 2, 1]])
+    plane, explained = wedges.principal(trajectory)  # from the last: 3, -3 in x, 1 in y
+    np.testing.assert_allclose(explained, [18 / 19, 1 / 19], rtol=1e-12)
+    stand = np.abs(plane.coordinates(trajectory))
+    np.testing.assert_allclose(stand, [[3, 0], [3, 0], [0, 1], [0, 0]], atol=1e-14)
+
+
 def test_distance_from_a_normal_plane_is_along_its_normals():
     origin = np.arange(5.0)
     plane = wedges.normal_plane(origin, [0.0, 3.0, 4.0, 0.0, 0.0])  # a normal of length 5
@@ -397,6 +478,12 @@ ZEROS = np.zeros(5)
         (lambda: wedges.through(np.ones((3, 5))), "independent .*number 0 is zero"),
         (lambda: AffineSubspace(ZEROS, Transform(5, 2, seed=0)), "received float64 and float32"),
         (lambda: AffineSubspace(ZEROS, Complement(np.ones(5))), "received float64 and float32"),
+        (lambda: wedges.principal(np.ones(5)), r"trajectory must .*T > 2; received \(5,\)"),
+        (lambda: wedges.principal(normal(0, 2, 5)), r"trajectory must .*T > 2; received \(2, 5\)"),
+        (lambda: wedges.principal(normal(0, 3, 5), 3), r"trajectory must .*T > 3; received \(3, 5\)"),
+        (lambda: wedges.principal(np.full((4, 5), np.nan)), "trajectory must be finite; received NaN"),
+        (lambda: wedges.principal(np.ones((4, 5))), "independent .*number 0 is zero"),
+        (lambda: wedges.principal(np.outer([4, 1, 0], np.eye(5)[1])), "independent .*number 1 is zero"),
         (lambda: make("span")[0].embed(np.zeros(3)), r"z must .*\[..., 4\].*received shape \(3,\)"),
         (lambda: make("complement")[0].embed(np.zeros(4)), r"\[..., 11\].*received shape \(4,\)"),
         (lambda: make("span")[0].project(np.zeros(4)), r"theta must have .*received shape \(4,\)"),
@@ -407,3 +494,14 @@ ZEROS = np.zeros(5)
 def test_bad_input_is_named(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+def test_a_trajectory_on_a_slanted_line_has_no_plane():
+    with pytest.raises(ValueError, match="independent|line"):
+        wedges.principal(normal(0, 7) + np.outer(normal(1, 6), normal(2, 7)))
+
+
+@pytest.mark.parametrize(("ambient", "dimension"), [(1, 2), (3, -1), (3, 4)])
+def test_a_trajectorys_plane_has_the_dimensions_asked_for(ambient, dimension):
+    with pytest.raises(ValueError, match="dimension"):
+        wedges.principal(normal(0, 6, ambient), dimension)

@@ -1,0 +1,264 @@
+"""A plane of losses: `wedges.plane` against `loss_landscapes.planar_interpolation` (PyPI, PyTorch).
+
+    pip install -e '.[bench]' && python tests/benchmarks/bench_plane.py [--rounds=1] [--steps=25]
+
+SimpleCNN (D = 19,466) on 10,000 random images of 32x32x3, the plane through the same three weights,
+steps x steps points of it, wall time of the whole call. Contenders take turns, each in a process of its
+own. Checked against the same network in PyTorch, float64, put at the points in question one by one.
+
+  wedges    at the best of four batch sizes, tried on one point before
+  package   at its best of ten ways, tried likewise: its `metrics.Loss` or a metric of ours, which goes
+            through the images in one of four batch sizes; channels first or last
+  readme    as its readme has it: `metrics.Loss` on all images, PyTorch's layout; on 16 points
+"""
+
+import argparse
+import importlib.util
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+BATCHES = (100, 250, 500, 1000)
+LENGTHS = (12.0, 9.0)  # of the plane's two edges; theta itself is about 16 long
+GOAL, NEAR = 4.0, 1e-4
+CHECKED = 8  # points of the grid
+
+
+def _data(images):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(images, 32, 32, 3)).astype(np.float32), rng.integers(0, 10, images)
+
+
+def _fastest(evaluations):
+    """The name of the fastest of {name: evaluation of one point}; every name with its seconds."""
+    seconds = {}
+    for name, evaluate in evaluations.items():
+        evaluate()  # traces, warms up
+        started = time.perf_counter()
+        evaluate()
+        seconds[name] = time.perf_counter() - started
+    best = min(seconds, key=seconds.get)
+    return best, ", ".join(f"{name} {value:.3f}" for name, value in seconds.items())
+
+
+def corners(folder):
+    """Three weights [3, D] for both sides, the edges from the first at a right angle."""
+    import wedges
+    from reproductions import models
+
+    theta = wedges.WeightSpace(models.build(models.Model(), (32, 32, 3), 10, seed=0)).read().numpy()
+    edges = np.linalg.qr(np.random.default_rng(1).normal(size=(len(theta), 2)))[0].T
+    points = theta + np.concatenate([np.zeros((1, len(theta))), edges * np.array(LENGTHS)[:, None]])
+    np.save(folder / "corners.npy", points.astype(np.float32))
+
+
+def wedges(folder, steps, images):
+    import tensorflow as tf
+
+    import wedges
+    from reproductions import models
+
+    tf.get_logger().setLevel("ERROR")  # it warns of the five landscapes
+    (x, y), points = _data(images), np.load(folder / "corners.npy")
+    model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
+    landscape = lambda batch: wedges.NetworkLandscape(
+        model, x, y, models.LOSS, seed=0, evaluation_batch_size=batch
+    )
+    one = lambda network: lambda: network(points[:1]).numpy()
+    batch, seconds = _fastest({b: one(landscape(b)) for b in BATCHES})
+    network = landscape(batch)
+    started = time.perf_counter()
+    shares = np.arange(steps) / steps
+    edges = [np.linalg.norm(p - points[0]) for p in points[1:]]
+    cut = wedges.through(points)
+    losses = wedges.plane(network, cut, edges[0] * shares, edges[1] * shares)  # [second, first edge]
+    print(f"{time.perf_counter() - started:.3f} | batches of {batch}; s a point: {seconds}")
+    np.save(folder / "wedges.npy", losses.T)
+
+
+def _torch(theta, channels_last=True):
+    """SimpleCNN in PyTorch at theta, the flat weights of the Keras model."""
+    import torch as t
+    from torch import nn
+
+    stack, channels = [], 3
+    for width in (16, 32, 32):
+        stack += [nn.Conv2d(channels, width, 3, padding=1), nn.MaxPool2d(2), nn.Tanh()]
+        channels = width
+    model = nn.Sequential(*stack, nn.Flatten(), nn.Linear(512, 10))
+    if channels_last:
+        model = model.to(memory_format=t.channels_last)
+    model = model.to(t.float64 if theta.dtype == np.float64 else t.float32)
+    theta = t.tensor(theta)
+    with t.no_grad():
+        for p in model.parameters():
+            values, theta = theta[: p.numel()], theta[p.numel() :]
+            if p.ndim == 4:  # [3, 3, in, out] in Keras
+                values = values.reshape(*p.shape[2:], p.shape[1], p.shape[0]).permute(3, 2, 0, 1)
+            elif p.ndim == 2:  # [rows, columns and channels of the image; out] in Keras
+                values = values.reshape(4, 4, 32, 10).permute(3, 2, 0, 1).reshape(10, 512)
+            p.copy_(values.reshape(p.shape))
+    return model
+
+
+def package(folder, steps, images):
+    """The package at its best: a metric of our own that goes through the images in batches."""
+    import torch as t
+    from loss_landscapes import metrics, point
+    from torch.nn.functional import cross_entropy
+
+    x, y, points = _tensors(folder, images)
+    layouts = {"first": x.contiguous(), "last": x.contiguous(memory_format=t.channels_last)}
+
+    class Batched(metrics.Metric):
+        def __init__(self, x, batch):
+            super().__init__()
+            self.x, self.batch = x, batch
+
+        def __call__(self, wrapper):
+            rows = [slice(i, i + self.batch) for i in range(0, images, self.batch)]
+            with t.inference_mode():
+                parts = [cross_entropy(wrapper.forward(self.x[r]), y[r], reduction="sum") for r in rows]
+                return (sum(parts) / images).item()
+
+    chosen = {}
+    for layout, images_so in layouts.items():
+        chosen[f"Loss, channels {layout}"] = layout, metrics.Loss(cross_entropy, images_so, y)
+        for batch in BATCHES:
+            chosen[f"{batch}, channels {layout}"] = layout, Batched(images_so, batch)
+    starts = {layout: _torch(points[0], layout == "last") for layout in layouts}
+    one = lambda layout, metric: lambda: point(starts[layout], metric)
+    name, seconds = _fastest({name: one(*both) for name, both in chosen.items()})
+    layout, metric = chosen[name]
+    losses, took = _planar(folder, points, metric, steps, layout == "last")
+    print(f"{took:.3f} | {name}; s a point: {seconds}")
+    np.save(folder / "package.npy", losses)
+
+
+def readme(folder, steps, images):
+    """The package as its readme uses it, on a smaller grid: seconds as if for all of it."""
+    from loss_landscapes import metrics
+    from torch.nn.functional import cross_entropy
+
+    x, y, points = _tensors(folder, images)
+    few = min(steps, 4)
+    metric = metrics.Loss(cross_entropy, x.contiguous(), y)
+    _, took = _planar(folder, points, metric, few, channels_last=False)
+    print(f"{took * steps**2 / few**2:.3f} | from {few} x {few} points, all images at once")
+
+
+def _tensors(folder, images):
+    import torch as t
+
+    x, y = _data(images)
+    return t.tensor(x).permute(0, 3, 1, 2), t.tensor(y), np.load(folder / "corners.npy")
+
+
+def _planar(folder, points, metric, steps, channels_last):
+    """Losses [first edge, second edge] and seconds; how far the model given as start moves is kept."""
+    import loss_landscapes
+
+    ends = [_torch(p, channels_last) for p in points]
+    before = [p.detach().clone() for p in ends[0].parameters()]
+    started = time.perf_counter()
+    losses = loss_landscapes.planar_interpolation(*ends, metric, steps=steps)
+    took = time.perf_counter() - started
+    after = [p.detach() for p in ends[0].parameters()]
+    moved = sum((new - old).square().sum() for new, old in zip(after, before, strict=True))
+    np.save(folder / "moved.npy", float(moved) ** 0.5)
+    return losses, took
+
+
+def direct(folder, steps, images):
+    """Float64 losses at some points of the grid, and at their next ones along the second edge."""
+    import torch as t
+    from torch.nn.functional import cross_entropy
+
+    x, y, points = _tensors(folder, images)
+    x, points = x.double(), points.astype(np.float64)
+    rows = [slice(i, i + 500) for i in range(0, images, 500)]
+
+    def loss(i, j):
+        theta = points[0] + i / steps * (points[1] - points[0]) + j / steps * (points[2] - points[0])
+        model = _torch(theta)
+        with t.inference_mode():
+            return sum(cross_entropy(model(x[r]), y[r], reduction="sum").item() for r in rows) / images
+
+    rng = np.random.default_rng(2)
+    grid = [(0, 0), (0, steps - 1), (steps - 1, 0), (steps - 1, steps - 1)]
+    grid += [tuple(rng.integers(0, steps, 2)) for _ in range(CHECKED - len(grid))]
+    found = [[i, j, loss(i, j), loss(i, j + 1)] for i, j in grid]
+    np.save(folder / "direct.npy", found)
+
+
+def check(folder):
+    *at, here, after = np.load(folder / "direct.npy").T
+    i, j = np.array(at, int)
+    ours, theirs = (np.load(folder / f"{name}.npy")[i, j] for name in ("wedges", "package"))
+    off = np.abs(ours - here).max()
+    losses = f"losses {here.min():.2f}..{here.max():.2f}"
+    print(f"largest difference to float64 at {len(here)} points, {losses}:")
+    print(f"  wedges {off:.1e}")
+    # Even rows are evaluated one step too far along the second edge.
+    shifted = np.abs(theirs - np.where(i % 2, here, after)).max()
+    print(f"  package {np.abs(theirs - here).max():.1e}; its even rows shifted by one, {shifted:.1e}")
+    print(f"  package: the model given as start has moved by {np.load(folder / 'moved.npy'):.2f}")
+    assert off < NEAR, off
+    assert shifted < 10 * NEAR, shifted  # the two compute one function
+
+
+def main(rounds, steps, images):
+    missing = [n for n in ("torch", "loss_landscapes") if importlib.util.find_spec(n) is None]
+    if missing:
+        sys.exit(f"{', '.join(missing)} missing: pip install -e '.[bench]'")
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = [f"--steps={steps}", f"--images={images}", f"--folder={folder}"]
+
+        def run(name):
+            command = [sys.executable, __file__, f"--contender={name}", *sizes]
+            return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+        run("corners")
+        seconds = {"wedges": [], "package": [], "readme": []}
+        for _ in range(rounds):
+            for name, values in seconds.items():
+                took, how = run(name).split(" | ")
+                values.append(float(took))
+                print(f"  {name}: {values[-1]:.1f} s, {how.strip()}", flush=True)
+        run("direct")
+        each = ", ".join(f"{name} {statistics.median(v):.1f} s" for name, v in seconds.items())
+        print(f"{steps} x {steps} points on {images} images: {each}")
+        ratio = lambda name: statistics.median(
+            b / a for a, b in zip(seconds["wedges"], seconds[name], strict=True)
+        )
+        print(f"ratio to the package as its readme uses it {ratio('readme'):.2f} (goal {GOAL})")
+        print(f"ratio to the package at its best, with our batches {ratio('package'):.2f}")
+        check(pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument(
+        "--contender",
+        choices=("corners", "wedges", "package", "readme", "direct"),
+        help=argparse.SUPPRESS,
+    )
+    parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contender == "corners":
+        corners(arguments.folder)
+    elif arguments.contender:
+        globals()[arguments.contender](arguments.folder, arguments.steps, arguments.images)
+    else:
+        main(arguments.rounds, arguments.steps, arguments.images)

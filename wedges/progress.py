@@ -1,0 +1,8 @@
+"""A progress bar for what may take more than a few seconds."""
+
+from tqdm import tqdm
+
+
+def bar(**settings):
+    """A bar that shows after two seconds and goes when it is full; nothing where nobody watches."""
+    return tqdm(leave=False, delay=2, disable=None, **settings)

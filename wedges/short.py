@@ -1,0 +1,237 @@
+"""How many directions around a point are short: three estimators, which need not agree.
+
+A direction is short where the loss rises along it. Each has what it costs and what it says on a
+quadratic:
+
+    smallest_cut        the smallest random cut in which descent undoes a random displacement
+    eigenvalue_count    the Hessian's eigenvalues above a floor
+    gradient_rank       the span of the gradients around the point: also of several wedges that cross
+"""
+
+import collections
+
+import numpy as np
+
+from wedges.progress import bar
+
+Count = collections.namedtuple("Count", ["mean", "error", "samples"])
+Count.__doc__ = """A number of directions: its mean, the standard error of the mean (NaN with one
+sample), and the samples [S] it is the mean of."""
+
+Cuts = collections.namedtuple("Cuts", ["left", "dimensions", "rises"])
+Cuts.__doc__ = """left [S, d's]: the share of the displacement's rise that is left after descent in a cut
+of each of `dimensions` [d's]; rises [S]: that rise."""
+
+
+def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
+    """How many directions the gradients around theta span: its short directions, as the loss shows them.
+
+    Gradients at `samples` points theta + radius v_i, v_i random unit vectors, as the rows of a matrix;
+    the count of its singular values above `floor` times the largest.
+
+    theta [D] -> whole number, at most `samples`: take a few times as many samples as directions are
+    expected. On one wedge of the toy landscapes it is s; where two wedges cross, either may be the
+    nearest at theta + radius v_i, and it is the dimension of both wedges' normals together, which a
+    single gradient or Hessian of the distance to the *nearest* wedge cannot show.
+    """
+    _check_whole("samples", samples)
+    rng = np.random.default_rng(seed)
+    points = _around(landscape, theta, radius, samples, rng)
+    _, gradients = landscape.value_and_gradient(points)  # [samples, D]
+    lengths = np.linalg.svd(np.asarray(gradients, np.float64), compute_uv=False)
+    return int(np.sum(lengths > floor * lengths[0])) if lengths[0] > 0 else 0
+
+
+def smallest_cut(
+    landscape,
+    theta,
+    dimensions,
+    *,
+    displacement,
+    samples,
+    optimizer,
+    steps,
+    seed,
+    descend_on=None,
+    jit_compile=False,
+    follow=None,
+):
+    """Descend in random cuts after a random displacement: what is left of its rise? `Cuts`.
+
+        left(d) = (min over z of L(theta + a v + z M) - L(theta)) / (L(theta + a v) - L(theta))
+
+    v a random unit vector, M a random d-dimensional cut, new for every sample and d. On a quadratic with
+    s equal curvatures and D - s zeros, left averages 1 - d / s below d = s and is 0 from there on. Below
+    0 where descent ends lower than theta; NaN where the displacement does not raise the loss, or raises
+    it to infinity.
+
+    `recovered(cuts, 0.1)` turns it into a count of directions, about 0.9 s there. Where wedges cross, it
+    is of the one that descent finds, the nearest.
+
+    Args:
+      theta: [D], finite.
+      dimensions: the d's, rising, each from 1 to D.
+      displacement: a, the length of the displacement.
+      samples: independent displacements.
+      optimizer, steps, jit_compile: of each descent, as for `minimize`.
+      descend_on: the landscape to descend on, e.g. all training examples in minibatches, where
+        `landscape` is a part of them to measure on. The same by default.
+      follow: as for `connect.connector`; None shows a progress bar.
+
+    Source: Fort & Jastrzebski 2019, and Li et al. 2018 (arXiv:1804.08838), who start at random points.
+    """
+    # Not above: figures are drawn again by `barrier` and `recovered` without waiting for TensorFlow.
+    from wedges.affine import _DENSE, generator, random_cut
+    from wedges.optimize import Descent, progress
+
+    theta, dimensions = _one_point(landscape, theta), np.asarray(dimensions)
+    if not (
+        (dimensions.ndim == 1 and len(dimensions) and dimensions.dtype.kind in "iu")
+        and (np.all(dimensions[1:] > dimensions[:-1]) and dimensions[0] >= 1)
+        and dimensions[-1] <= landscape.dimension
+    ):
+        raise ValueError(
+            f"dimensions must be rising whole numbers from 1 to D = {landscape.dimension}; received "
+            f"{dimensions.tolist()}."
+        )
+    if not (np.isfinite(displacement) and displacement > 0):
+        raise ValueError(f"displacement must be a length above 0; received {displacement!r}.")
+    _check_whole("samples", samples)
+    target = landscape if descend_on is None else descend_on
+    if (target.dimension, target.dtype) != (landscape.dimension, landscape.dtype):
+        raise ValueError(
+            f"descend_on must have the landscape's D = {landscape.dimension} and dtype "
+            f"{landscape.dtype.name}; received D = {target.dimension} and {target.dtype.name}."
+        )
+    base, rng = float(landscape(theta)), generator(seed)
+    displaced = _around(landscape, theta, displacement, samples, rng)  # [S, D]
+    rises = np.asarray(landscape(displaced), np.float64) - base  # [S]
+    seeds = rng.integers(2**31, size=(len(dimensions), samples))
+    left = np.full((samples, len(dimensions)), np.nan)
+    rose = np.flatnonzero((rises > 0) & (rises < np.inf))  # nothing to undo where it did not
+    for j, d in enumerate(map(int, dimensions)):
+        # All displacements at once, unless their dense cuts are more than a single one may hold.
+        together = target.many and 0 < len(rose) * d * landscape.dimension <= _DENSE
+        for rows in [rose] if together else rose[:, None]:
+            here, seed = displaced[rows], seeds[j, rows]  # [R, D], [R]
+            if not together:
+                here, seed = here[0], int(seed[0])
+            subspace = random_cut(here, d, seed=seed)
+            descent = Descent(target, here, optimizer, subspace=subspace, jit_compile=jit_compile)
+            (follow or progress)(descent, steps, f"cut of d = {d}")
+            left[rows, j] = (np.asarray(landscape(descent.theta)) - base) / rises[rows]
+    return Cuts(left, dimensions, rises)
+
+
+def recovered(cuts, threshold):
+    """The smallest d at which at most `threshold` of a displacement's rise is left: a `Count`.
+
+    Between two of the dimensions it is interpolated on a logarithmic scale. A sample that no cut
+    recovers, or only one just after a NaN or infinity, counts as NaN, and so do mean and error then: no
+    lower bound passes for a number. One that the first of them recovers counts as that d.
+
+    The first lucky cut counts, so it is low, the more the finer the d's: with s equal curvatures and
+    d = 1, 2, 3, ... it is 0.83 s at s = 20 and 0.88 s at s = 1000, not 0.9 s.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a share between 0 and 1; received {threshold!r}.")
+    scale = np.log(cuts.dimensions)
+    found = []
+    for left in cuts.left:
+        below = left <= threshold
+        j = int(np.argmax(below))
+        if not below.any() or (j > 0 and not np.isfinite(left[j - 1])):
+            found.append(np.nan)
+        elif j == 0:
+            found.append(float(cuts.dimensions[0]))
+        else:
+            share = (left[j - 1] - threshold) / (left[j - 1] - left[j])
+            found.append(float(np.exp(scale[j - 1] + share * (scale[j] - scale[j - 1]))))
+    return _count(found)
+
+
+def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
+    """How many eigenvalues of the Hessian at theta are above each `floor`: a list of `Count`, or one.
+
+    count = D E_v sum_j tau_j^2 [lambda_j > floor], v random unit vectors, lambda_j and tau_j the
+    eigenvalues and first components of the eigenvectors of the tridiagonal matrix that `steps` steps of
+    Lanczos from v make (stochastic Lanczos quadrature). One Hessian-vector product a step. Of k
+    eigenvalues above the floor one v sees k (1 +- sqrt(2 / k)); a floor inside a dense part of the
+    spectrum adds the quadrature's own error, which falls with `steps`.
+
+    theta [D], finite; floor a number or several [F], in units of the loss per squared length, clear of
+    0 where eigenvalues are: rounding gives them either sign. Where wedges cross, the count is of the
+    nearest; at a toy loss of exactly 0, a point without second derivatives, it is 0.
+
+    Source: Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad 2017.
+    """
+    from wedges.affine import generator
+
+    _check_whole("samples", samples)
+    _check_whole("steps", steps)
+    floors = np.atleast_1d(np.asarray(floor, np.float64))
+    if floors.ndim > 1 or np.isnan(floors).any():
+        raise ValueError(f"floor must be a number or several [F], none NaN; received {floor}.")
+    theta = _one_point(landscape, theta)
+    rng, counts = generator(seed), []
+    total = samples * min(steps, len(theta))
+    with bar(total=total, desc="Hessian-vector products", unit="product") as progress:
+        for _ in range(samples):
+            v = rng.standard_normal(len(theta))
+            values, shares = _lanczos(landscape, theta, v, steps, progress.update)
+            counts.append([landscape.dimension * shares[values > f].sum() for f in floors])
+    found = [_count(c) for c in np.transpose(counts)]
+    return found if np.ndim(floor) else found[0]
+
+
+def _lanczos(landscape, theta, v, steps, done):
+    """Eigenvalues [k] of the Hessian's tridiagonal matrix from v [D], and each one's share of v [k]."""
+    from scipy.linalg import eigh_tridiagonal
+
+    basis, diagonal, beside = [v / np.linalg.norm(v)], [], []
+    numpy_dtype = landscape.dtype.as_numpy_dtype
+    for _ in range(min(steps, len(v))):
+        product = landscape.hessian_product(theta, basis[-1].astype(numpy_dtype))
+        w = np.array(product, np.float64)  # a copy: a float64 tensor's own memory is read-only
+        if not np.isfinite(w).all():
+            raise ValueError("theta must have a finite Hessian; received NaN or infinity in H v.")
+        done()
+        diagonal.append(basis[-1] @ w)
+        for _ in range(2):  # against all before, twice: rounding would bring eigenvalues back as ghosts
+            rows = np.array(basis)
+            w -= (rows @ w) @ rows
+        beside.append(np.linalg.norm(w))
+        if beside[-1] <= 1e-6 * max(np.abs(diagonal).max(), max(beside)):
+            break
+        basis.append(w / beside[-1])
+    values, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
+    return values, vectors[0] ** 2
+
+
+def _count(samples):
+    samples = np.asarray(samples, np.float64)
+    error = np.std(samples, ddof=1) / np.sqrt(len(samples)) if len(samples) > 1 else np.nan
+    return Count(samples.mean(), error, samples)
+
+
+def _around(landscape, theta, distance, samples, rng):
+    """Points [S, D] at one distance from theta [D], in uniformly random directions."""
+    v = rng.standard_normal((samples, landscape.dimension))
+    v *= distance / np.linalg.norm(v, axis=1, keepdims=True)
+    return np.asarray(landscape.point(theta)) + v.astype(landscape.dtype.as_numpy_dtype)
+
+
+def _one_point(landscape, theta):
+    theta = landscape.point(theta)
+    if theta.shape.rank != 1:
+        raise ValueError(
+            f"theta must be one point [{landscape.dimension}]; received shape {tuple(theta.shape)}."
+        )
+    if not np.all(np.isfinite(theta)):
+        raise ValueError("theta must be finite; received NaN or infinity in it.")
+    return theta
+
+
+def _check_whole(name, value):
+    if not (isinstance(value, (int, np.integer)) and value >= 1):
+        raise ValueError(f"{name} must be a whole number, at least 1; received {value!r}.")
