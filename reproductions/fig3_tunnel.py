@@ -55,7 +55,7 @@ class Config(optima.Config):
 
 
 _PAPER = {
-    **optima.TRAINING,
+    **optima.BETWEEN,
     "dataset": "cifar10",
     "seed": 0,
     "pairs": 3,

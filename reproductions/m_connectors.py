@@ -69,7 +69,7 @@ class Config(optima.Config):
 
 
 _PAPER = {
-    **optima.TRAINING,
+    **optima.BETWEEN,
     "dataset": "cifar10",
     "seed": 0,
     "m": tuple(range(1, 11)),

@@ -6,7 +6,7 @@ figure that asked.
 
 import dataclasses
 
-from reproductions import runs, store
+from reproductions import devices, runs, store
 
 # The code that decides where descents between optima go, besides that of training.
 _SURFACES = store.source_mark("wedges/connect.py", "wedges/simplex.py")
@@ -15,7 +15,7 @@ positive = lambda v: v > 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(runs.DataConfig):
+class TrainedConfig(runs.DataConfig):
     """Settings of a figure about trained optima: network and training."""
 
     model: str = runs.option("network", choices=("simple_cnn", "fc", "lenet", "resnet"))
@@ -30,14 +30,20 @@ class Config(runs.DataConfig):
     learning_rate: float = runs.option(
         "Adam's constant learning rate in training", positive, "above 0, e.g. 0.001"
     )
+    batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
+    examples: int = runs.option(
+        "training examples in every reported training loss; e.g. 10000", positive, "at least 1"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TrainedConfig):
+    """The same for a figure that also descends between optima."""
+
     rate: float = runs.option(
         "Adam's learning rate between optima, where it starts; it falls to 0 by a cosine; e.g. 0.003",
         positive,
         "above 0, e.g. 0.003",
-    )
-    batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
-    examples: int = runs.option(
-        "training examples in every reported training loss; e.g. 10000", positive, "at least 1"
     )
 
 
@@ -48,10 +54,10 @@ TRAINING = {
     "activation": "tanh",
     "epochs": 20,
     "learning_rate": 1e-3,
-    "rate": 3e-3,
     "batch_size": 128,
     "examples": 10_000,
 }
+BETWEEN = {**TRAINING, "rate": 3e-3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Network:
     """One network on one data set as landscapes, and what all of it depends on.
 
     Attributes:
-      descend: all training examples, in minibatches: what is minimised.
+      descend: all training examples, in minibatches: what is minimised, by all devices.
       seen: the training examples of every reported loss; batch-norm statistics re-estimated.
       unseen: the test set, likewise.
       key: for checkpoints.
@@ -80,7 +86,7 @@ def network(config, dataset):
     seen = descend.on(x_train[part], y_train[part], batch_norm="reestimate", statistics_x=x_train[part])
     key |= {"batch_size": descend.batch_size, "seed": config.seed, "examples": seen.size}
     key |= {"surfaces": _SURFACES}
-    return Network(descend, seen, seen.on(x_test, y_test), key)
+    return Network(devices.shared(descend), seen, seen.on(x_test, y_test), key)
 
 
 def trained(config, run, dataset, seed):

@@ -12,12 +12,14 @@ A figure is a module with these names, and `runs.main(module)` at its end:
     html(arrays, config) -> text       if it has one: a page for figure.html, or UsageError
 
 The run directory gets config.json (first), results.npz, figure.png and check.json, each written
-whole or not at all. Only this module reads flags.
+whole or not at all. Only this module reads flags; `parse` and `program` are for programs that are no
+figure.
 """
 
 import contextlib
 import dataclasses
 import datetime
+import importlib
 import json
 import math
 import os
@@ -32,7 +34,7 @@ from importlib import metadata
 from absl import flags
 
 from reproductions import claims as claims_module
-from reproductions import data, devices, parallel, quiet, store
+from reproductions import data, devices, parallel, store
 from reproductions.errors import UsageError, say
 
 PRESETS = ("smoke", "quick", "paper")
@@ -99,18 +101,26 @@ class Run:
 
 def main(figure, argv=None):
     """Run a figure's program; ends the process with its exit status."""
+    if figure.__name__ == "__main__":  # workers find its functions by its own name
+        figure = importlib.import_module(f"reproductions.{name_of(figure)}")
+    program(name_of(figure), lambda argv: run(figure, argv), argv)
+
+
+def program(name, work, argv=None, folders="--out_dir or --data_dir"):
+    """Run work(argv), and end the process with the exit status that it returns; what a user can mend
+    is one line. `folders`: the flags to look at where a path cannot be used."""
     try:
-        sys.exit(run(figure, sys.argv[1:] if argv is None else argv))
+        sys.exit(work(sys.argv[1:] if argv is None else argv))
     except UsageError as error:
-        say(f"{name_of(figure)}: {error}")
+        say(f"{name}: {error}")
         sys.exit(2)
     except (OSError, RuntimeError) as error:
         if not _of_a_path(error):
             raise
-        say(f"{name_of(figure)}: --out_dir or --data_dir: {error}; name a folder that can be used.")
+        say(f"{name}: {folders}: {error}; name a folder that can be used.")
         sys.exit(2)
     except KeyboardInterrupt:
-        say(f"{name_of(figure)}: interrupted; the same command continues from here.")
+        say(f"{name}: interrupted; the same command continues from here.")
         sys.exit(130)
 
 
@@ -122,6 +132,7 @@ def _of_a_path(error):
 def run(figure, argv):
     """Do all of it. Returns the exit status; raises UsageError on bad input."""
     values = _parse(figure, argv)
+    store.writing = devices.is_chief(values.strategy)
     config, overrides = _config(figure, values)
     directory = _directory(figure, values, config)
     key = {"figure": name_of(figure), "config": dataclasses.asdict(config)}
@@ -136,6 +147,9 @@ def run(figure, argv):
     else:
         arrays, provenance = _measure(figure, values, config, directory, key)
 
+    if not store.writing:
+        say(f"done; the first worker writes {directory}")
+        return 0
     _save_figure(directory / "figure.png", figure.plot(arrays, config))
     page = _save_page(figure, directory / "figure.html", arrays, config)
     verdict = figure.claims(arrays, config)
@@ -174,60 +188,102 @@ def name_of(figure):
 # ---- flags ------------------------------------------------------------------------------------------
 
 
-def _parse(figure, argv):
-    """The flags as absl parses them, in a FlagValues of our own: importing defines nothing."""
-    values = flags.FlagValues()
-    common = {"flag_values": values, "module_name": name_of(figure)}
-    text = lambda name, default, help: flags.DEFINE(
-        flags.ArgumentParser(), name, default, help, serializer=flags.ArgumentSerializer(), **common
-    )
-    truth = lambda name, help: flags.DEFINE_boolean(name, False, help, **common)
-    flags.DEFINE_enum(
-        "preset",
+# What several programs share: how a flag's text is read, its default, and what --help says of it.
+_TEXT, _TRUTH = flags.ArgumentParser(), flags.BooleanParser()
+_SHARED = {
+    "preset": (
+        flags.EnumParser(PRESETS),
         "paper",
-        PRESETS,
         "size of the run: smoke (seconds), quick (about a minute on two cores), paper (the full one, "
         "minutes to an hour); other flags override its values",
-        **common,
-    )
-    text(
-        "data_dir",
+    ),
+    "data_dir": (
+        _TEXT,
         None,
         "folder of tensorflow-datasets, prepared or to download to; by default "
         "$TFDS_DATA_DIR, else ~/tensorflow_datasets",
-    )
-    text("out_dir", "runs", "folder for run directories and checkpoints")
-    truth("plot_only", "draw and judge the saved results again; computes nothing")
-    truth("check", "exit with status 1 if a claim fails, or if the run makes none")
-    truth("write_reference", "record this run's numbers as the reference of its preset")
-    text("note", None, "words to keep with the results, e.g. --note='CIFAR-10 as distributed'")
-    flags.DEFINE_enum(
-        "strategy",
+    ),
+    "out_dir": (_TEXT, "runs", "folder for run directories and checkpoints"),
+    "plot_only": (_TRUTH, False, "draw and judge the saved results again; computes nothing"),
+    "check": (_TRUTH, False, "exit with status 1 if a claim fails, or if the run makes none"),
+    "write_reference": (_TRUTH, False, "record this run's numbers as the reference of its preset"),
+    "note": (
+        _TEXT,
+        None,
+        "words to keep with the results, e.g. --note='CIFAR-10 as distributed'",
+    ),
+    "strategy": (
+        flags.EnumParser(devices.STRATEGIES),
         "default",
-        devices.STRATEGIES,
-        "where to train: default is a GPU where TensorFlow sees one, else the CPU; tpu is one TPU core",
-        **common,
-    )
-    text("tpu", None, "the TPU's name or address, with --strategy=tpu; by default the local one")
-    flags.DEFINE_integer(
-        "jobs",
+        "where to train: default is a GPU where TensorFlow sees one, else the CPU; the others share "
+        "each batch: mirrored among this machine's GPUs, multi_worker among machines that run the same "
+        "command on one --out_dir (TF_CONFIG lists them), tpu among a TPU's cores",
+    ),
+    "tpu": (
+        _TEXT,
+        None,
+        "the TPU's name or address, with --strategy=tpu; by default the local one",
+    ),
+    "jobs": (
+        flags.IntegerParser(1),
         1,
         "seeds or points measured at the same time, in processes that share the cores",
-        1,
-        **common,
-    )
-    flags.DEFINE_enum(
-        "backend",
+    ),
+    "backend": (
+        flags.EnumParser(parallel.BACKENDS),
         "local",
-        parallel.BACKENDS,
         "where those processes run: on this machine, or a Dask or Ray cluster (extras dask, ray)",
-        **common,
-    )
-    text(
-        "address",
+    ),
+    "address": (
+        _TEXT,
         None,
         "the cluster's address, e.g. tcp://10.0.0.1:8786; by default one is started here",
-    )
+    ),
+}
+
+
+def parse(name, document, argv, shared, own):
+    """The flags of a program: those named in `shared`, and text flags of its own, {name: help}, where
+    the name of a shared one gives that one other words. --help prints `document` first.
+
+    Raises UsageError on bad input.
+    """
+    # A FlagValues of our own: importing defines nothing.
+    values = flags.FlagValues()
+    definitions = {n: _SHARED[n] for n in shared}
+    definitions |= {n: (*_SHARED.get(n, (_TEXT, None))[:2], help) for n, help in own.items()}
+    definitions["help"] = (_TEXT, None, "show this help")
+    for flag, (parser, default, help) in definitions.items():
+        if isinstance(parser, flags.EnumParser):
+            help = f"<{'|'.join(parser.enum_values)}>: {help}"
+        where = {"flag_values": values, "module_name": name}
+        flags.DEFINE(parser, flag, default, help, serializer=flags.ArgumentSerializer(), **where)
+        values[flag].boolean = parser is _TRUTH or flag == "help"
+    if any(a in ("--help", "-help", "-h") for a in argv):
+        print(document.strip(), _help(values, name), sep="\n")
+        sys.exit(0)
+    try:
+        rest = values([name, *argv])[1:]
+    except flags.Error as error:
+        raise UsageError(f"{error} (--help lists the flags)".replace("\n", " ")) from None
+    if "strategy" in values and values.tpu and values.strategy != "tpu":
+        raise UsageError(f"--tpu={values.tpu}: only with --strategy=tpu.")
+    if "strategy" in values and "jobs" in values:
+        devices.check(values.strategy, values.jobs, values.backend)
+    if "backend" in values and values.address and values.backend == "local":
+        raise UsageError(f"--address={values.address}: only with --backend=dask or --backend=ray.")
+    if "backend" in values and values.jobs > 1 and values.backend != "local":
+        raise UsageError(
+            f"--jobs={values.jobs}: only with --backend=local; a cluster has its own workers."
+        )
+    if rest:
+        raise UsageError(f"received {rest[0]!r}, but every argument is a flag, e.g. --preset=quick.")
+    return values
+
+
+def _parse(figure, argv):
+    """A figure's flags: the shared ones and one for each option of its Config."""
+    own = {}
     for field in _options(figure):
         choices = field.metadata["choices"]
         shown = ", ".join(
@@ -235,35 +291,13 @@ def _parse(figure, argv):
             for p in PRESETS
             if field.name in figure.PRESETS[p]
         )
-        text(
-            field.name,
-            None,
-            f"{field.metadata['help']}"
-            + (f" ({', '.join(choices)})" if choices else "")
-            + f" [{shown}]",
+        own[field.name] = (
+            f"{field.metadata['help']}" + (f" ({', '.join(choices)})" if choices else "") + f" [{shown}]"
         )
-    text("help", None, "show this help")
-    values["help"].boolean = True
-    if any(a in ("--help", "-help", "-h") for a in argv):
-        print(f"{figure.__doc__.strip()}\n\nFlags [value in each preset]:")
-        print(_help(values, name_of(figure)))
-        sys.exit(0)
-    try:
-        rest = values([name_of(figure), *argv])[1:]
-    except flags.Error as error:
-        raise UsageError(f"{error} (--help lists the flags)".replace("\n", " ")) from None
-    if values.tpu and values.strategy != "tpu":
-        raise UsageError(f"--tpu={values.tpu}: only with --strategy=tpu.")
-    if values.address and values.backend == "local":
-        raise UsageError(f"--address={values.address}: only with --backend=dask or --backend=ray.")
-    if values.jobs > 1 and values.backend != "local":
-        raise UsageError(
-            f"--jobs={values.jobs}: only with --backend=local; a cluster has its own workers."
-        )
+    document = f"{figure.__doc__.strip()}\n\nFlags [value in each preset]:"
+    values = parse(name_of(figure), document, argv, _SHARED, own)
     if values.write_reference and values.plot_only:
         raise UsageError("--write_reference: not with --plot_only.")
-    if rest:
-        raise UsageError(f"received {rest[0]!r}, but every argument is a flag, e.g. --preset=quick.")
     return values
 
 
@@ -366,7 +400,7 @@ def _measure(figure, values, config, directory, key):
         "note": values.note,
     }
     new = not directory.exists()
-    results.unlink(missing_ok=True)  # config.json below is not about them
+    store.remove(results)  # config.json below is not about them
     store.write_json(about, {**key, "preset": values.preset, "provenance": provenance})
     started = datetime.datetime.now()
     run = Run(
@@ -376,11 +410,11 @@ def _measure(figure, values, config, directory, key):
         **{name: values[name].value for name in ("jobs", "backend", "address", "strategy", "tpu")},
     )
     try:
-        if run.strategy == "default":  # a TPU must be found before any device is opened
-            quiet.start_tensorflow()
+        devices.start(run)
         arrays = figure.measure(config, run)
+        devices.agree({**key, "end": True}, None)  # none leaves while another needs it
     except Exception:
-        if new:  # nothing half-written
+        if new and store.writing:  # nothing half-written
             about.unlink(missing_ok=True)
             for folder in (directory, directory.parent):
                 with contextlib.suppress(OSError):

@@ -20,6 +20,8 @@ import numpy as np
 from reproductions.errors import UsageError, say
 
 _KEY = "__key__"
+# Whether this process writes at all: of several workers of one run only the first does.
+writing = True
 # What numpy and zipfile raise on a file with any of its bits flipped, or cut anywhere, or of another
 # kind: zip flags that were hit read as "encrypted" (RuntimeError) or as an unknown compression.
 _DAMAGED = (
@@ -63,7 +65,10 @@ def source_mark(*patterns):
 
 
 def write_bytes(path, write):
-    """Call `write(file)` so that `path` is afterwards what it was or complete."""
+    """Call `write(file)` so that `path` is afterwards what it was or complete; not where `writing` is
+    off."""
+    if not writing:
+        return
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -80,6 +85,12 @@ def write_bytes(path, write):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove(path):
+    """Delete the file at `path`, if there is one; not where `writing` is off."""
+    if writing:
+        pathlib.Path(path).unlink(missing_ok=True)
 
 
 def write_json(path, value):

@@ -23,6 +23,7 @@ from reproductions.progress import bar
 # The code whose change may change what training ends with; read once, as it was imported.
 _CODE = store.source_mark(
     "wedges/affine.py",
+    "wedges/distribute.py",
     "wedges/landscape.py",
     "wedges/network.py",
     "wedges/optimize.py",
@@ -83,7 +84,20 @@ class Trained:
     losses: np.ndarray
 
 
-def train(landscape, start, recipe, *, key, run, label, subspace=None):
+@dataclasses.dataclass(frozen=True)
+class Until:
+    """Stop training once `landscape(theta) <= loss`, looked at every `every` steps: trainings that
+    differ in how fast they are then end equally far."""
+
+    landscape: object
+    loss: float
+    every: int
+
+    def __call__(self, theta, steps):
+        return steps % self.every == 0 and float(self.landscape(theta)) <= self.loss
+
+
+def train(landscape, start, recipe, *, key, run, label, subspace=None, until=None):
     """Descend from `start` [D] by `recipe`, inside `subspace` if given, or load the result.
 
     Args:
@@ -91,8 +105,10 @@ def train(landscape, start, recipe, *, key, run, label, subspace=None):
       key: what the landscape depends on (data, model, loss, ...); the rest is added here.
       run: the `runs.Run`: where checkpoints are kept.
       label: what the progress bar says.
+      until: an `Until` that may end it before the recipe's last epoch.
     """
     tf.config.experimental.enable_op_determinism()
+    landscape = devices.distributed(landscape)
     steps_per_epoch = landscape.steps_per_epoch
     steps = recipe.epochs * steps_per_epoch
     marks = _marks(recipe, steps_per_epoch)
@@ -105,20 +121,24 @@ def train(landscape, start, recipe, *, key, run, label, subspace=None):
         "seed": landscape.seed,
         "regularize": landscape.regularize,
         "software": software(),
+        **devices.marks(landscape),
     }
     if subspace is not None:
         key["subspace"] = {**subspace.config, "arrays": store.fingerprint(*subspace.arrays.values())}
+    if until is not None:
+        key["until"] = [until.loss, until.every, until.landscape.size]
     path = run.checkpoints / f"{store.digest(key)}.npz"
-    saved = store.load(path, key)
-    if saved is not None and len(saved["losses"]) == steps:
+    saved = _load(path, key)
+    if saved is not None and (len(saved["losses"]) == steps or "reached" in saved):
         return _trained(saved, subspace)
 
     optimizer = recipe.build(steps_per_epoch)
-    descent = wedges.Descent(
-        landscape, start, optimizer, subspace=subspace, jit_compile=devices.compiled(run)
-    )
-    with bar(total=steps, desc=label, unit="step") as progress:
-        return _trained(_finish(descent, steps, path, key, progress, marks), subspace)
+    # The loop of several devices is not compiled; their parts are, by a strategy that must.
+    jit_compile = devices.compiled(run) and not devices.marks(landscape)
+    with devices.looping(landscape), bar(total=steps, desc=label, unit="step") as progress:
+        descent = wedges.Descent(landscape, start, optimizer, subspace=subspace, jit_compile=jit_compile)
+        saved = _finish(descent, steps, path, key, progress, saved, marks, until)
+    return _trained(saved, subspace)
 
 
 @contextlib.contextmanager
@@ -133,39 +153,52 @@ def following(run, label, steps, *, key):
 
         def follow(descent, count, name):
             own = {**key, "code": _CODE, "software": software(), "name": name, "steps": count}
+            own |= devices.marks(descent.landscape)
             own["start"] = store.fingerprint(*descent.state.values())
             if descent.subspace is not None:
                 own["subspace"] = store.fingerprint(*descent.subspace.arrays.values())
             path = run.checkpoints / f"{store.digest(own)}.npz"
-            saved = store.load(path, own)
+            saved = _load(path, own)
             if saved is None or len(saved["losses"]) < count:
                 progress.set_description_str(f"{label}, {name}", refresh=False)
-                saved = _finish(descent, count, path, own, progress)
+                saved = _finish(descent, count, path, own, progress, saved)
             else:
                 progress.update(count)
-            descent.state = {k: v for k, v in saved.items() if k not in ("losses", "snapshots")}
+            descent.state = _state(saved)
 
         yield follow
 
 
-def _finish(descent, steps, path, key, progress, marks=()):
-    """Take all the steps, from where an earlier process stopped: the state at the end, with "losses"
-    [steps] and "snapshots" of theta at the marks."""
+def _load(path, key):
+    """What an earlier process has saved of this training, or None; the same on all workers."""
     saved = store.load(path, key)
+    devices.agree(key, saved)
+    return saved
+
+
+def _finish(descent, steps, path, key, progress, saved, marks=(), until=None):
+    """Take all the steps, from where an earlier process stopped: the state at the end, with "losses"
+    [steps] and "snapshots" of theta at the marks; and "reached", if `until` ended it."""
     losses, snapshots = np.zeros(0, np.float32), np.zeros((0, descent.theta.shape[-1]), np.float32)
     if saved is not None:
-        losses, snapshots = saved.pop("losses"), saved.pop("snapshots")
-        descent.state = saved
+        losses, snapshots = saved["losses"], saved["snapshots"]
+        descent.state = _state(saved)
         progress.update(len(losses))
-    last_save = time.monotonic()
-    while len(losses) < steps:
+    last_save, reached = time.monotonic(), {}
+    while len(losses) < steps and not reached:
         upto = next((m for m in marks if m > len(losses)), steps)
+        if until is not None:
+            upto = min(upto, until.every * (len(losses) // until.every + 1))
         count = min(_STEPS_A_CALL, upto - len(losses))
-        losses = np.concatenate([losses, descent.run(count).losses])
+        with devices.heard():
+            losses = np.concatenate([losses, descent.run(count).losses])
         if len(losses) in marks:
             snapshots = np.concatenate([snapshots, descent.theta[None]])
-        if len(losses) == steps or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
-            saved = {**descent.state, "losses": losses, "snapshots": snapshots}
+        if until is not None and devices.chiefs(until(descent.theta, len(losses))):
+            reached = {"reached": np.array(True)}
+        last = len(losses) == steps or reached
+        if last or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
+            saved = {**descent.state, "losses": losses, "snapshots": snapshots, **reached}
             store.save(path, saved, key)
             last_save = time.monotonic()
         progress.update(count)
@@ -176,6 +209,10 @@ def _finish(descent, steps, path, key, progress, marks=()):
     return {**descent.state, "losses": losses, "snapshots": snapshots}
 
 
+def _state(saved):
+    return {name: a for name, a in saved.items() if name not in ("losses", "snapshots")}
+
+
 def software():
     """What can change the bits of a result besides our own code."""
     found = sorted({d.device_type for d in tf.config.list_logical_devices()})
@@ -183,6 +220,8 @@ def software():
     # A sum over a batch is taken in as many parts as there are threads.
     threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or joblib.cpu_count())
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    if devices.several_machines():
+        threads = None  # each its own: they must find one checkpoint
     return {**versions, "devices": found, "threads": threads, "onednn": onednn}
 
 

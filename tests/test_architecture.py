@@ -42,8 +42,8 @@ def test_the_library_stands_alone(path):
 
 
 GENERAL = (
-    "affine", "average", "compare", "connect", "landscape", "optimize", "probe", "select", "simplex",
-    "toy",
+    "affine", "average", "compare", "connect", "distribute", "landscape", "optimize", "probe", "select",
+    "simplex", "toy",
 )  # fmt: skip
 
 

@@ -132,20 +132,38 @@ class NetworkLandscape(Landscape):
         Every epoch of N // batch_size steps visits each example at most once, in an order of its
         own; the at most batch_size - 1 examples left over differ from epoch to epoch.
         """
+        return self.sample_of(theta, step, self.minibatch(step))
+
+    def minibatch(self, step, part=(0, 1)):
+        """Inputs and targets of minibatch number `step`, B examples each; or part (i, n) of it, rows
+        i B/n to (i + 1) B/n. ValueError if n does not divide B = batch_size."""
+        i, n = part
+        if self.batch_size % n:
+            raise ValueError(
+                f"batch_size must be a multiple of the {n} devices that share a minibatch; received "
+                f"{self.batch_size}."
+            )
+        size = self.batch_size // n
+        rows = self._minibatch(tf.cast(step, tf.int32))[i * size : (i + 1) * size]  # [B / n]
+        return tf.nest.map_structure(lambda a: tf.gather(a, rows), (self.x, self.y))
+
+    def sample_of(self, theta, step, examples, part=(0, 1)):
+        """What `examples`, the part (i, n) of minibatch number `step`, add to its training loss, [].
+
+        The n parts add up to `sample(theta, step)`, but for what couples or tells apart examples: batch
+        norm normalises within a part, and each part draws a dropout of its own.
+        """
         theta = self.point(theta)
         if theta.shape.rank != 1:
             raise ValueError(
                 f"a network is trained from one start at a time, theta [D]; received shape "
                 f"{tuple(theta.shape)}."
             )
-        step = tf.cast(step, tf.int32)
-        rows = self._minibatch(step)  # [B]
-        x = tf.nest.map_structure(lambda a: tf.gather(a, rows), self.x)  # [B, ...]
-        y = tf.gather(self.y, rows)
-        outputs, _, penalties = self.network(
-            theta, self.network.reseeded(self.seed, step), x, training=True
-        )
-        return tf.reduce_mean(self._losses(y, outputs)) + self._penalty(penalties)
+        x, y = examples
+        state = self.network.reseeded(self.seed, tf.cast(step, tf.int32), part)
+        outputs, _, penalties = self.network(theta, state, x, training=True)
+        loss = tf.reduce_mean(self._losses(y, outputs)) + self._penalty(penalties)
+        return loss if part[1] == 1 else loss / part[1]
 
     def value_and_gradient(self, theta):
         """L(theta) and its exact gradient over all the data, in the memory of one microbatch."""
@@ -223,17 +241,24 @@ class NetworkLandscape(Landscape):
     @tf.function(autograph=False)
     def _evaluate(self, theta):
         state = self._state_at(theta)
-        batches = -(-self.size // self.evaluation_batch_size)
-        outputs = tf.TensorArray(self.dtype, size=batches, infer_shape=False)
+        whole, rest = divmod(self.size, self.evaluation_batch_size)
+        outputs, last = tf.TensorArray(self.dtype, size=whole), []
 
         def add(batch, carry):
             total, i, outputs = carry
             loss, out = self._part(theta, state, batch)
-            return total + loss, i + 1, outputs.write(i, tf.cast(out, self.dtype))
+            out = tf.cast(out, self.dtype)
+            if share(batch, self.evaluation_batch_size) < 1:  # the rest, its shape another one
+                last.append(out)
+                return total + loss, i, outputs
+            return total + loss, i + 1, outputs.write(i, out)
 
         carry = (tf.zeros([], self.dtype), tf.constant(0), outputs)
         loss, _, outputs = fold(add, carry, (self.x, self.y), self.evaluation_batch_size)
-        return loss, outputs.concat()
+        stacked = outputs.stack()  # [whole, B, ...]
+        if whole:
+            last.insert(0, tf.reshape(stacked, [-1, *stacked.shape[2:]]))
+        return loss, tf.concat(last, axis=0)
 
     @tf.function(autograph=False)
     def _value_and_gradient(self, theta):

@@ -89,8 +89,9 @@ class StatelessModel:
         values.update(zip(map(id, fixed), fixed_values, strict=True))
         return outputs, [values[id(v)] for v in self._variables], penalties
 
-    def reseeded(self, seed, step):
-        """The state with every random seed in it made new, a function of (seed, step) alone.
+    def reseeded(self, seed, step, part=(0, 1)):
+        """The state with every random seed in it made new, a function of (seed, step) alone; and of
+        i for part (i, n) of a minibatch, or the parts would all see one mask.
 
         Keras gives each dropout layer a counter; in a stateless call it stands still, and every
         step would see one mask.
@@ -98,6 +99,8 @@ class StatelessModel:
         state = list(self.state)
         for i in self._random:
             fresh = tf.random.experimental.stateless_fold_in(tf.constant([seed, i]), step)  # [2]
+            if part[1] > 1:
+                fresh = tf.random.experimental.stateless_fold_in(fresh, part[0])
             state[i] = tf.cast(fresh, state[i].dtype)
         return state
 
@@ -201,7 +204,8 @@ def fold(function, carry, data, batch_size):
 
     def rows(start, n):  # tf.slice, unlike t[start:start + n], keeps n in the static shape
         cut = lambda t: tf.slice(t, [start] + [0] * (t.shape.rank - 1), [n, *t.shape[1:]])
-        return tf.nest.map_structure(cut, data)
+        # Nobody asks for a derivative by the data, whose second one XLA does not have.
+        return tf.nest.map_structure(lambda t: tf.stop_gradient(cut(t)), data)
 
     if whole:
         _, carry = tf.while_loop(
@@ -209,6 +213,7 @@ def fold(function, carry, data, batch_size):
             lambda i, c: (i + 1, function(rows(i * batch_size, batch_size), c)),
             (tf.constant(0), carry),
             parallel_iterations=1,
+            maximum_iterations=whole,  # XLA must know how much a derivative of the loop has to keep
         )
     if rest:
         carry = function(rows(whole * batch_size, rest), carry)

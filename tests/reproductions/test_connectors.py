@@ -228,7 +228,7 @@ def test_fig4_probes_the_optima_the_tunnel_and_the_middles():
 @pytest.fixture(scope="module")
 def small():
     """Digits, a small network, and its config."""
-    settings = {**optima.TRAINING, "dataset": "digits", "seed": 0, "epochs": 1, "width": 0.25}
+    settings = {**optima.BETWEEN, "dataset": "digits", "seed": 0, "epochs": 1, "width": 0.25}
     return types.SimpleNamespace(**{**settings, "batch_size": 64}), data.load("digits")
 
 

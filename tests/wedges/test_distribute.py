@@ -1,0 +1,208 @@
+"""A minibatch shared among devices; and what a TPU asks of every graph: that XLA can compile it."""
+
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import wedges
+from tests.conftest import SPARSE, dropout, plain
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def landscape(build, images, **settings):
+    settings = {"seed": 3, "batch_size": 16, "evaluation_batch_size": 20, "loss": SPARSE, **settings}
+    return wedges.NetworkLandscape(build(), *images, **settings)
+
+
+def penalised():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(3, 3, activation="tanh", kernel_regularizer=keras.regularizers.L2(0.1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def normed():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+# ---- parts of a minibatch ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 16])
+def test_the_parts_of_a_minibatch_are_all_of_it_in_order_and_add_up(n, images):
+    whole = landscape(penalised, images, regularize=True)
+    theta, step = whole.space.read(), 5  # of the second epoch: 3 steps each
+    x, y = whole.minibatch(step)
+    parts = [whole.minibatch(step, (i, n)) for i in range(n)]
+    np.testing.assert_array_equal(np.concatenate([p[0] for p in parts]), x)
+    np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), y)
+    found = sum(whole.sample_of(theta, step, part, (i, n)) for i, part in enumerate(parts))
+    np.testing.assert_allclose(found, whole.sample(theta, step), rtol=1e-6)
+
+
+def test_each_part_draws_a_dropout_of_its_own(images):
+    noisy = landscape(dropout, images)
+    theta = noisy.space.read()
+    x, y = noisy.minibatch(0, (0, 2))
+    draws = [float(noisy.sample_of(theta, 0, (x, y), (i, 2))) for i in (0, 1, 0)]
+    assert draws[0] == draws[2] != draws[1]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(images):
+    with pytest.raises(ValueError, match="batch_size must be a multiple of the 3 devices .*received 16"):
+        landscape(plain, images).minibatch(0, (0, 3))
+
+
+def test_a_landscape_without_minibatches_is_refused():
+    with pytest.raises(ValueError, match="must have minibatches in parts.*received Quadratic"):
+        wedges.Distributed(wedges.Quadratic([1.0]), tf.distribute.get_strategy())
+
+
+def test_one_device_is_the_landscape_itself(images):
+    whole = landscape(plain, images)
+    alone = wedges.Distributed(whole, tf.distribute.OneDeviceStrategy("CPU:0"))
+    theta = whole.space.read()
+    adam = keras.optimizers.Adam(0.01)
+    one, same = (wedges.minimize(a, theta, adam, 10) for a in (whole, alone))
+    np.testing.assert_array_equal(one.losses, same.losses)
+    np.testing.assert_array_equal(one.theta, same.theta)
+    for name in ("value_and_gradient", "evaluate"):
+        for a, b in zip(getattr(whole, name)(theta), getattr(alone, name)(theta), strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(alone(theta), whole(theta))
+    assert alone.on(*images).size == alone.size == 53 and alone.space is whole.space
+    with pytest.raises(AttributeError, match="nothing"):
+        alone.nothing  # noqa: B018
+
+
+MIRRORED = """
+import wedges, keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.conftest import batch_norm, dropout, plain
+from tests.wedges.test_distribute import landscape, penalised
+from wedges import connect, simplex
+
+rng = np.random.default_rng(0)
+images = rng.normal(size=(53, 8, 8, 1)).astype("float32"), rng.integers(0, 3, 53)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+adam = lambda: keras.optimizers.Adam(0.01)
+
+def check(build, tolerance, jit=False, **settings):
+    keras.utils.set_random_seed(0)
+    one = landscape(build, images, regularize=True)
+    two = wedges.Distributed(one, strategy, jit_compile=jit)
+    assert two.replicas == 2
+    theta = one.space.read()
+    a, b = (wedges.minimize(L, theta, adam(), 30, **settings) for L in (one, two))
+    np.testing.assert_allclose(a.losses, b.losses, rtol=tolerance)
+    assert a.losses[-1] < a.losses[0] and b.losses[-1] < b.losses[0]
+    return one, two, theta
+
+one, two, theta = check(penalised, 1e-5)
+check(penalised, 1e-5, jit=True)
+check(plain, 1e-5, subspace=wedges.random_cut(np.zeros(411, "float32"), 20, seed=0))
+check(batch_norm, 0.2)  # normalised within halves
+check(dropout, np.inf)  # other noise
+step = tf.constant(7)  # the gradient itself
+grads = []
+for L in (one, two):
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        loss = 3 * L.sample(theta, step)
+    grads.append(tape.gradient(loss, theta))
+np.testing.assert_allclose(*grads, atol=1e-6)
+ends = np.stack([theta, theta + 0.1])
+found = [connect.tunnel(L, *ends, 3, adam(), 10).path for L in (one, two)]
+np.testing.assert_allclose(*found, atol=1e-5)
+found = [connect.joint(L, ends, simplex.Grid(1, 2), adam(), 10, seed=0).path for L in (one, two)]
+np.testing.assert_allclose(*found, atol=1e-5)
+"""
+
+
+def test_two_devices_descend_as_one():
+    """In a cut, on a path, compiled; the loop is TensorFlow's, not Python's."""
+    run = subprocess.run([sys.executable, "-c", MIRRORED], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+# ---- XLA --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("build", "size"), [(plain, 53), (plain, 7), (dropout, 53), (normed, 53)])
+def test_every_graph_of_a_network_compiles(build, size, images):
+    """Sizes with a rest, and with nothing but a rest (evaluation_batch_size is 20)."""
+    keras.utils.set_random_seed(0)
+    x, y = (a[:size] for a in images)
+    settings = {"batch_size": 6}
+    if build is normed:
+        # Not of whole-number targets: once ops are deterministic, as other tests make them, TensorFlow's
+        # second derivative of that loss in a loop is beyond XLA.
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        y, settings = np.eye(3, dtype=np.float32)[y], {"batch_norm": "reestimate", "loss": loss}
+    it = landscape(build, (x, y), **settings)
+    theta = it.space.read()
+    v = tf.random.stateless_normal(theta.shape, [0, 1])
+    graphs = {
+        "loss": (it, [theta]),
+        "losses": (it, [tf.stack([theta, theta + 0.1 * v, v])]),
+        "gradient": (it.value_and_gradient, [theta]),
+        "curvature": (it.hessian_product, [theta, v]),
+        "everything": (lambda t: it._evaluate(t), [theta]),
+        "moments": (lambda t: it._moments(t), [theta]),
+        "sample": (lambda t, step: _sampled(it, t, step), [theta, tf.constant(9)]),
+    }
+    for name, (graph, points) in graphs.items():
+        compiled = tf.function(graph, jit_compile=True, autograph=False)
+        found, wanted = tf.nest.flatten(compiled(*points)), tf.nest.flatten(graph(*points))
+        assert len(found) == len(wanted), name
+        for a, b in zip(found, wanted, strict=True):
+            assert a.shape == b.shape and np.isfinite(a).all()
+            if not (build is dropout and name == "sample"):  # XLA draws other random numbers
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5, err_msg=name)
+
+
+def _sampled(it, theta, step):
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        loss = it.sample(theta, step)
+    return loss, tape.gradient(loss, theta)
+
+
+@pytest.mark.parametrize("build", [plain, normed, dropout])
+def test_a_compiled_descent_is_the_uncompiled_one(build, images):
+    it = landscape(build, images)
+    theta = it.space.read()
+    runs = [
+        wedges.minimize(it, theta, keras.optimizers.Adam(0.01), 8, jit_compile=jit)
+        for jit in (False, True)
+    ]
+    assert np.isfinite(runs[1].losses).all()
+    if build is not dropout:
+        np.testing.assert_allclose(runs[0].losses, runs[1].losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [53, 40, 7])
+def test_outputs_stand_in_the_order_of_the_examples(size, images):
+    x, y = (a[:size] for a in images)
+    model = plain()
+    it = wedges.NetworkLandscape(model, x, y, SPARSE, seed=0, evaluation_batch_size=20)
+    np.testing.assert_allclose(it.evaluate(it.space.read()).outputs, model(x), atol=1e-6)
