@@ -8,7 +8,8 @@ from setuptools import setup
 here = pathlib.Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "wedges/__init__.py").read_text()).group(1)
 
-test = ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "plotly>=5.20"]
+clusters = {"dask": ["dask[distributed]>=2024.1"], "ray": ["ray>=2.9"]}
+test = ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "plotly>=5.20", *clusters["dask"], *clusters["ray"]]
 setup(
     name="wedges",
     version=version,
@@ -18,7 +19,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=["wedges", "reproductions"],
-    package_data={"reproductions": ["reference/*.json"]},
+    package_data={"reproductions": ["reference/*.json", "report.html.jinja"]},
     install_requires=[
         "tensorflow>=2.18",
         "keras>=3.6",
@@ -30,15 +31,16 @@ setup(
         "matplotlib>=3.8",
         "scikit-image>=0.22",
         "scikit-learn>=1.4",
+        "jinja2>=3.1",
         "joblib>=1.3",
+        "filelock>=3.12",
         "tqdm>=4.66",
     ],
     extras_require={
         "test": test,
         "html": ["plotly>=5.20"],
-        "dask": ["dask[distributed]>=2024.1"],
-        "ray": ["ray>=2.9"],
-        "bench": ["torch>=2.4"],
+        **clusters,
+        "bench": ["torch>=2.4", "loss-landscapes>=3.0.6"],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
     },
 )

@@ -19,40 +19,69 @@ def over(run, function, items):
     """[function(item) for item in items] where `run.strategy` says, `run.jobs` at a time on
     `run.backend`."""
     if run.backend == "local" and run.jobs == 1:
-        return [_placed(run, function, item) for item in items]
-    with _backend(run):
-        return joblib.Parallel()(joblib.delayed(_placed)(run, function, item) for item in items)
+        return [placed(run, function, item) for item in items]
+    with backend(run):
+        return joblib.Parallel()(joblib.delayed(placed)(run, function, item) for item in items)
 
 
-def _placed(run, function, item):
+def placed(run, function, item):
+    """function(item) on the device that `run.strategy` names."""
     with devices.placed(run):
         return function(item)
 
 
 @contextlib.contextmanager
-def _backend(run):
-    if run.backend == "local":
-        # TensorFlow reads this when a worker imports it: the workers share the cores.
-        threads = str(max(1, joblib.cpu_count() // run.jobs))
-        os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = threads
-        with joblib.parallel_config("loky", n_jobs=run.jobs):
-            yield
-    elif run.backend == "dask":
-        with _dask_client(run.address), joblib.parallel_config("dask", n_jobs=-1):
-            yield
-    else:
-        _start_ray(run.address)
-        with joblib.parallel_config("ray", n_jobs=-1):
-            yield
+def backend(run):
+    """joblib's Parallel inside works where `run.backend` says: with one local job, in this process.
+
+    A cluster that is started here has `run.jobs` workers, or as many as there are cores.
+    """
+    local = run.backend == "local"
+    workers = run.jobs if local or run.jobs > 1 else joblib.cpu_count()
+    with contextlib.ExitStack() as stack:
+        if workers > 1 and not run.address:
+            stack.enter_context(_shared_cores(workers))
+        if run.backend == "dask":
+            stack.enter_context(_dask_client(run.address, workers))
+        elif run.backend == "ray":
+            stack.enter_context(_ray(run.address, workers))
+        how = {
+            "local": {"backend": "loky", "n_jobs": workers},
+            # Dask starts killed workers again.
+            "dask": {"backend": "dask", "n_jobs": -1, "wait_for_workers_timeout": 30},
+            "ray": {"backend": "ray", "n_jobs": -1},
+        }
+        stack.enter_context(joblib.parallel_config(**how[run.backend]))
+        yield
 
 
-def _dask_client(address):
+@contextlib.contextmanager
+def _shared_cores(workers):
+    """Processes that are started inside share the cores: TensorFlow reads this as it is imported."""
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ.update(dict.fromkeys(names, str(max(1, joblib.cpu_count() // workers))))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
+
+
+def _dask_client(address, workers):
     try:
         from dask.distributed import Client
     except ImportError:
         raise UsageError("--backend=dask: needs Dask; pip install 'wedges[dask]'.") from None
+    _use_dask()
+    if not address:
+        return Client(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
     try:
-        return Client(address, timeout=10) if address else Client()
+        if not _answers(address):  # Dask itself would go on asking
+            raise ConnectionError
+        return Client(address, timeout=10)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"--address={address}: no Dask scheduler answers there ({type(error).__name__}); "
@@ -60,7 +89,30 @@ def _dask_client(address):
         ) from None
 
 
-def _start_ray(address):
+def _use_dask():
+    """joblib's Dask backend, mended: a task whose workers all died ends in an error, of which joblib 1.6
+    is not told, and waits for ever; and with one worker left the work stays on the cluster, where joblib
+    would do it in this process."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Dask(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs):
+            return max(2, super().effective_n_jobs(n_jobs))
+
+        def submit(self, func, callback=None):
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: callback(done) if done.exception() else None)
+            return future
+
+        def retrieve_result_callback(self, out):
+            return super().retrieve_result_callback(out.result() if hasattr(out, "result") else out)
+
+    joblib.register_parallel_backend("dask", Dask)
+
+
+@contextlib.contextmanager
+def _ray(address, workers):
+    """A Ray that this process is connected to, and its own again afterwards."""
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -70,14 +122,23 @@ def _start_ray(address):
         raise UsageError(
             f"--address={address}: no Ray cluster answers there; e.g. --address=10.0.0.1:6379."
         )
+    register_ray()
+    if ray.is_initialized():
+        yield
+        return
     try:
-        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+        # "local": or it would join whatever cluster it finds on this machine.
+        where = {"address": address} if address else {"address": "local", "num_cpus": workers}
+        ray.init(**where, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise UsageError(
             f"--address={address}: no Ray cluster answers there ({type(error).__name__}); "
-            "e.g. --address=10.0.0.1:6379."
+            "e.g. --address=10.0.0.1:6379, with RAY_AUTH_MODE=token if its workers want a token."
         ) from None
-    register_ray()
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _answers(address):
