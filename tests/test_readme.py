@@ -32,7 +32,7 @@ def test_the_library_examples_run_on_a_readers_model(images, capsys, tmp_path, m
         exec(compile(code, "README.md", "exec"), names)
     assert "barrier" in capsys.readouterr().out
     assert np.isfinite(names["losses"]).all()
-    assert {p.name for p in tmp_path.iterdir()} == {"tunnel.png", "tunnel.npz"}
+    assert {p.name for p in tmp_path.iterdir()} == {"tunnel.png", "tunnel.npz", "cut.png"}
     assert np.array_equal(names["tunnel"].path[-1], wedges.WeightSpace(model_b).read())
     assert names["swa"].average.count == 20 and len(names["snapshots"].members) == 6
 

@@ -1,4 +1,4 @@
-"""The toy figures, figures 1, 3, 4 and the m-connectors as a user runs them; the toys' claims and
+"""The toy figures, figures 1 to 5 and the m-connectors as a user runs them; the toys' claims and
 helpers on numbers made by hand."""
 
 import contextlib
@@ -14,8 +14,10 @@ import pytest
 
 from reproductions import (
     fig1_wedges,
+    fig2_radial,
     fig3_tunnel,
     fig4_short_directions,
+    fig5_widths,
     m_connectors,
     runs,
     toy_cut,
@@ -35,9 +37,11 @@ IDS = {
     toy_probe: ("toy.probe.",),
     toy_intersection: ("toy.intersection.",),
     fig1_wedges: ("fig1.",),
+    fig2_radial: ("fig2.",),
     fig3_tunnel: ("fig3.",),
     m_connectors: ("m-connector.",),
     fig4_short_directions: ("fig4.",),
+    fig5_widths: ("fig5.",),
 }
 FILES = ["check.json", "config.json", "figure.png", "results.npz"]
 name_of = lambda value: runs.name_of(value) if hasattr(value, "__file__") else None
@@ -205,6 +209,12 @@ BAD = [
     (toy_tunnel, ["--map_k=1"], "--map_k=1: must be 0 or at least 2"),
     (toy_tunnel, ["--map_dimensions=3"], "--map_dimensions=3: must be 4..5000"),
     (toy_tunnel, ["--k=1"], "--k=1: must be at least 2"),
+    (fig2_radial, ["--directions=1"], "--directions=1: must be at least 2"),
+    (fig2_radial, ["--distances=3"], "--distances=3: must be at least 4"),
+    (fig2_radial, ["--steps=4"], "--steps=4: must be at least 5"),
+    (fig2_radial, ["--toy=10x10"], "--toy=10x10: must be DxN with 0 < N < D <= 20000, e.g. 1000x900."),
+    (fig2_radial, ["--toy_k=2"], "--toy_k=2: must be at least 3"),
+    (fig2_radial, ["--height=-1"], "--height=-1: must be above 0"),
     (fig3_tunnel, ["--segments=5"], "--segments=5: must be from 6 to 1000"),
     (fig3_tunnel, ["--pairs=0"], "--pairs=0: must be at least 1"),
     (fig3_tunnel, ["--steps=-1"], "--steps=-1: must be at least 1"),

@@ -1,0 +1,392 @@
+"""The page of all figures: what it says of real runs and of made-up ones, and how a browser shows it."""
+
+import base64
+import contextlib
+import html.parser
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.parse
+
+import pytest
+from PIL import Image
+
+from reproductions import catalogue, fig1_wedges, report, runs, toy_probe
+from reproductions.errors import UsageError
+
+SMALL = ("fig1_wedges", "toy_cut", "toy_probe", "fig6_swa")
+
+
+@pytest.fixture(autouse=True)
+def _few_figures(monkeypatch):
+    monkeypatch.setattr(catalogue, "FIGURES", SMALL)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """An out_dir with two runs as their programs leave them."""
+    out = tmp_path_factory.mktemp("runs")
+    for figure in (fig1_wedges, toy_probe):
+        with contextlib.redirect_stdout(io.StringIO()):
+            runs.run(figure, ["--preset=smoke", f"--out_dir={out}", "--note=made by a <b>test</b>"])
+    return out
+
+
+def make(out, figure="toy_probe", name="smoke-1", dataset=None, settings=(), note=None, **provenance):
+    """A made-up finished run, by default of the preset's own settings. Returns its folder."""
+    folder = out / figure / name
+    folder.mkdir(parents=True)
+    config = {**catalogue.module(figure).PRESETS["smoke"], **dict(settings)}
+    if dataset:
+        config["dataset"] = dataset
+    about = {
+        "command": f"python -m reproductions.{figure} --preset=smoke",
+        "date": "2026-01-02",
+        "machine": "a machine, 2 cores",
+        "software": {"python": "3.11", "code": "0123"},
+        "note": note,
+        "seconds": 150.0,
+        **provenance,
+    }
+    record = {"figure": figure, "config": config, "preset": "smoke", "provenance": about}
+    (folder / "config.json").write_text(json.dumps(record))
+    write_claims(folder, [claim()])
+    Image.new("RGB", (30, 20), "teal").save(folder / "figure.png")
+    (folder / "results.npz").write_bytes(b"")
+    return folder
+
+
+def claim(**changes):
+    one = {"id": "toy.probe.x", "statement": "a number", "source": "someone", "measured": 0.25}
+    return {**one, "expected": 0.5, "relation": "<=", "passed": True, **changes}
+
+
+def write_claims(folder, claims):
+    (folder / "check.json").write_text(json.dumps({"claims": claims}))
+
+
+def page_of(out, **settings):
+    return report.write(report.find(out, "smoke"), **settings).read_text()
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would make of it: text, links, pictures, kinds of elements."""
+
+    SPACED = ("br", "td", "th", "dt", "dd", "p")
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.used, self.kinds, self.alt = "", [], set(), []
+        self.feed(text)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attributes):
+        self.kinds.add(tag)
+        self.text += " " * (tag in self.SPACED)
+        self.used += [v for k, v in attributes if k in ("src", "href", "srcset", "action", "data")]
+        self.alt += [v for k, v in attributes if k == "alt"]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+# ---- what it says -----------------------------------------------------------------------------------
+
+
+def test_every_run_is_there_with_its_claims_picture_settings_and_command(real, capsys):
+    assert report.run([f"--out_dir={real}", "--preset=smoke"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{real / 'report-smoke.html'}\n" and printed.err == ""
+    source = (real / "report-smoke.html").read_text()
+    page = Page(source)
+    held = total = 0
+    for figure in ("fig1_wedges", "toy_probe"):
+        folder = next((real / figure).glob("smoke-*"))
+        picture = base64.b64encode((folder / "figure.png").read_bytes()).decode()
+        assert f"data:image/png;base64,{picture}" in page.used
+        assert f"#{figure}.{folder.name}" in page.used and f'id="{figure}.{folder.name}"' in source
+        claims = json.loads((folder / "check.json").read_text())["claims"]
+        for c in claims:
+            assert all(c[k] in page.text for k in ("id", "statement", "source"))
+        held, total = held + sum(c["passed"] for c in claims), total + len(claims)
+        assert f"python -m reproductions.{figure} --preset=smoke" in page.text
+        assert catalogue.title(figure) in page.text
+    assert f"{held} of {total} claims hold in 2 runs of the preset smoke" in page.text
+    assert "✓ reproduced 3 of 3 hold" in page.text and "✗ not reproduced" in page.text
+    assert page.text.count("✗ FAILS") == total - held > 0 and page.text.count("✓ holds") == held
+    assert "level 0.1 grid 31" in page.text and "made by a <b>test</b>" in page.text
+    assert re.search(r"fig1_wedges/smoke-\w+/figure\.html in the folder of the runs", page.text)
+
+
+def test_it_needs_nothing_else_and_runs_nothing(real):
+    source = page_of(real)
+    page = Page(source)
+    assert page.used and all(used.startswith(("data:image/png;base64,", "#")) for used in page.used)
+    assert not page.kinds & {"script", "link", "iframe", "object", "embed", "base", "form", "b>test<"}
+    assert "url(" not in source and "@import" not in source
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in source
+    assert len(page.alt) == 2 and all(len(alt) > 20 for alt in page.alt)
+
+
+def test_figures_without_a_run_are_listed_with_the_command_that_makes_one(real):
+    page = Page(page_of(real))
+    for figure in ("toy_cut", "fig6_swa"):
+        command = f"python -m reproductions.{figure} --preset=smoke --out_dir={real}"
+        assert f"{catalogue.title(figure)} {command} – not run" in page.text
+
+
+def test_what_failed_just_now_is_said_also_beside_an_earlier_run(real):
+    page = Page(page_of(real, failed={"toy_cut": "no <room>", "toy_probe": "ended"}))
+    assert re.search(r"no <room> python -m reproductions\.toy_cut \S+ \S+ ! failed to run", page.text)
+    assert "ended python -m reproductions.toy_probe" in page.text and "toy.probe.round" in page.text
+
+
+def test_nothing_in_a_run_becomes_markup(tmp_path):
+    bad = "<script>alert(1)</script><img src=x onerror=y> \"'&amp; `a<b>` {{ 7 * 7 }}"
+    folder = make(tmp_path, note=bad, machine=bad, command=bad, software={bad: bad})
+    write_claims(folder, [claim(id=bad, statement=bad, source=bad)])
+    config = json.loads((folder / "config.json").read_text())
+    config["config"][bad] = [bad]
+    (folder / "config.json").write_text(json.dumps(config))
+    page = Page(page_of(tmp_path))
+    assert page.kinds.isdisjoint({"script"}) and len([u for u in page.used if "data:" in u]) == 1
+    assert page.text.count(bad) >= 8 and "x" not in page.used
+
+
+def test_a_number_that_is_none_fails_in_words(tmp_path):
+    folder = make(tmp_path)
+    write_claims(
+        folder, [claim(measured=None, passed=False), claim(measured=float("nan"), passed=False)]
+    )
+    text = Page(page_of(tmp_path)).text
+    assert text.count("not a number ≤ 0.5 ✗ FAILS") == 2 and "0 of 2 claims hold" in text
+
+
+def test_a_run_that_claims_nothing_is_not_reproduced(tmp_path):
+    write_claims(make(tmp_path), [])
+    text = Page(page_of(tmp_path)).text
+    assert "– nothing claimed" in text and "✓" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.12345, "0.1235"), (0, "0"), (-3.0, "-3"), (12345.6, "12,346"), (1e-9, "1e-09"), (3e11, "3e+11")],
+)
+def test_numbers_are_short(value, words):
+    assert report._number(value) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "0 s"), (99, "99 s"), (150, "2.5 min"), (7200, "2.0 h")]
+)
+def test_durations_have_a_fitting_unit(seconds, words):
+    assert report.duration(seconds) == words
+
+
+@pytest.mark.parametrize("figure", SMALL)
+def test_a_figures_story_is_its_docstring_without_title_and_commands(figure):
+    told = str(report._story(figure))
+    assert "Source" not in told.split("('source'")[0] and "('source', 'Source: " in told
+    assert "python -m" not in told and "Examples" not in told and catalogue.title(figure) not in told
+
+
+def test_indented_lines_become_a_list_and_marked_words_elements():
+    lines = ["  cuts        the smallest", "              one", "  eigenvalues above"]
+    assert report._items(lines) == [("cuts", "the smallest one"), ("eigenvalues", "above")]
+    assert report._prose("`a<b` *so* 2 * 3 * 4") == "<code>a&lt;b</code> <em>so</em> 2 * 3 * 4"
+
+
+# ---- which runs -------------------------------------------------------------------------------------
+
+
+def test_one_run_of_each_data_set_the_presets_own_first_and_then_the_newest(tmp_path):
+    make(tmp_path, name="smoke-1", date="2026-01-03")
+    make(tmp_path, name="smoke-2", date="2026-01-04")
+    make(tmp_path, name="smoke-3", date="2026-01-05", settings={"k": 99})
+    make(tmp_path, name="smoke-4", date="2026-01-03", settings={"seed": 5})
+    make(tmp_path, name="quick-1")
+    make(tmp_path, "fig6_swa", "smoke-cifar10-1", "cifar10", settings={"width": 7.0})
+    make(tmp_path, "fig6_swa", "smoke-digits-1", "digits")
+    make(tmp_path, "toy_cut", "smoke-1")
+    (tmp_path / "toy_cut" / "smoke-1" / "results.npz").unlink()
+    found = report.find(tmp_path, "smoke")
+    shown = ["toy_probe/smoke-2", "fig6_swa/smoke-digits-1", "fig6_swa/smoke-cifar10-1"]
+    assert [r.folder for r in found.shown] == shown
+    assert dict(found.left_out) == {
+        "toy_probe/smoke-1": "an older run",
+        "toy_probe/smoke-3": "other settings: k = 99",
+        "toy_probe/smoke-4": "an older run",  # another seed is no other experiment
+    }
+    assert found.unfinished == [("toy_cut", "toy_cut/smoke-1")] and found.others == {"quick"}
+    text = Page(report.write(found).read_text()).text
+    assert "averaged? (cifar10)" in text and "averaged? (digits)" in text
+    assert "Not the preset's own settings: width = 7.0." in text and "toy_probe/smoke-3" in text
+    assert "begun in toy_cut/smoke-1" in text and "… not finished" in text
+
+
+def test_a_run_that_has_begun_again_is_not_shown_with_its_old_verdict(tmp_path):
+    folder = make(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    del config["provenance"]["seconds"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert report.find(tmp_path, "smoke").shown == []
+
+
+def cut(name):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:40])
+
+
+def put(name, value):
+    return lambda folder: (folder / name).write_text(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (cut("check.json"), "check.json is not JSON"),
+        (cut("config.json"), "config.json is not JSON"),
+        (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "config.json is not JSON"),
+        (lambda f: (f / "check.json").write_text("[" * 10**5), "check.json is not JSON"),
+        (lambda f: (f / "config.json").unlink(), "config.json cannot be read (No such file"),
+        (cut("figure.png"), "figure.png is not a whole PNG file"),
+        (lambda f: (f / "figure.png").unlink(), "figure.png cannot be read (No such file"),
+        (put("config.json", []), "config.json holds no settings"),
+        (put("config.json", {}), "config.json or check.json lacks 'provenance'"),
+        (put("check.json", {"passed": True}), "config.json or check.json lacks 'claims'"),
+        (put("check.json", {"claims": 3}), "not as a run leaves it"),
+        (put("check.json", {"claims": ["x"]}), "not as a run leaves it"),
+        (lambda f: write_claims(f, [claim(passed="no")]), "check.json: passed is 'no'"),
+        (lambda f: write_claims(f, [claim(measured="high")]), "could not convert"),
+    ],
+)
+def test_a_damaged_run_is_one_line_and_the_others_are_shown(tmp_path, harm, words, capsys):
+    make(tmp_path, "fig1_wedges")
+    harm(make(tmp_path, "toy_probe"))
+    assert report.run([f"--out_dir={tmp_path}", "--preset=smoke"]) == 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"damaged: {tmp_path / 'toy_probe/smoke-1'}: " in error
+    assert words in error and "remove it and run the figure again" in error
+    text = Page((tmp_path / "report-smoke.html").read_text()).text
+    assert "! damaged" in text and words in text and "✓ reproduced" in text
+    assert "1 of 1 claim hold in 1 run " in text.replace("claims", "claim")
+
+
+def test_a_folder_without_runs_is_one_line_that_names_a_command(tmp_path):
+    words = r"no finished run of --preset=paper there; python -m reproductions.run_all --preset=paper"
+    with pytest.raises(UsageError, match=rf"--out_dir=.*: {words}"):
+        report.run([f"--out_dir={tmp_path / 'none'}"])
+    make(tmp_path)
+    with pytest.raises(UsageError, match="only of smoke; --preset=smoke shows those"):
+        report.run([f"--out_dir={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--output={out}", "is a folder; name a file"),
+        ("--output=/dev/null/page.html", "cannot write /dev/null/page.html"),
+        ("--preset=large", "--preset=large"),
+        ("--only=toy_cut", "Unknown command line flag 'only'"),
+        ("page.html", "received 'page.html'"),
+    ],
+)
+def test_bad_flags_are_one_line_and_status_two(tmp_path, flag, words, capsys):
+    make(tmp_path)
+    flags = [f"--out_dir={tmp_path}", "--preset=smoke", flag.format(out=tmp_path)]
+    with pytest.raises(SystemExit) as end:
+        report.main(flags)
+    printed = capsys.readouterr()
+    assert end.value.code == 2 and printed.out == "" and printed.err.count("\n") == 1
+    assert printed.err.startswith("report: ") and words in printed.err
+    assert [p.name for p in tmp_path.iterdir()] == ["toy_probe"]
+
+
+def test_help_names_its_flags(capsys):
+    with pytest.raises(SystemExit) as end:
+        report.main(["--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0 and all(f"--{f}" in text for f in ("preset", "out_dir", "output"))
+    assert "--jobs" not in text
+
+
+# ---- in a browser -----------------------------------------------------------------------------------
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+browser = pytest.mark.skipif(BROWSER is None, reason="no chromium")
+# A window is never narrower than 500, so the page stands in a frame of the width that is wanted, and
+# tells the page around it what came of it.
+MEASURE = """<script>addEventListener("load", () => {
+  const root = document.documentElement, all = [...document.body.querySelectorAll("*")];
+  const wide = e => e.getBoundingClientRect().right > innerWidth + 0.5 && !e.closest("figure");
+  parent.postMessage(JSON.stringify({
+    inner: innerWidth, scroll: root.scrollWidth,
+    images: [...document.images].map(i => i.naturalWidth),
+    wide: all.filter(wide).map(e => e.outerHTML.slice(0, 80)),
+    letters: Math.min(...all.map(e => parseFloat(getComputedStyle(e).fontSize))),
+  }), "*");
+})</script>"""
+FRAME = """<script>addEventListener("message", e => {
+  document.body.textContent = "found" + encodeURIComponent(e.data) + "end";
+})</script><body><iframe src="copy.html" width="%d" height="2000" style="border: 0"></iframe></body>"""
+
+
+def browse(page, folder, width, *flags):
+    """Run the browser on a page without any network: its standard output."""
+    command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += ["--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9"]
+    command += ["--virtual-time-budget=5000", f"--window-size={width},2000", *flags, page.as_uri()]
+    environment = {**os.environ, "HOME": str(folder)}
+    return subprocess.run(command, check=True, capture_output=True, timeout=180, env=environment).stdout
+
+
+@browser
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_browser_shows_it(real, tmp_path, width):
+    page = tmp_path / "page.html"
+    shot = tmp_path / "shot.png"
+    report.write(report.find(real, "smoke"), page)
+    browse(page, tmp_path, width, f"--screenshot={shot}")
+    image = Image.open(shot).convert("RGB")
+    assert image.size == (width, 2000)
+    colours = image.getcolors(image.width * image.height)
+    share = {colour: count / (width * 2000) for count, colour in colours}
+    assert 0.5 < share[(255, 255, 255)] < 0.97 and len(share) > 200  # letters and pictures on white
+    # Words, a table or a picture down the whole first screens, nothing but white at the margins.
+    grey = image.convert("L")
+    bands = [grey.crop((0, y, width, y + 200)).getextrema() for y in range(0, 2000, 200)]
+    assert all(low < 120 and high == 255 for low, high in bands)
+    assert grey.crop((0, 0, 8, 2000)).getextrema() == (255, 255)
+    assert grey.crop((width - 8, 0, width, 2000)).getextrema() == (255, 255)
+
+
+@browser
+@pytest.mark.parametrize("width", [1200, 390])
+def test_its_pictures_load_and_nothing_is_wider_than_the_screen(real, tmp_path, width):
+    source = page_of(real, output=tmp_path / "page.html", failed={"toy_cut": "x/" * 200})
+    copy = tmp_path / "copy.html"
+    without_policy = re.sub(r"<meta http-equiv[^>]*>", "", source)
+    copy.write_text(without_policy.replace("</body>", f"{MEASURE}</body>"))
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME % width)
+    shown = browse(frame, tmp_path, 1300, "--dump-dom").decode()
+    found = json.loads(urllib.parse.unquote(re.search("<body>found(.*?)end<", shown).group(1)))
+    assert found["inner"] == width  # the browser did lay it out for this width
+    assert found["scroll"] <= width and found["wide"] == []
+    assert len(found["images"]) == 2 and min(found["images"]) > 500
+    assert found["letters"] >= 12
+
+
+@browser
+def test_the_browser_runs_no_script_of_the_page(tmp_path):
+    """Were something not escaped, the page's own policy still forbids it."""
+    make(tmp_path)
+    page = tmp_path / "page.html"
+    script = "<script>document.body.innerHTML = 'it ran'</script></body>"
+    page.write_text(page_of(tmp_path).replace("</body>", script))
+    shown = browse(page, tmp_path, 1200, "--dump-dom").decode()
+    assert "toy.probe.x" in shown and "<body>it ran" not in shown
