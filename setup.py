@@ -9,7 +9,8 @@ here = pathlib.Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "wedges/__init__.py").read_text()).group(1)
 
 clusters = {"dask": ["dask[distributed]>=2024.1"], "ray": ["ray>=2.9"]}
-test = ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "plotly>=5.20", *clusters["dask"], *clusters["ray"]]
+tools = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6", "ruff>=0.6"]
+test = [*tools, "plotly>=5.20", *clusters["dask"], *clusters["ray"]]
 setup(
     name="wedges",
     version=version,

@@ -350,7 +350,7 @@ def _rows(found, failed):
         shown = [r for r in found.shown if r.figure == figure]
         several = len(shown) > 1
         for r in shown:
-            state = "passed" if r.passed else "failed" if r.claims else "silent"
+            state = "passed" if r.passed else "part" if r.held else "failed" if r.claims else "silent"
             rows.append({**base, "run": r, "state": state, "several": several})
         if figure in failed:
             rows.append({**base, "state": "stopped", "why": failed[figure]})

@@ -296,7 +296,7 @@ def test_results_are_measured_again_when_any_code_that_makes_numbers_changes(mon
     monkeypatch.setitem(sys.modules, "fresh_runs", fresh)  # where dataclasses look
     specification.loader.exec_module(fresh)
     marked = {p.stem for pattern in patterns for p in (ROOT).glob(pattern)}
-    silent = {"runs", "claims", "errors", "parallel", "progress", "quiet"}
+    silent = {"runs", "claims", "errors", "parallel", "progress", "quiet", "sweep"}
     for path in [pathlib.Path(figure.__file__) for figure in IDS]:
         nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
         used = {a.name for n in nodes if n.module == "reproductions" for a in n.names}
