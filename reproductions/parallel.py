@@ -6,6 +6,7 @@ joblib does the work; Dask and Ray are its backends, installed as extras.
 import contextlib
 import os
 import socket
+import warnings
 
 import joblib
 
@@ -36,6 +37,8 @@ def backend(run):
 
     A cluster that is started here has `run.jobs` workers, or as many as there are cores.
     """
+    # loky replaces a worker that has grown large; nothing is lost, and a user need not hear of it.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
     local = run.backend == "local"
     workers = run.jobs if local or run.jobs > 1 else joblib.cpu_count()
     with contextlib.ExitStack() as stack:
