@@ -22,7 +22,12 @@ def over(run, function, items):
     if run.backend == "local" and run.jobs == 1:
         return [placed(run, function, item) for item in items]
     with backend(run):
-        return joblib.Parallel()(joblib.delayed(placed)(run, function, item) for item in items)
+        return joblib.Parallel()(joblib.delayed(_in_worker)(run, function, item) for item in items)
+
+
+def _in_worker(run, function, item):
+    devices.start(run)  # in silence, before anything imports TensorFlow
+    return placed(run, function, item)
 
 
 def placed(run, function, item):
