@@ -76,7 +76,7 @@ def measure(config, run):
     thetas = np.stack(parallel.over(run, train, seeds))  # [3, D]
     seen = optima.network(config, dataset).seen
     key = {"data": dataset.fingerprint, "config": dataclasses.asdict(config)}
-    look = functools.partial(_look, config, seen, thetas, thetas, "net")
+    look = functools.partial(_look, config, seen, thetas, thetas)
     net = run.cached({**key, "thetas": store.fingerprint(thetas)}, look)
     return {
         **{f"net {k}": v for k, v in net.items()},
@@ -90,16 +90,16 @@ def _toy(config):
     landscape = toys.build("finite", dimension, n, k=config.toy_k, seed=config.seed)
     starts = [toys.gaussian(config.seed + i, 1, dimension) for i in range(CORNERS)]
     wedges, points = zip(*(toys.near(landscape, s, config.height) for s in starts), strict=True)
-    return _look(config, landscape, np.stack(points), np.stack(wedges), "toy")
+    return _look(config, landscape, np.stack(points), np.stack(wedges))
 
 
-def _look(config, landscape, points, corners, name):
+def _look(config, landscape, points, corners):
     """The landscape from each of points [3, D], and on the plane through corners [3, D].
 
     Returns "distances" [A], "losses" [3, A, directions]; "doubled" [3], the distance where their mean is
     twice the loss at the point, "there" [3, directions], losses at that distance, "ring" [3, directions]
-    the same on a random 2-D cut; "side" [X], "random cut" and "optima cut" [X, X], "corners" [3, 2] and
-    "center" [2], where optima and point stand on the latter; "start" [3].
+    the same on a random 2-D cut; "side" [X], "random cut" and "optima cut" [X, X], "corners" [3, 2],
+    where the corners stand on the latter; "start" [3], the losses at the points.
     """
     import tensorflow as tf
 
@@ -133,7 +133,6 @@ def _look(config, landscape, points, corners, name):
         ),
         "optima cut": wedges.plane(landscape, shown, side, side),
         "corners": shown.coordinates(tf.constant(corners)).numpy(),
-        "lowest": np.array([landscape(c) for c in corners]),
     }
 
 

@@ -234,9 +234,9 @@ def _data(name, data_dir):
 
 def measure_one(setting, run):
     """Train one network until the target, and find the widths of its tunnel."""
-    from reproductions import quiet
+    from reproductions import devices
 
-    quiet.start_tensorflow()  # here in a worker, before anything imports it
+    devices.start(run)  # in a worker in silence, before anything imports TensorFlow
     from reproductions import models, training
 
     recipe = models.Model(

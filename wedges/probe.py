@@ -221,9 +221,13 @@ def _crossings(a, losses, threshold, at, refinements):
 
 def _width(distances, censored, threshold, norm):
     angles = np.degrees(np.arctan2(distances, norm))
-    error = lambda x: np.std(x, ddof=1) / np.sqrt(len(x)) if len(x) > 1 else np.nan
-    means = (distances.mean(), error(distances), angles.mean(), error(angles))
+    means = (m for x in (distances, angles) for m in (x.mean(), _standard_error(x)))
     return Width(*means, distances, censored, float(threshold))
+
+
+def _standard_error(samples):
+    """Of the mean of samples [S]; NaN with one."""
+    return np.std(samples, ddof=1) / np.sqrt(len(samples)) if len(samples) > 1 else np.nan
 
 
 def _losses(landscape, point, count, name):

@@ -12,6 +12,7 @@ import collections
 
 import numpy as np
 
+from wedges.probe import _standard_error, _whole
 from wedges.progress import bar
 
 Count = collections.namedtuple("Count", ["mean", "error", "samples"])
@@ -34,7 +35,7 @@ def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
     nearest at theta + radius v_i, and it is the dimension of both wedges' normals together, which a
     single gradient or Hessian of the distance to the *nearest* wedge cannot show.
     """
-    _check_whole("samples", samples)
+    _whole("samples", samples)
     rng = np.random.default_rng(seed)
     points = _around(landscape, theta, radius, samples, rng)
     _, gradients = landscape.value_and_gradient(points)  # [samples, D]
@@ -96,7 +97,7 @@ def smallest_cut(
         )
     if not (np.isfinite(displacement) and displacement > 0):
         raise ValueError(f"displacement must be a length above 0; received {displacement!r}.")
-    _check_whole("samples", samples)
+    _whole("samples", samples)
     target = landscape if descend_on is None else descend_on
     if (target.dimension, target.dtype) != (landscape.dimension, landscape.dtype):
         raise ValueError(
@@ -167,8 +168,8 @@ def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
     """
     from wedges.affine import generator
 
-    _check_whole("samples", samples)
-    _check_whole("steps", steps)
+    _whole("samples", samples)
+    _whole("steps", steps)
     floors = np.atleast_1d(np.asarray(floor, np.float64))
     if floors.ndim > 1 or np.isnan(floors).any():
         raise ValueError(f"floor must be a number or several [F], none NaN; received {floor}.")
@@ -210,8 +211,7 @@ def _lanczos(landscape, theta, v, steps, done):
 
 def _count(samples):
     samples = np.asarray(samples, np.float64)
-    error = np.std(samples, ddof=1) / np.sqrt(len(samples)) if len(samples) > 1 else np.nan
-    return Count(samples.mean(), error, samples)
+    return Count(samples.mean(), _standard_error(samples), samples)
 
 
 def _around(landscape, theta, distance, samples, rng):
@@ -230,8 +230,3 @@ def _one_point(landscape, theta):
     if not np.all(np.isfinite(theta)):
         raise ValueError("theta must be finite; received NaN or infinity in it.")
     return theta
-
-
-def _check_whole(name, value):
-    if not (isinstance(value, (int, np.integer)) and value >= 1):
-        raise ValueError(f"{name} must be a whole number, at least 1; received {value!r}.")
