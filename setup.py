@@ -41,7 +41,12 @@ setup(
         "test": test,
         "html": ["plotly>=5.20"],
         **clusters,
-        "bench": ["torch>=2.4", "loss-landscapes>=3.0.6"],
+        "bench": [
+            "torch>=2.4",
+            "loss-landscapes>=3.0.6",
+            "pyhessian>=0.1",
+            "hessian-eigenthings>=1.0.0a5",
+        ],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
     },
 )

@@ -17,6 +17,11 @@ FIGURES = (
     "fig5_widths",
     "fig6_swa",
     "intrinsic_dimension",
+    # around one point: Fort & Ganguli's four local properties
+    "emergent_outliers",
+    "emergent_gradient",
+    "emergent_curvature",
+    "emergent_goldilocks",
 )
 
 

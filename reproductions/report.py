@@ -137,7 +137,7 @@ def find(out_dir, preset):
 def _choose(found, figure, finished):
     """Show one run of each data set, the preset's own one first; leave out the others."""
     config = catalogue.module(figure).PRESETS[found.preset] if finished else {}
-    own = config.get("dataset")
+    own = runs.data_name(config.get("dataset"))
     for dataset in sorted({r.dataset for r in finished}, key=lambda d: (d != own, str(d))):
         same = [r for r in finished if r.dataset == dataset]
         best = max(same, key=lambda r: (not r.changed, r.made))
@@ -163,7 +163,7 @@ def _read(figure, folder, out_dir):
         figure,
         str(folder.relative_to(out_dir)),
         (str(provenance.get("date")), saved.stat().st_mtime),
-        config.get("dataset"),
+        runs.data_name(config.get("dataset")),
         _settings(figure, folder.name.split("-")[0], config),
         [_claim(c, folder / "check.json") for c in check["claims"]],
         _picture(folder / "figure.png"),

@@ -44,7 +44,7 @@ _CODE = store.source_mark(
     "wedges/probe.py",
     *(
         f"reproductions/{name}.py"
-        for name in ("data", "devices", "models", "optima", "store", "toys", "training")
+        for name in ("data", "devices", "emergent", "models", "optima", "store", "toys", "training")
     ),
 )
 
@@ -97,6 +97,15 @@ class Run:
         """`compute()`'s arrays, kept for this key and these versions of the measuring code."""
         key = {**key, "software": self.software}
         return store.cached(self.checkpoints / f"{store.digest(key)}.npz", key, compute)
+
+
+def data_name(dataset):
+    """A Config's data set, or its several ones, in one word; None stays None."""
+    return None if dataset is None else "+".join(_several(dataset))
+
+
+def _several(dataset):
+    return (dataset,) if isinstance(dataset, str) else tuple(dataset)
 
 
 def main(figure, argv=None):
@@ -369,7 +378,7 @@ def _directory(figure, values, config):
     """<out_dir>/<figure>/<preset>[-<data set>]-<hash of the Config>: one command, one folder."""
     marks = [
         values.preset,
-        getattr(config, "dataset", None),
+        data_name(getattr(config, "dataset", None)),
         store.digest(dataclasses.asdict(config))[:8],
     ]
     return pathlib.Path(values.out_dir).expanduser() / name_of(figure) / "-".join(m for m in marks if m)
@@ -390,7 +399,8 @@ def _measure(figure, values, config, directory, key):
         else:
             say(f"measuring again: {directory} was made by other versions of the software")
     if isinstance(config, DataConfig):
-        data.check(config.dataset, values.data_dir)
+        for name in _several(config.dataset):
+            data.check(name, values.data_dir)
     arguments = shlex.join(_as_given(figure, values))
     provenance = {
         "command": f"python -m reproductions.{name_of(figure)} {arguments}".strip(),

@@ -97,7 +97,7 @@ class Until:
         return steps % self.every == 0 and float(self.landscape(theta)) <= self.loss
 
 
-def train(landscape, start, recipe, *, key, run, label, subspace=None, until=None):
+def train(landscape, start, recipe, *, key, run, label, subspace=None, until=None, marks=None):
     """Descend from `start` [D] by `recipe`, inside `subspace` if given, or load the result.
 
     Args:
@@ -106,12 +106,15 @@ def train(landscape, start, recipe, *, key, run, label, subspace=None, until=Non
       run: the `runs.Run`: where checkpoints are kept.
       label: what the progress bar says.
       until: an `Until` that may end it before the recipe's last epoch.
+      marks: rising steps after which a snapshot is taken, instead of the recipe's.
     """
     tf.config.experimental.enable_op_determinism()
     landscape = devices.distributed(landscape)
     steps_per_epoch = landscape.steps_per_epoch
     steps = recipe.epochs * steps_per_epoch
-    marks = _marks(recipe, steps_per_epoch)
+    if marks is not None:
+        key = {**key, "marks": marks}
+    marks = _marks(recipe, steps_per_epoch) if marks is None else marks
     key = {
         **key,
         "code": _CODE,

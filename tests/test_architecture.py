@@ -13,7 +13,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "wedges").glob("*.py"))
 PROGRAMS = sorted((ROOT / "reproductions").glob("*.py"))
 NAMED = ("intrinsic_dimension", "m_connectors")
-FIGURES = [p for p in PROGRAMS if p.stem.startswith(("fig", "toy_")) or p.stem in NAMED]
+_FIRST = ("fig", "toy_", "emergent_")
+FIGURES = [p for p in PROGRAMS if p.stem.startswith(_FIRST) or p.stem in NAMED]
 
 
 def imports(path):
@@ -42,8 +43,8 @@ def test_the_library_stands_alone(path):
 
 
 GENERAL = (
-    "affine", "average", "compare", "connect", "distribute", "landscape", "optimize", "probe", "select",
-    "simplex", "toy",
+    "affine", "average", "compare", "connect", "curvature", "distribute", "emergent", "landscape",
+    "optimize", "probe", "select", "short", "simplex", "toy",
 )  # fmt: skip
 
 

@@ -65,11 +65,14 @@ class Landscape:
         return self.jet(theta, direction)[2]
 
     def hessian_product(self, theta, v):
-        """H(theta) v, from two derivatives, H never held. theta, v [..., D] -> [..., D].
+        """H(theta) v, from two derivatives, H never held.
+
+        theta, v [..., D] -> [..., D]; or several v [K, D] at one theta [D] -> [K, D].
 
         Source: Pearlmutter 1994, Fast exact multiplication by the Hessian (Neural Computation 6).
         """
         theta, v = self._pair(theta, v)
+        theta = tf.broadcast_to(theta, v.shape)
         with tf.GradientTape() as outer:
             outer.watch(theta)
             with tf.GradientTape() as inner:
@@ -84,9 +87,10 @@ class Landscape:
 
     def _pair(self, theta, v):
         theta, v = self.point(theta), self.point(v)
-        if theta.shape != v.shape:
+        if theta.shape != v.shape and not (theta.shape.rank == 1 and v.shape.rank == 2):
             raise ValueError(
-                f"v must have theta's shape {tuple(theta.shape)}; received {tuple(v.shape)}."
+                f"v must have theta's shape {tuple(theta.shape)}, or [K, {self.dimension}] at one theta "
+                f"[{self.dimension}]; received {tuple(v.shape)}."
             )
         return theta, v
 
@@ -140,6 +144,11 @@ class Restricted(Landscape):
     def hessian_product(self, z, v):
         step = self.subspace.directions.lift(self.point(v))
         product = self.landscape.hessian_product(self.subspace.embed(z), step)
+        return self.subspace.directions.lower(product)
+
+    def gauss_newton_product(self, z, v):
+        step = self.subspace.directions.lift(self.point(v))
+        product = self.landscape.gauss_newton_product(self.subspace.embed(z), step)
         return self.subspace.directions.lower(product)
 
     def length(self, step):
@@ -209,5 +218,5 @@ class Quadratic(Landscape):
         if self.matrix.shape.rank == 1:
             curved = offset * self.matrix  # [..., D]
         else:
-            curved = tf.linalg.matvec(self.matrix, offset)  # [..., D]
+            curved = tf.tensordot(offset, self.matrix, 1)  # [..., D], A its own transpose
         return 0.5 * tf.reduce_sum(offset * curved, axis=-1)  # [...]

@@ -84,6 +84,15 @@ def label_axes(ax, *, title=None, x=None, y=None):
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def training_axis(ax, last):
+    """Steps of a training from 0 to `last` along x, even in their logarithm beyond 30."""
+    ax.set_xscale("symlog", linthresh=30)
+    ticks = [0, *(t for k in range(7) for t in (10**k, 3 * 10**k) if 30 <= t <= last)]
+    ax.set_xticks(ticks, [f"{t:,}" for t in ticks], fontsize=8)
+    ax.set_xticks([], minor=True)
+    ax.set_xlim(-2, 1.15 * last)
+
+
 def space(views, *, title, panel=4.6):
     """A figure with `views` axes in three dimensions, and one flat panel beside them."""
     figure = Figure(figsize=(panel * (views + 1), panel + 0.5), layout="constrained", dpi=95)

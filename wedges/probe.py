@@ -261,6 +261,17 @@ def _from(landscape, theta, directions):
     return theta, v.astype(theta.dtype)
 
 
+def _one_point(landscape, theta):
+    theta = landscape.point(theta)
+    if theta.shape.rank != 1:
+        raise ValueError(
+            f"theta must be one point [{landscape.dimension}]; received shape {tuple(theta.shape)}."
+        )
+    if not np.all(np.isfinite(theta)):
+        raise ValueError("theta must be finite; received NaN or infinity in it.")
+    return theta
+
+
 def _distances(name, values):
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():

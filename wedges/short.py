@@ -12,8 +12,7 @@ import collections
 
 import numpy as np
 
-from wedges.probe import _standard_error, _whole
-from wedges.progress import bar
+from wedges.probe import _one_point, _standard_error, _whole
 
 Count = collections.namedtuple("Count", ["mean", "error", "samples"])
 Count.__doc__ = """A number of directions: its mean, the standard error of the mean (NaN with one
@@ -166,47 +165,16 @@ def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
 
     Source: Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad 2017.
     """
-    from wedges.affine import generator
+    from wedges.curvature import hessian, spectral_density
 
-    _whole("samples", samples)
-    _whole("steps", steps)
     floors = np.atleast_1d(np.asarray(floor, np.float64))
     if floors.ndim > 1 or np.isnan(floors).any():
         raise ValueError(f"floor must be a number or several [F], none NaN; received {floor}.")
-    theta = _one_point(landscape, theta)
-    rng, counts = generator(seed), []
-    total = samples * min(steps, len(theta))
-    with bar(total=total, desc="Hessian-vector products", unit="product") as progress:
-        for _ in range(samples):
-            v = rng.standard_normal(len(theta))
-            values, shares = _lanczos(landscape, theta, v, steps, progress.update)
-            counts.append([landscape.dimension * shares[values > f].sum() for f in floors])
-    found = [_count(c) for c in np.transpose(counts)]
-    return found if np.ndim(floor) else found[0]
-
-
-def _lanczos(landscape, theta, v, steps, done):
-    """Eigenvalues [k] of the Hessian's tridiagonal matrix from v [D], and each one's share of v [k]."""
-    from scipy.linalg import eigh_tridiagonal
-
-    basis, diagonal, beside = [v / np.linalg.norm(v)], [], []
-    numpy_dtype = landscape.dtype.as_numpy_dtype
-    for _ in range(min(steps, len(v))):
-        product = landscape.hessian_product(theta, basis[-1].astype(numpy_dtype))
-        w = np.array(product, np.float64)  # a copy: a float64 tensor's own memory is read-only
-        if not np.isfinite(w).all():
-            raise ValueError("theta must have a finite Hessian; received NaN or infinity in H v.")
-        done()
-        diagonal.append(basis[-1] @ w)
-        for _ in range(2):  # against all before, twice: rounding would bring eigenvalues back as ghosts
-            rows = np.array(basis)
-            w -= (rows @ w) @ rows
-        beside.append(np.linalg.norm(w))
-        if beside[-1] <= 1e-6 * max(np.abs(diagonal).max(), max(beside)):
-            break
-        basis.append(w / beside[-1])
-    values, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
-    return values, vectors[0] ** 2
+    _whole("steps", steps)
+    found = spectral_density(hessian(landscape, theta), samples=samples, order=steps, seed=seed)
+    above = [np.sum(found.shares * (found.values > f), axis=1) for f in floors]  # [S] each
+    counts = [_count(landscape.dimension * share) for share in above]
+    return counts if np.ndim(floor) else counts[0]
 
 
 def _count(samples):
@@ -219,14 +187,3 @@ def _around(landscape, theta, distance, samples, rng):
     v = rng.standard_normal((samples, landscape.dimension))
     v *= distance / np.linalg.norm(v, axis=1, keepdims=True)
     return np.asarray(landscape.point(theta)) + v.astype(landscape.dtype.as_numpy_dtype)
-
-
-def _one_point(landscape, theta):
-    theta = landscape.point(theta)
-    if theta.shape.rank != 1:
-        raise ValueError(
-            f"theta must be one point [{landscape.dimension}]; received shape {tuple(theta.shape)}."
-        )
-    if not np.all(np.isfinite(theta)):
-        raise ValueError("theta must be finite; received NaN or infinity in it.")
-    return theta

@@ -63,6 +63,18 @@ class WeightSpace:
         return [tf.reshape(p, shape) for p, shape in zip(parts, self.shapes, strict=True)]
 
     @functools.cached_property
+    def layers(self):
+        """Where each layer's weights stand in theta: {path of the layer: indices}, in theta's order.
+
+        >>> wedges.curvature.block(wedges.hessian(landscape, theta), space.layers["dense"])
+        """
+        ends = np.cumsum([0, *self.sizes])
+        found = {}
+        for v, start, end in zip(self.variables, ends[:-1], ends[1:], strict=True):
+            found.setdefault(v.path.rpartition("/")[0], []).append(np.arange(start, end))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    @functools.cached_property
     def filters(self):
         """The filter of each component of theta, [D] whole numbers; -1 in vectors and scalars (biases,
         batch norm), which belong to none.

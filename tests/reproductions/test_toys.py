@@ -1,5 +1,5 @@
-"""The toy figures, figures 1 to 5 and the m-connectors as a user runs them; the toys' claims and
-helpers on numbers made by hand."""
+"""The toy figures, figures 1 to 5, m-connectors and local properties as a user runs them; the toys'
+claims and helpers on numbers made by hand."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 
 from reproductions import (
+    emergent_curvature,
+    emergent_goldilocks,
+    emergent_gradient,
+    emergent_outliers,
     fig1_wedges,
     fig2_radial,
     fig3_tunnel,
@@ -42,6 +46,10 @@ IDS = {
     m_connectors: ("m-connector.",),
     fig4_short_directions: ("fig4.",),
     fig5_widths: ("fig5.",),
+    emergent_outliers: ("emergent.outliers.",),
+    emergent_gradient: ("emergent.gradient.",),
+    emergent_curvature: ("emergent.curvature.",),
+    emergent_goldilocks: ("emergent.goldilocks.",),
 }
 FILES = ["check.json", "config.json", "figure.png", "results.npz"]
 name_of = lambda value: runs.name_of(value) if hasattr(value, "__file__") else None

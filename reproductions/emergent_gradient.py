@@ -1,0 +1,136 @@
+"""Gradients live in the top Hessian subspace: their share in it, along training.
+
+    captured(k) = sum_{i <= k} (v_i . g)^2 / |g|^2,   v_i eigenvectors of the largest eigenvalues of H
+
+By chance a vector of R^D has a share k / D in any k directions. Measured at points of a training, for
+the first 1 to C eigenvectors, C classes; on networks, and in the simple model of clustered logit
+gradients.
+
+    python -m reproductions.emergent_gradient --preset=quick     digits, a minute or two
+    python -m reproductions.emergent_gradient                    CIFAR-10 and Fashion-MNIST, half an
+                                                                 hour, shared with emergent_curvature
+    python -m reproductions.emergent_gradient --networks=resnet --dataset=cifar10 --activation=relu
+Source: Fort & Ganguli 2019, arXiv:1910.05929; Gur-Ari, Roberts & Dyer 2018, arXiv:1812.04754.
+"""
+
+import functools
+import sys
+
+import numpy as np
+
+from reproductions import emergent, runs
+from reproductions.claims import Claim
+
+Config = emergent.Config
+PRESETS = {"smoke": emergent.SMOKE, "quick": emergent.QUICK, "paper": emergent.PAPER}
+_TIMES = np.linspace(0, 1, 11)  # of the model's training
+
+
+def measure(config, run):
+    """Per row "<row> name" [seeds, looks, ...] as `emergent.curvature` names them; "model captured"
+    [seeds, T, C] and "model loss" at `_TIMES`."""
+    from reproductions import parallel
+
+    look = functools.partial(emergent.along, config, run, compute=emergent.curvature)
+    found = parallel.over(run, look, emergent.items(config))
+    model = [[_model(emergent.trained(m, t)) for t in _TIMES] for m in _models(config)]
+    return emergent.by_row(config, found) | {"model captured": np.array(model)}
+
+
+def _models(config):
+    return [emergent.model(config.seed + i) for i in range(config.seeds)]
+
+
+def _model(point):
+    """captured [C] of the model at one point."""
+    _, vectors = emergent.spectrum(point)
+    classes = point.probabilities.shape[1]
+    return np.cumsum((vectors[:classes] @ point.gradient) ** 2) / np.sum(point.gradient**2)
+
+
+def _numbers(arrays, config):
+    """{row's name: (captured by C [seeds, looks after the start], chance)}."""
+    found = {}
+    for i, (name, source) in enumerate(emergent.rows(config)):
+        captured = arrays[f"{i} captured"][:, 1:]  # where training has begun
+        chance = captured.shape[-1] / arrays[f"{i} dimension"].flat[0]
+        found[f"{name} on {source}"] = captured[..., -1], chance
+    model = arrays["model captured"][:, 1:]
+    return found | {"model": (model[..., -1], model.shape[-1] / emergent.MODEL["dimension"])}
+
+
+def claims(arrays, config):
+    """Far more of the gradient than by chance, and most of it."""
+    found = []
+    for label, (captured, chance) in _numbers(arrays, config).items():
+        id = f"emergent.gradient.{label.split()[0]}"
+        share = f"{label}: share of |g|^2 in the top C eigenvectors of H"
+        mean = captured.mean()
+        found += [
+            Claim(f"{id}.most", f"{share}, mean over training", emergent.SOURCE, mean, ">=", 0.5),
+            Claim(
+                f"{id}.chance",
+                f"{share}, over that of a random vector (C / D), lowest over training, mean over seeds",
+                emergent.SOURCE,
+                (captured.min(axis=1) / chance).mean(),
+                ">=",
+                10.0,
+            ),
+        ]
+    return found
+
+
+def summary(arrays, config):
+    """What claims are about, by seed: what the reference guards."""
+    numbers = _numbers(arrays, config)
+    return {f"{label}: captured": captured.mean(axis=1) for label, (captured, _) in numbers.items()}
+
+
+def plot(arrays, config):
+    """A panel for each network and one for the model: the share against training."""
+    from wedges import plots
+
+    rows = emergent.rows(config)
+    figure, axes = plots.grid(
+        1,
+        len(rows) + 1,
+        title="Gradients live in the top Hessian subspace\n"
+        f"mean and deviation of {config.seeds} seed{'s' * (config.seeds > 1)}; SGD "
+        f"{config.learning_rate:g} with momentum on {config.train_examples:,} examples",
+        panel=(4.4, 3.6),
+    )
+    panels = [
+        (
+            f"{name} on {source}",
+            arrays[f"{i} steps"][0],
+            arrays[f"{i} captured"],
+            arrays[f"{i} dimension"].flat[0],
+        )
+        for i, (name, source) in enumerate(rows)
+    ]
+    panels.append(("the simple model", _TIMES, arrays["model captured"], emergent.MODEL["dimension"]))
+    for ax, (title, x, captured, dimension) in zip(axes[0], panels, strict=True):
+        classes = captured.shape[-1]
+        plots.curve(ax, x, captured[..., -1], color=plots.BLUE, label=f"top {classes}")
+        for k, color in ((classes - 1, plots.GREEN), (1, plots.ORANGE)):
+            mean = captured[..., k - 1].mean(axis=0)
+            ax.plot(x, mean, "--", color=color, label=f"top {k}, mean", linewidth=1.2)
+        ax.axhline(
+            classes / dimension,
+            color=plots.GREY,
+            linestyle=":",
+            label=f"chance, C/D = {classes}/{dimension:,}",
+        )
+        ax.set_yscale("log")
+        ax.set_ylim(top=1.3)
+        if x[-1] > 1:
+            plots.training_axis(ax, x[-1])
+        training = "share of training" if x[-1] <= 1 else "step"
+        plots.label_axes(ax, title=title, x=training, y="share of the squared gradient")
+        ax.legend(fontsize=7, loc="lower right")
+    plots.verdict(figure, claims(arrays, config))
+    return figure
+
+
+if __name__ == "__main__":
+    runs.main(sys.modules[__name__])

@@ -1,0 +1,77 @@
+"""Operations whose second derivatives TensorFlow has wrong, or slow, put right while a graph is traced.
+
+    tf.nn.moments     holds the mean in the variance constant: its first derivative is right, its second
+                      is not. Batch norm calls it.
+    tf.nn.max_pool    its second derivatives go one number at a time, a quarter of a Hessian-vector
+                      product of a small convolutional network on a CPU. Where windows do not overlap
+                      they are a product with a mask and a mean.
+
+The numbers and the first derivatives are those of TensorFlow. All of it is for reverse mode twice:
+forward mode (`tf.autodiff.ForwardAccumulator`) does not see through the pooling.
+"""
+
+import contextlib
+
+import tensorflow as tf
+
+_max_pool = tf.nn.max_pool
+
+
+@contextlib.contextmanager
+def right(fast=True):
+    """While it lasts, Keras layers that are called use the operations of this module. fast: the pooling,
+    too; not where a loop in the graph stands between the pooling and a tape around it."""
+    originals = tf.nn.moments, tf.nn.max_pool
+    tf.nn.moments, tf.nn.max_pool = moments, max_pool if fast else _max_pool
+    try:
+        yield
+    finally:
+        tf.nn.moments, tf.nn.max_pool = originals
+
+
+def moments(x, axes, shift=None, keepdims=False, name=None):
+    """Mean and variance of x over `axes`, as `tf.nn.moments`."""
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims=keepdims)
+    return (mean if keepdims else tf.squeeze(mean, axes)), variance
+
+
+def max_pool(input, ksize, strides, padding, data_format=None, name=None):
+    """The largest of each window, as `tf.nn.max_pool`. input [B, H, W, C] -> [B, H', W', C]."""
+    pooled = _max_pool(input, ksize, strides, padding, data_format, name)
+    window, apart = _pair(ksize), _pair(strides)
+    tiled = window is not None and window == apart and data_format in (None, "NHWC")
+    if not (tiled and input.shape.rank == 4 and padding in ("VALID", "SAME")):
+        return pooled
+    height, width = window
+    if padding == "SAME" and (input.shape[1] % height or input.shape[2] % width):
+        return pooled
+    # Which entry is the largest does not change with x, so nothing is differentiated through it.
+    x, y = tf.stop_gradient(input), tf.stop_gradient(pooled)
+    sizes = {"ksize": [1, height, width, 1], "strides": [1, height, width, 1], "padding": "VALID"}
+    back = lambda dy: tf.raw_ops.MaxPoolGrad(orig_input=x, orig_output=y, grad=dy, **sizes)
+
+    @tf.custom_gradient
+    def scatter(dy):  # [B, H', W', C] -> [B, H, W, C]: each number to where its window's largest is
+        return back(dy), gather
+
+    @tf.custom_gradient
+    def gather(dx):  # [B, H, W, C] -> [B, H', W', C]: the number at each window's largest
+        largest = back(tf.ones_like(y))  # 1 there and 0 elsewhere
+        mean = tf.nn.avg_pool(dx * largest, [height, width], [height, width], "VALID")
+        return height * width * mean, scatter
+
+    @tf.custom_gradient
+    def pool(_):
+        return y, scatter
+
+    return pool(input)
+
+
+def _pair(size):
+    """(height, width) of a window or stride in any form that TensorFlow takes; None for one of another
+    rank or over channels."""
+    sizes = (size,) if isinstance(size, int) else tuple(size)
+    if len(sizes) == 4 and sizes[::3] != (1, 1):
+        return None
+    return {1: sizes * 2, 2: sizes, 4: sizes[1:3]}.get(len(sizes))
