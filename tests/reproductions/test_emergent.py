@@ -44,9 +44,26 @@ def test_one_data_set_serves_all_networks_and_several_one_each():
 
 @pytest.mark.parametrize(("networks", "sets"), [(1, 2), (3, 2), (2, 3)])
 def test_another_number_of_data_sets_is_refused_by_name(networks, sets):
-    config = preset(networks=("fc",) * networks, dataset=("digits",) * sets)
+    names = ("fc", "lenet", "simple_cnn")[:networks]
     with pytest.raises(UsageError, match="--dataset=digits,digits.*: name one, or one for each .*fc"):
-        emergent.rows(config)
+        preset(networks=names, dataset=("digits",) * sets)
+
+
+def test_a_network_twice_is_refused():
+    with pytest.raises(UsageError, match="--networks=fc,fc: name each network once"):
+        preset(networks=("fc", "fc"))
+
+
+def test_radii_and_dims_are_taken_in_their_order():
+    config = emergent_goldilocks.Config(
+        **{**emergent_goldilocks.SMOKE, "radii": (2.0, 0.5, 1.0, 1.0), "dims": (20, 5)}
+    )
+    assert (config.radii, config.dims) == ((0.5, 1.0, 2.0), (5, 20))
+
+
+def test_planes_larger_than_the_network_are_refused(tmp_path):
+    text = refused(emergent_goldilocks, tmp_path, "--dims=5,100000")
+    assert "--dims=100000: at most as many as fc has weights, 55210" in text
 
 
 def test_results_of_rows_and_seeds_are_stacked_where_they_belong():
@@ -355,14 +372,6 @@ def test_a_bump_over_radii_passes_and_a_flat_line_fails():
     assert not any(claims(broken(goldilocks_made(0.9))).values())
 
 
-def test_success_is_that_of_the_largest_planes_wherever_they_stand():
-    arrays = goldilocks_made(0.9)
-    turned = arrays | {"0 accuracy": arrays["0 accuracy"][:, ::-1]}
-    config = {"radii": (0.1, 1.0, 10.0), "plane": 50}
-    assert passed(emergent_goldilocks, turned, dims=(100, 10), **config)["fc.success"]
-    assert not passed(emergent_goldilocks, arrays, dims=(100, 10), **config)["fc.success"]
-
-
 # ---- the simple model: one set of parameters has all four properties --------------------------------
 
 
@@ -504,7 +513,7 @@ def refused(figure, tmp_path, *given):
 def test_data_sets_that_do_not_fit_are_refused_before_any_work(figure, tmp_path, monkeypatch):
     monkeypatch.setattr(emergent, "network", None)  # it would be called
     monkeypatch.setattr(emergent, "model", None)
-    text = refused(figure, tmp_path, "--dataset=digits,digits", "--networks=fc,fc,lenet")
+    text = refused(figure, tmp_path, "--dataset=digits,digits", "--networks=fc,lenet,simple_cnn")
     assert text.startswith("--dataset=digits,digits: name one, or one for each of ")
     assert "--dataset=" in refused(figure, tmp_path, "--dataset=cifar10,digits", "--networks=fc")
     text = refused(figure, tmp_path, "--dataset=digits,letters", "--networks=fc,lenet")
