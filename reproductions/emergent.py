@@ -6,6 +6,7 @@ that asked.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from reproductions import data, optima, runs, store
 from reproductions.errors import UsageError
 
 SOURCE = "Fort & Ganguli 2019, arXiv:1910.05929"
-OURS = "this project"
 positive = optima.positive
 _CODE = store.source_mark(
     "wedges/curvature.py",
@@ -105,6 +105,24 @@ def rows(config):
     return list(zip(config.networks, sets, strict=True))
 
 
+def labels(config):
+    """{what a row is called: the name before its arrays}, the networks' and the model's."""
+    networks = {f"{name} on {source}": str(i) for i, (name, source) in enumerate(rows(config))}
+    return networks | {"model": "model"}
+
+
+def how_trained(config):
+    """The line of a title that says what its curves are of."""
+    return (
+        f"mean and deviation of {config.seeds} seed{'s' * (config.seeds > 1)}; SGD "
+        f"{config.learning_rate:g} with momentum on {config.train_examples:,} examples"
+    )
+
+
+# One after the other, the seeds of a row read it once.
+load = functools.lru_cache(maxsize=1)(data.load)
+
+
 def items(config):
     """[(row, seed)]: what can be done side by side."""
     seeds = range(config.seed, config.seed + config.seeds)
@@ -148,13 +166,14 @@ def network(config, dataset, name, seed):
 
 def along(config, run, item, compute, which=None):
     """compute(landscape, theta [D], labels [N]) -> dict of arrays at each step of a training that is
-    looked at, or at `which` of them; stacked over steps, with "steps". Kept for `compute`'s name."""
+    looked at, or at `which` of them; stacked over steps, with "steps". Kept for `compute`'s name and
+    the source of its module."""
     from reproductions import training
     from reproductions.progress import bar
 
     row, seed = item
     name, source = rows(config)[row]
-    dataset = data.load(source, run.data_dir)
+    dataset = load(source, run.data_dir)
     train, seen, key = network(config, dataset, name, seed)
     marks = steps(config, dataset)
     start = train.space.read().numpy()
@@ -165,7 +184,8 @@ def along(config, run, item, compute, which=None):
     )
     thetas = np.concatenate([start[None], trained.snapshots])
     labels = dataset.y_train[: seen.size]
-    key = {**key, "examples": seen.size, "code": _CODE, "software": training.software()}
+    own = store.source_mark(f"{compute.__module__.replace('.', '/')}.py")
+    key = {**key, "examples": seen.size, "code": [_CODE, own], "software": training.software()}
     if which is not None:
         marks, thetas = marks[which], thetas[which]
     found = []
@@ -231,6 +251,11 @@ def model(seed, **changes):
     return ClusteredLogits(seed=seed, **{**MODEL, **changes})
 
 
+def models(config):
+    """The model once for each seed of a figure."""
+    return [model(config.seed + i) for i in range(config.seeds)]
+
+
 def trained(simple, t, growth=True):
     """The model at a share t of its training, from 0 to 1; `growth` of the logit gradients' length."""
     grown = lambda ends, t: ends[0] * (ends[1] / ends[0]) ** t
@@ -245,8 +270,7 @@ def at_radius(simple, r):
     return point._replace(residual=point.residual / r)
 
 
-def spectrum(point, matrix=None):
+def spectrum(point):
     """Eigenvalues [D], falling, and vectors [D, D] as rows, of G + R of a model's point."""
-    matrix = point.factor.T @ point.factor + point.residual if matrix is None else matrix
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = np.linalg.eigh(point.factor.T @ point.factor + point.residual)
     return values[::-1], vectors.T[::-1]

@@ -32,12 +32,10 @@ def measure(config, run):
 
     look = functools.partial(emergent.along, config, run, compute=emergent.curvature)
     arrays = emergent.by_row(config, parallel.over(run, look, emergent.items(config)))
+    models = emergent.models(config)
     for name, growth in (("model", True), ("frozen", False)):
         found = np.array(
-            [
-                [_model(emergent.trained(emergent.model(config.seed + i), t, growth)) for t in _TIMES]
-                for i in range(config.seeds)
-            ]
+            [[_model(emergent.trained(m, t, growth)) for t in _TIMES] for m in models]
         )  # [seeds, T, 4]
         arrays |= {f"{name} {k}": found[..., j] for j, k in enumerate(_MODEL)}
     return arrays
@@ -54,22 +52,19 @@ def _model(point):
 
 
 def _curves(arrays, config):
-    """{label: (id, {"largest eigenvalue": [seeds, T], "trace": [seeds, T]})}."""
+    """{label: {"largest eigenvalue": [seeds, T], "trace": [seeds, T]}}."""
     found = {}
-    for i, (name, source) in enumerate(emergent.rows(config)):
-        values = {
-            "largest eigenvalue": arrays[f"{i} eigenvalues"][..., 0],
-            "trace": arrays[f"{i} trace"],
-        }
-        found[f"{name} on {source}"] = name, values
-    model = {"largest eigenvalue": arrays["model top"], "trace": arrays["model trace"]}
-    return found | {"model": ("model", model)}
+    for label, prefix in emergent.labels(config).items():
+        top = arrays["model top"] if prefix == "model" else arrays[f"{prefix} eigenvalues"][..., 0]
+        found[label] = {"largest eigenvalue": top, "trace": arrays[f"{prefix} trace"]}
+    return found
 
 
 def claims(arrays, config):
     """A rise to a peak and a fall from it, mean over seeds; none in the model without growth."""
     found = []
-    for label, (id, curves) in _curves(arrays, config).items():
+    for label, curves in _curves(arrays, config).items():
+        id = label.split()[0]
         for name, values in curves.items():
             mean = values.mean(axis=0)
             short = "top" if name != "trace" else "trace"
@@ -108,7 +103,7 @@ def summary(arrays, config):
     """Start, peak and end of each curve by seed: what the reference guards, in logarithms, since
     eigenvalues of different runs differ by factors."""
     found = {}
-    for label, (_, curves) in _curves(arrays, config).items():
+    for label, curves in _curves(arrays, config).items():
         for name, values in curves.items():
             parts = {"start": values[:, 0], "peak": values.max(axis=1), "end": values[:, -1]}
             found |= {f"{label}: ln {name}, {part}": np.log(np.abs(v)) for part, v in parts.items()}
@@ -124,11 +119,10 @@ def plot(arrays, config):
         2,
         len(rows) + 1,
         title="Curvature rises, then falls: logit gradients grow, probabilities freeze\n"
-        f"mean and deviation of {config.seeds} seed{'s' * (config.seeds > 1)}; SGD "
-        f"{config.learning_rate:g} with momentum on {config.train_examples:,} examples",
+        f"{emergent.how_trained(config)}",
         panel=(4.4, 3.0),
     )
-    for j, (label, (_, curves)) in enumerate(_curves(arrays, config).items()):
+    for j, (label, curves) in enumerate(_curves(arrays, config).items()):
         model = j == len(rows)
         x = _TIMES if model else arrays[f"{j} steps"][0]
         top, below = axes[0, j], axes[1, j]

@@ -20,7 +20,7 @@ import sys
 
 import numpy as np
 
-from reproductions import data, emergent, runs
+from reproductions import emergent, runs
 from reproductions.claims import Claim
 from reproductions.errors import UsageError
 
@@ -81,14 +81,14 @@ def measure(config, run):
     from reproductions import parallel
 
     for name, source in emergent.rows(config):
-        dataset = data.load(source, run.data_dir)
+        dataset = emergent.load(source, run.data_dir)
         dimension = emergent.network(config, dataset, name, config.seed)[0].dimension
         for flag, d in (("plane", config.plane), ("dims", max(config.dims))):
             if d > dimension:
                 raise UsageError(f"--{flag}={d}: at most as many as {name} has weights, {dimension}.")
     found = parallel.over(run, functools.partial(_network, config, run), emergent.items(config))
-    seeds = range(config.seed, config.seed + config.seeds)
-    model = np.array([[_model(config, s, r) for r in config.radii] for s in seeds])  # [seeds, radii, 2]
+    models = emergent.models(config)
+    model = np.array([[_model(config, m, r) for r in config.radii] for m in models])  # [seeds, radii, 2]
     own = {"model positive": model[..., 0], "model ratio": model[..., 1]}
     return emergent.by_row(config, found) | own
 
@@ -101,7 +101,7 @@ def _network(config, run, item):
 
     row, seed = item
     name, source = emergent.rows(config)[row]
-    dataset = data.load(source, run.data_dir)
+    dataset = emergent.load(source, run.data_dir)
     train, seen, key = emergent.network(config, dataset, name, seed)
     start = train.space.read().numpy()
     unseen = train.on(*dataset.tensors[2:])
@@ -144,9 +144,9 @@ def _of(matrix):
     }
 
 
-def _model(config, seed, r):
+def _model(config, simple, r):
     """The same of the model, whose coordinates are random directions already: its first d."""
-    point = emergent.at_radius(emergent.model(seed), r)
+    point = emergent.at_radius(simple, r)
     d = config.plane
     inside = point.factor[:, :d]
     found = _of(inside.T @ inside + point.residual[:d, :d])
@@ -156,14 +156,8 @@ def _model(config, seed, r):
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
-def _labels(config):
-    """{label: the name before its arrays}."""
-    rows = emergent.rows(config)
-    return {f"{name} on {source}": str(i) for i, (name, source) in enumerate(rows)} | {"model": "model"}
-
-
 def _zone(ratio):
-    """Mean over seeds [radii]: the largest over the larger of the two ends, where that is positive."""
+    """Of the mean over seeds [radii]: the largest minus the larger of its two ends."""
     mean = ratio.mean(axis=0)
     return mean.max() - max(mean[0], mean[-1])
 
@@ -180,7 +174,7 @@ def claims(arrays, config):
             Claim(f"emergent.goldilocks.{id}", statement, emergent.SOURCE, measured, relation, expected)
         )
 
-    for label, prefix in _labels(config).items():
+    for label, prefix in emergent.labels(config).items():
         id = label.split()[0]
         bound = np.sqrt(config.plane)
         over = "largest over radii minus that at the better end"
@@ -207,7 +201,7 @@ def claims(arrays, config):
 def summary(arrays, config):
     """Ratios and accuracies at each radius by seed: what the reference guards."""
     found = {}
-    for label, prefix in _labels(config).items():
+    for label, prefix in emergent.labels(config).items():
         for j, r in enumerate(config.radii):
             found[f"{label}, r {r:g}: positive"] = arrays[f"{prefix} positive"][:, j]
             if prefix != "model":
@@ -219,7 +213,7 @@ def plot(arrays, config):
     """Convexity against the radius, share of positive eigenvalues, accuracy inside planes."""
     from wedges import plots
 
-    labels = _labels(config)
+    labels = emergent.labels(config)
     figure, axes = plots.grid(
         2,
         len(labels),

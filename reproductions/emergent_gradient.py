@@ -28,17 +28,13 @@ _TIMES = np.linspace(0, 1, 11)  # of the model's training
 
 def measure(config, run):
     """Per row "<row> name" [seeds, looks, ...] as `emergent.curvature` names them; "model captured"
-    [seeds, T, C] and "model loss" at `_TIMES`."""
+    [seeds, T, C] at `_TIMES`."""
     from reproductions import parallel
 
     look = functools.partial(emergent.along, config, run, compute=emergent.curvature)
     found = parallel.over(run, look, emergent.items(config))
-    model = [[_model(emergent.trained(m, t)) for t in _TIMES] for m in _models(config)]
+    model = [[_model(emergent.trained(m, t)) for t in _TIMES] for m in emergent.models(config)]
     return emergent.by_row(config, found) | {"model captured": np.array(model)}
-
-
-def _models(config):
-    return [emergent.model(config.seed + i) for i in range(config.seeds)]
 
 
 def _model(point):
@@ -51,12 +47,14 @@ def _model(point):
 def _numbers(arrays, config):
     """{row's name: (captured by C [seeds, looks after the start], chance)}."""
     found = {}
-    for i, (name, source) in enumerate(emergent.rows(config)):
-        captured = arrays[f"{i} captured"][:, 1:]  # where training has begun
-        chance = captured.shape[-1] / arrays[f"{i} dimension"].flat[0]
-        found[f"{name} on {source}"] = captured[..., -1], chance
-    model = arrays["model captured"][:, 1:]
-    return found | {"model": (model[..., -1], model.shape[-1] / emergent.MODEL["dimension"])}
+    for label, prefix in emergent.labels(config).items():
+        captured = arrays[f"{prefix} captured"][:, 1:]  # where training has begun
+        found[label] = captured[..., -1], captured.shape[-1] / _dimension(arrays, prefix)
+    return found
+
+
+def _dimension(arrays, prefix):
+    return emergent.MODEL["dimension"] if prefix == "model" else arrays[f"{prefix} dimension"].flat[0]
 
 
 def claims(arrays, config):
@@ -90,27 +88,17 @@ def plot(arrays, config):
     """A panel for each network and one for the model: the share against training."""
     from wedges import plots
 
-    rows = emergent.rows(config)
+    labels = emergent.labels(config)
     figure, axes = plots.grid(
         1,
-        len(rows) + 1,
-        title="Gradients live in the top Hessian subspace\n"
-        f"mean and deviation of {config.seeds} seed{'s' * (config.seeds > 1)}; SGD "
-        f"{config.learning_rate:g} with momentum on {config.train_examples:,} examples",
+        len(labels),
+        title=f"Gradients live in the top Hessian subspace\n{emergent.how_trained(config)}",
         panel=(4.4, 3.6),
     )
-    panels = [
-        (
-            f"{name} on {source}",
-            arrays[f"{i} steps"][0],
-            arrays[f"{i} captured"],
-            arrays[f"{i} dimension"].flat[0],
-        )
-        for i, (name, source) in enumerate(rows)
-    ]
-    panels.append(("the simple model", _TIMES, arrays["model captured"], emergent.MODEL["dimension"]))
-    for ax, (title, x, captured, dimension) in zip(axes[0], panels, strict=True):
-        classes = captured.shape[-1]
+    for ax, (label, prefix) in zip(axes[0], labels.items(), strict=True):
+        model, captured = prefix == "model", arrays[f"{prefix} captured"]
+        x = _TIMES if model else arrays[f"{prefix} steps"][0]
+        classes, dimension = captured.shape[-1], _dimension(arrays, prefix)
         plots.curve(ax, x, captured[..., -1], color=plots.BLUE, label=f"top {classes}")
         for k, color in ((classes - 1, plots.GREEN), (1, plots.ORANGE)):
             mean = captured[..., k - 1].mean(axis=0)
@@ -123,10 +111,14 @@ def plot(arrays, config):
         )
         ax.set_yscale("log")
         ax.set_ylim(top=1.3)
-        if x[-1] > 1:
+        if not model:
             plots.training_axis(ax, x[-1])
-        training = "share of training" if x[-1] <= 1 else "step"
-        plots.label_axes(ax, title=title, x=training, y="share of the squared gradient")
+        plots.label_axes(
+            ax,
+            title="the simple model" if model else label,
+            x="share of training" if model else "step",
+            y="share of the squared gradient",
+        )
         ax.legend(fontsize=7, loc="lower right")
     plots.verdict(figure, claims(arrays, config))
     return figure

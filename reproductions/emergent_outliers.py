@@ -33,7 +33,7 @@ _T = 0.5  # of the model's training, where its spectrum is shown
 
 
 def measure(config, run):
-    """Per row "<row> name" [seeds, looks, ...] as `_point` names them; "model name" as `_model` does,
+    """Per row "<row> name" [seeds, looks, ...] as `outliers` names them; "model name" as `_model` does,
     and "noise name" [seeds, noises] as `_noise` does."""
     from reproductions import parallel
 

@@ -112,9 +112,10 @@ def train(landscape, start, recipe, *, key, run, label, subspace=None, until=Non
     landscape = devices.distributed(landscape)
     steps_per_epoch = landscape.steps_per_epoch
     steps = recipe.epochs * steps_per_epoch
-    if marks is not None:
+    if marks is None:
+        marks = _marks(recipe, steps_per_epoch)
+    else:
         key = {**key, "marks": marks}
-    marks = _marks(recipe, steps_per_epoch) if marks is None else marks
     key = {
         **key,
         "code": _CODE,

@@ -482,7 +482,7 @@ def test_causes_of_the_models_curvature_are_its_growing_length_and_freezing_prob
 
 def test_the_model_is_most_convex_at_some_radius_between_the_ends():
     config = preset(emergent_goldilocks)
-    found = np.array([emergent_goldilocks._model(config, 0, r) for r in config.radii])
+    found = np.array([emergent_goldilocks._model(config, emergent.model(0), r) for r in config.radii])
     assert emergent_goldilocks._zone(found[None, :, 1]) > 0.1 * np.sqrt(config.plane)
     assert emergent_goldilocks._zone(found[None, :, 0]) > 0.05
 
