@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 here = pathlib.Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "wedges/__init__.py").read_text()).group(1)
@@ -19,8 +19,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["wedges", "reproductions"],
-    package_data={"reproductions": ["reference/*.json", "report.html.jinja"]},
+    packages=find_packages(include=["wedges", "wedges.*", "reproductions", "reproductions.*"]),
+    package_data={"reproductions": ["reference/*", "bench/*.jinja"]},
     install_requires=[
         "tensorflow>=2.18",
         "keras>=3.6",

@@ -16,11 +16,12 @@ import sys
 
 import numpy as np
 
-from reproductions import emergent, runs
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.common import local
 
-Config = emergent.Config
-PRESETS = {"smoke": emergent.SMOKE, "quick": emergent.QUICK, "paper": emergent.PAPER}
+Config = local.Config
+PRESETS = {"smoke": local.SMOKE, "quick": local.QUICK, "paper": local.PAPER}
 _TIMES = np.linspace(0, 1, 11)  # of the model's training
 _MODEL = ("top", "trace", "length", "left")
 
@@ -28,14 +29,14 @@ _MODEL = ("top", "trace", "length", "left")
 def measure(config, run):
     """Per row "<row> name" [seeds, looks, ...] as `emergent.curvature` names them; "model name" and
     "frozen name" (no growth) [seeds, T] at `_TIMES`."""
-    from reproductions import parallel
+    from reproductions.bench import parallel
 
-    look = functools.partial(emergent.along, config, run, compute=emergent.curvature)
-    arrays = emergent.by_row(config, parallel.over(run, look, emergent.items(config)))
-    models = emergent.models(config)
+    look = functools.partial(local.along, config, run, compute=local.curvature)
+    arrays = local.by_row(config, parallel.over(run, look, local.items(config)))
+    models = local.models(config)
     for name, growth in (("model", True), ("frozen", False)):
         found = np.array(
-            [[_model(emergent.trained(m, t, growth)) for t in _TIMES] for m in models]
+            [[_model(local.trained(m, t, growth)) for t in _TIMES] for m in models]
         )  # [seeds, T, 4]
         arrays |= {f"{name} {k}": found[..., j] for j, k in enumerate(_MODEL)}
     return arrays
@@ -43,7 +44,7 @@ def measure(config, run):
 
 def _model(point):
     """Largest eigenvalue, trace, length and sum p (1 - p) of the model at one point."""
-    values, _ = emergent.spectrum(point)
+    values, _ = local.spectrum(point)
     p = point.probabilities
     left = np.mean(np.sum(p * (1 - p), axis=1))
     # |X|^2 = (1/N) sum_i sum_k p_k |dz_k - mean|^2 is about length^2 left, but for the noise.
@@ -54,7 +55,7 @@ def _model(point):
 def _curves(arrays, config):
     """{label: {"largest eigenvalue": [seeds, T], "trace": [seeds, T]}}."""
     found = {}
-    for label, prefix in emergent.labels(config).items():
+    for label, prefix in local.labels(config).items():
         top = arrays["model top"] if prefix == "model" else arrays[f"{prefix} eigenvalues"][..., 0]
         found[label] = {"largest eigenvalue": top, "trace": arrays[f"{prefix} trace"]}
     return found
@@ -75,13 +76,13 @@ def claims(arrays, config):
                 Claim(
                     f"{own}.rises",
                     f"{what}, peak over start",
-                    emergent.SOURCE,
+                    local.SOURCE,
                     peak / mean[0],
                     ">=",
                     1.2,
                 ),
                 Claim(
-                    f"{own}.falls", f"{what}, peak over end", emergent.SOURCE, peak / mean[-1], ">=", 1.5
+                    f"{own}.falls", f"{what}, peak over end", local.SOURCE, peak / mean[-1], ">=", 1.5
                 ),
             ]
     frozen = arrays["frozen top"].mean(axis=0)
@@ -90,7 +91,7 @@ def claims(arrays, config):
         Claim(
             "emergent.curvature.model.frozen",
             what,
-            emergent.SOURCE,
+            local.SOURCE,
             frozen.max() / frozen[0],
             "<=",
             1.05,
@@ -114,12 +115,12 @@ def plot(arrays, config):
     """Above curvature, below its two causes; a column for each network, one for the model."""
     from wedges import plots
 
-    rows = emergent.rows(config)
+    rows = local.rows(config)
     figure, axes = plots.grid(
         2,
         len(rows) + 1,
         title="Curvature rises, then falls: logit gradients grow, probabilities freeze\n"
-        f"{emergent.how_trained(config)}",
+        f"{local.how_trained(config)}",
         panel=(4.4, 3.0),
     )
     for j, (label, curves) in enumerate(_curves(arrays, config).items()):

@@ -20,15 +20,16 @@ import sys
 
 import numpy as np
 
-from reproductions import emergent, runs
-from reproductions.claims import Claim
-from reproductions.errors import UsageError
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.bench.errors import UsageError
+from reproductions.common import local
 
-positive = emergent.positive
+positive = local.positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(emergent.Config):
+class Config(local.Config):
     """Settings of the figure."""
 
     radii: tuple[float, ...] = runs.option(
@@ -36,8 +37,8 @@ class Config(emergent.Config):
     )
     plane: int = runs.option(
         "dimensions of the planes whose Hessians are looked at; e.g. 50",
-        lambda v: 2 <= v <= emergent.MODEL["dimension"],
-        f"from 2 to {emergent.MODEL['dimension']}, the model's dimensions",
+        lambda v: 2 <= v <= local.MODEL["dimension"],
+        f"from 2 to {local.MODEL['dimension']}, the model's dimensions",
     )
     dims: tuple[int, ...] = runs.option(
         "dimensions d of the planes that are trained in, e.g. --dims=10,30,100", positive, "at least 1"
@@ -56,17 +57,17 @@ class Config(emergent.Config):
 
 
 PAPER = {
-    **emergent.PAPER,
+    **local.PAPER,
     "radii": (0.03, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
     "plane": 50,
     "dims": (10, 30, 100),
     "plane_epochs": 6,
     "plane_rate": 0.05,
 }
-QUICK = {**PAPER, **emergent.QUICK, "plane": 20, "dims": (5, 20, 80)}
+QUICK = {**PAPER, **local.QUICK, "plane": 20, "dims": (5, 20, 80)}
 SMOKE = {
     **QUICK,
-    **emergent.SMOKE,
+    **local.SMOKE,
     "radii": (0.25, 1.0, 4.0),
     "plane": 10,
     "dims": (5, 20),
@@ -78,31 +79,32 @@ PRESETS = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}
 def measure(config, run):
     """Per row "<row> positive", "<row> ratio" [seeds, radii] and "<row> accuracy" [seeds, dims, radii];
     "model positive", "model ratio" [seeds, radii]; "<row> length" [seeds], of the initial weights."""
-    from reproductions import parallel
+    from reproductions.bench import parallel
 
-    for name, source in emergent.rows(config):
-        dataset = emergent.load(source, run.data_dir)
-        dimension = emergent.network(config, dataset, name, config.seed)[0].dimension
+    for name, source in local.rows(config):
+        dataset = local.load(source, run.data_dir)
+        dimension = local.network(config, dataset, name, config.seed)[0].dimension
         for flag, d in (("plane", config.plane), ("dims", max(config.dims))):
             if d > dimension:
                 raise UsageError(f"--{flag}={d}: at most as many as {name} has weights, {dimension}.")
-    found = parallel.over(run, functools.partial(_network, config, run), emergent.items(config))
-    models = emergent.models(config)
+    found = parallel.over(run, functools.partial(_network, config, run), local.items(config))
+    models = local.models(config)
     model = np.array([[_model(config, m, r) for r in config.radii] for m in models])  # [seeds, radii, 2]
     own = {"model positive": model[..., 0], "model ratio": model[..., 1]}
-    return emergent.by_row(config, found) | own
+    return local.by_row(config, found) | own
 
 
 def _network(config, run, item):
     """One network from one seed, at all radii."""
     import wedges
-    from reproductions import store, training
-    from reproductions.progress import bar
+    from reproductions.bench import store
+    from reproductions.bench.progress import bar
+    from reproductions.common import training
 
     row, seed = item
-    name, source = emergent.rows(config)[row]
-    dataset = emergent.load(source, run.data_dir)
-    train, seen, key = emergent.network(config, dataset, name, seed)
+    name, source = local.rows(config)[row]
+    dataset = local.load(source, run.data_dir)
+    train, seen, key = local.network(config, dataset, name, seed)
     start = train.space.read().numpy()
     unseen = train.on(*dataset.tensors[2:])
     shapes, accuracy = [], np.zeros((len(config.dims), len(config.radii)))
@@ -146,7 +148,7 @@ def _of(matrix):
 
 def _model(config, simple, r):
     """The same of the model, whose coordinates are random directions already: its first d."""
-    point = emergent.at_radius(simple, r)
+    point = local.at_radius(simple, r)
     d = config.plane
     inside = point.factor[:, :d]
     found = _of(inside.T @ inside + point.residual[:d, :d])
@@ -171,10 +173,10 @@ def claims(arrays, config):
     def claim(id, statement, measured, relation, expected):
         statement = f"{statement}, mean over seeds"
         found.append(
-            Claim(f"emergent.goldilocks.{id}", statement, emergent.SOURCE, measured, relation, expected)
+            Claim(f"emergent.goldilocks.{id}", statement, local.SOURCE, measured, relation, expected)
         )
 
-    for label, prefix in emergent.labels(config).items():
+    for label, prefix in local.labels(config).items():
         id = label.split()[0]
         bound = np.sqrt(config.plane)
         over = "largest over radii minus that at the better end"
@@ -201,7 +203,7 @@ def claims(arrays, config):
 def summary(arrays, config):
     """Ratios and accuracies at each radius by seed: what the reference guards."""
     found = {}
-    for label, prefix in emergent.labels(config).items():
+    for label, prefix in local.labels(config).items():
         for j, r in enumerate(config.radii):
             found[f"{label}, r {r:g}: positive"] = arrays[f"{prefix} positive"][:, j]
             if prefix != "model":
@@ -213,7 +215,7 @@ def plot(arrays, config):
     """Convexity against the radius, share of positive eigenvalues, accuracy inside planes."""
     from wedges import plots
 
-    labels = emergent.labels(config)
+    labels = local.labels(config)
     figure, axes = plots.grid(
         2,
         len(labels),

@@ -18,28 +18,29 @@ import sys
 
 import numpy as np
 
-from reproductions import emergent, runs
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.common import local
 
-Config = emergent.Config
-PRESETS = {"smoke": emergent.SMOKE, "quick": emergent.QUICK, "paper": emergent.PAPER}
+Config = local.Config
+PRESETS = {"smoke": local.SMOKE, "quick": local.QUICK, "paper": local.PAPER}
 _TIMES = np.linspace(0, 1, 11)  # of the model's training
 
 
 def measure(config, run):
     """Per row "<row> name" [seeds, looks, ...] as `emergent.curvature` names them; "model captured"
     [seeds, T, C] at `_TIMES`."""
-    from reproductions import parallel
+    from reproductions.bench import parallel
 
-    look = functools.partial(emergent.along, config, run, compute=emergent.curvature)
-    found = parallel.over(run, look, emergent.items(config))
-    model = [[_model(emergent.trained(m, t)) for t in _TIMES] for m in emergent.models(config)]
-    return emergent.by_row(config, found) | {"model captured": np.array(model)}
+    look = functools.partial(local.along, config, run, compute=local.curvature)
+    found = parallel.over(run, look, local.items(config))
+    model = [[_model(local.trained(m, t)) for t in _TIMES] for m in local.models(config)]
+    return local.by_row(config, found) | {"model captured": np.array(model)}
 
 
 def _model(point):
     """captured [C] of the model at one point."""
-    _, vectors = emergent.spectrum(point)
+    _, vectors = local.spectrum(point)
     classes = point.probabilities.shape[1]
     return np.cumsum((vectors[:classes] @ point.gradient) ** 2) / np.sum(point.gradient**2)
 
@@ -47,14 +48,14 @@ def _model(point):
 def _numbers(arrays, config):
     """{row's name: (captured by C [seeds, looks after the start], chance)}."""
     found = {}
-    for label, prefix in emergent.labels(config).items():
+    for label, prefix in local.labels(config).items():
         captured = arrays[f"{prefix} captured"][:, 1:]  # where training has begun
         found[label] = captured[..., -1], captured.shape[-1] / _dimension(arrays, prefix)
     return found
 
 
 def _dimension(arrays, prefix):
-    return emergent.MODEL["dimension"] if prefix == "model" else arrays[f"{prefix} dimension"].flat[0]
+    return local.MODEL["dimension"] if prefix == "model" else arrays[f"{prefix} dimension"].flat[0]
 
 
 def claims(arrays, config):
@@ -65,11 +66,11 @@ def claims(arrays, config):
         share = f"{label}: share of |g|^2 in the top C eigenvectors of H"
         mean = captured.mean()
         found += [
-            Claim(f"{id}.most", f"{share}, mean over training", emergent.SOURCE, mean, ">=", 0.5),
+            Claim(f"{id}.most", f"{share}, mean over training", local.SOURCE, mean, ">=", 0.5),
             Claim(
                 f"{id}.chance",
                 f"{share}, over that of a random vector (C / D), lowest over training, mean over seeds",
-                emergent.SOURCE,
+                local.SOURCE,
                 (captured.min(axis=1) / chance).mean(),
                 ">=",
                 10.0,
@@ -88,11 +89,11 @@ def plot(arrays, config):
     """A panel for each network and one for the model: the share against training."""
     from wedges import plots
 
-    labels = emergent.labels(config)
+    labels = local.labels(config)
     figure, axes = plots.grid(
         1,
         len(labels),
-        title=f"Gradients live in the top Hessian subspace\n{emergent.how_trained(config)}",
+        title=f"Gradients live in the top Hessian subspace\n{local.how_trained(config)}",
         panel=(4.4, 3.6),
     )
     for ax, (label, prefix) in zip(axes[0], labels.items(), strict=True):

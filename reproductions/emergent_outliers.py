@@ -20,11 +20,12 @@ import sys
 
 import numpy as np
 
-from reproductions import emergent, runs
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.common import local
 
-Config = emergent.Config
-PRESETS = {"smoke": emergent.SMOKE, "quick": emergent.QUICK, "paper": emergent.PAPER}
+Config = local.Config
+PRESETS = {"smoke": local.SMOKE, "quick": local.QUICK, "paper": local.PAPER}
 _MIDDLE = 1  # of three looks: the start, the middle (in log(1 + step / 30)), the end
 _CLUSTERED = 20  # examples whose logit gradients are compared
 _NOISES = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 17.0, 20.0)
@@ -35,11 +36,11 @@ _T = 0.5  # of the model's training, where its spectrum is shown
 def measure(config, run):
     """Per row "<row> name" [seeds, looks, ...] as `outliers` names them; "model name" as `_model` does,
     and "noise name" [seeds, noises] as `_noise` does."""
-    from reproductions import parallel
+    from reproductions.bench import parallel
 
     which = [0, config.looks // 2, -1]
-    look = functools.partial(emergent.along, config, run, compute=outliers, which=which)
-    arrays = emergent.by_row(config, parallel.over(run, look, emergent.items(config)))
+    look = functools.partial(local.along, config, run, compute=outliers, which=which)
+    arrays = local.by_row(config, parallel.over(run, look, local.items(config)))
     seeds = range(config.seed, config.seed + config.seeds)
     models = [_model(s) for s in seeds]
     noises = [[_noise(s, noise) for noise in _NOISES] for s in seeds]
@@ -124,12 +125,12 @@ def _cosines(rows):
 
 def _model(seed):
     """As `outliers`, of the simple model at `_T`; "rank" of G without noise."""
-    simple = emergent.model(seed)
-    point = emergent.trained(simple, _T)
-    values, _ = emergent.spectrum(point)
+    simple = local.model(seed)
+    point = local.trained(simple, _T)
+    values, _ = local.spectrum(point)
     last = 2 * simple.classes
-    edge = emergent.spectrum(emergent.trained(_without_centres(simple), _T))[0][0]
-    plain = _gauss_newton(emergent.trained(emergent.model(seed, noise=0.0), _T))
+    edge = local.spectrum(local.trained(_without_centres(simple), _T))[0][0]
+    plain = _gauss_newton(local.trained(local.model(seed, noise=0.0), _T))
     return {
         "hessian": values[:last],
         "gauss_newton": _gauss_newton(point)[:last],
@@ -144,9 +145,9 @@ def _model(seed):
 def _noise(seed, noise):
     """The model at equal probabilities: mean of its C - 1 largest eigenvalues, the share of their
     vectors in the centres' span, how many are clear of the same noise alone, the theory's numbers."""
-    simple = emergent.model(seed, noise=noise, bias=0.0, bend=0.0)
+    simple = local.model(seed, noise=noise, bias=0.0, bend=0.0)
     at = {"spread": 0.0, "length": 10.0}
-    values, vectors = emergent.spectrum(simple.at(**at))
+    values, vectors = local.spectrum(simple.at(**at))
     last = simple.classes - 1
     apart = simple.centres - simple.centres.mean(axis=0)
     span = np.linalg.svd(apart, full_matrices=False)[2][:last]  # [C - 1, D]
@@ -195,7 +196,7 @@ def _separation(cosines):
 def _numbers(arrays, config):
     """{label: {name: [seeds]}} in the middle of training; "count"s at start and end, too."""
     found = {}
-    for i, (name, source) in enumerate(emergent.rows(config)):
+    for i, (name, source) in enumerate(local.rows(config)):
         get = lambda key, i=i: arrays[f"{i} {key}"]
         found[f"{name} on {source}"] = {
             "clusters": _separation(get("cosines"))[:, _MIDDLE],
@@ -216,7 +217,7 @@ def claims(arrays, config):
     """Clusters; one outlier per class; in the model rank C - 1 and random-matrix theory's numbers."""
     found = []
 
-    def claim(id, statement, measured, relation, expected, source=emergent.SOURCE):
+    def claim(id, statement, measured, relation, expected, source=local.SOURCE):
         found.append(Claim(f"emergent.outliers.{id}", statement, source, measured, relation, expected))
 
     for label, numbers in _numbers(arrays, config).items():
@@ -231,7 +232,7 @@ def claims(arrays, config):
     claim(
         "model.rank",
         "model without noise: |rank of G - (C - 1)|",
-        np.abs(arrays["model rank"] - (emergent.MODEL["classes"] - 1)).max(),
+        np.abs(arrays["model rank"] - (local.MODEL["classes"] - 1)).max(),
         "<=",
         0.0,
     )
@@ -260,7 +261,7 @@ def claims(arrays, config):
         0.05,
         theory,
     )
-    seen, last = arrays["noise count"].mean(axis=0), emergent.MODEL["classes"] - 1
+    seen, last = arrays["noise count"].mean(axis=0), local.MODEL["classes"] - 1
     wrong = np.concatenate([np.abs(seen[below] - last), seen[above]])
     claim(
         "model.threshold",
@@ -288,7 +289,7 @@ def plot(arrays, config):
     """A row for each network, one for the model: cosines; spectra; what moves them."""
     from wedges import plots
 
-    rows = emergent.rows(config)
+    rows = local.rows(config)
     figure, axes = plots.grid(
         len(rows) + 1,
         3,

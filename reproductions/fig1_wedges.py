@@ -16,8 +16,9 @@ import sys
 
 import numpy as np
 
-from reproductions import runs, toys
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.common import toys
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 1"
 EXTENT = 1.5  # the picture shows [-1.5, 1.5]^3
@@ -52,8 +53,8 @@ PRESETS = {
 
 def measure(config, run):
     """Loss on the grid [g, g, g]; ends [2, 3], corner [3]; each path's points [T, 3] and loss [T]."""
-    from reproductions import parallel
-    from reproductions.errors import UsageError
+    from reproductions.bench import parallel
+    from reproductions.bench.errors import UsageError
 
     arrays = parallel.over(run, _picture, [config])[0]
     low, high = arrays["grid"].min(), arrays["grid"].max()
@@ -177,7 +178,7 @@ def plot(arrays, config):
 
 def html(arrays, config):
     """The same as a page that can be turned with the mouse; needs the extra `html` (plotly)."""
-    from reproductions.errors import UsageError
+    from reproductions.bench.errors import UsageError
 
     try:
         import plotly.graph_objects as go

@@ -18,8 +18,9 @@ import sys
 
 import numpy as np
 
-from reproductions import optima, runs, store, toys
-from reproductions.claims import Claim
+from reproductions.bench import runs, store
+from reproductions.bench.claims import Claim
+from reproductions.common import optima, toys
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 2"
 OURS = "this project: the contrast of the two cuts"
@@ -67,7 +68,8 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 
 def measure(config, run):
     """Arrays "net <number>" and "toy <number>", as `_look` names them."""
-    from reproductions import data, parallel
+    from reproductions.bench import parallel
+    from reproductions.common import data
 
     toys.sizes(config.toy, "toy")
     dataset = data.load(config.dataset, run.data_dir)

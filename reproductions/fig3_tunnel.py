@@ -19,8 +19,9 @@ import sys
 
 import numpy as np
 
-from reproductions import devices, optima, runs, store, toys
-from reproductions.claims import Claim
+from reproductions.bench import devices, runs, store
+from reproductions.bench.claims import Claim
+from reproductions.common import optima, toys
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 3"
 OURS = "beyond the paper; wedges.connect.joint"
@@ -91,8 +92,9 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 
 def measure(config, run):
     """ "<path> <reading>" [pairs, 2S + 1] at vertices and middles, "cosines", "labels"; "toy ..." """
-    from reproductions import data, parallel
-    from reproductions.errors import UsageError
+    from reproductions.bench import parallel
+    from reproductions.bench.errors import UsageError
+    from reproductions.common import data
 
     if config.toy_n >= config.toy_dimension:
         raise UsageError(
@@ -135,7 +137,7 @@ def _network(config, run, dataset, pair):
 
 def _paths(config, run, network, ends, label):
     """{name: Connector} of the three trained paths, each by (S - 1) x steps gradient steps."""
-    from reproductions import training
+    from reproductions.common import training
     from wedges import connect, simplex
 
     adam = functools.partial(optima.adam, config)

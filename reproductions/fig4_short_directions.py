@@ -22,8 +22,9 @@ import sys
 
 import numpy as np
 
-from reproductions import devices, optima, runs, store, toys
-from reproductions.claims import Claim
+from reproductions.bench import devices, runs, store
+from reproductions.bench.claims import Claim
+from reproductions.common import optima, toys
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 4"
 positive = optima.positive
@@ -135,8 +136,9 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 def measure(config, run):
     """Of each place: "train loss", "left" [places, samples, cuts], "eigenvalues" [places, floors,
     vectors]; of the toy, "toy <estimator>" [m's, 2]: the optimised middle and the wedges' crossing."""
-    from reproductions import data, parallel
-    from reproductions.errors import UsageError
+    from reproductions.bench import parallel
+    from reproductions.bench.errors import UsageError
+    from reproductions.common import data
 
     if list(config.cuts) != sorted(set(config.cuts)):
         raise UsageError(f"--cuts={','.join(map(str, config.cuts))}: must rise, e.g. 100,300,1000.")
@@ -179,7 +181,7 @@ def _middles(config):
 
 def _between(config, run, dataset, thetas, m):
     """The tunnel's inner vertices for m = 1, else the middle of the first m + 1 optima: [points, D]."""
-    from reproductions import training
+    from reproductions.common import training
     from wedges import connect, simplex
 
     network, ends = optima.network(config, dataset), thetas[: m + 1]
@@ -204,7 +206,7 @@ def _probe(config, run, dataset, place):
     """Both estimators at one place (theta, name)."""
     import keras
 
-    from reproductions import training
+    from reproductions.common import training
     from wedges import short
 
     (theta, name), network = place, optima.network(config, dataset)
@@ -261,7 +263,7 @@ def _toy(config):
     """{"toy <estimator>" [m's, 2]}: at the middle as the paper optimises it, and at the crossing of all
     m + 1 wedges; and the same of one optimum, "toy optimum <estimator>" []."""
     import wedges
-    from reproductions.progress import bar
+    from reproductions.bench.progress import bar
     from wedges import connect, simplex
 
     s, dimension = config.toy_short, config.toy_dimension

@@ -20,8 +20,9 @@ import sys
 
 import numpy as np
 
-from reproductions import optima, runs, store
-from reproductions.claims import Claim
+from reproductions.bench import runs, store
+from reproductions.bench.claims import Claim
+from reproductions.common import optima
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 5"
 positive = lambda v: v > 0
@@ -204,7 +205,7 @@ def settings(config):
 
 def measure(config, run):
     """Arrays "<hyperparameter> <number>" [values, seeds, ...] of everything the figure shows."""
-    from reproductions import sweep
+    from reproductions.bench import sweep
 
     wanted = {which: (_name(setting, config), setting) for which, setting in settings(config).items()}
     found = sweep.over(run, measure_one, dict(wanted.values()), figure="fig5_widths").require()
@@ -227,17 +228,17 @@ def _name(setting, config):
 
 @functools.lru_cache(maxsize=1)
 def _data(name, data_dir):
-    from reproductions import data
+    from reproductions.common import data
 
     return data.load(name, data_dir)
 
 
 def measure_one(setting, run):
     """Train one network until the target, and find the widths of its tunnel."""
-    from reproductions import devices
+    from reproductions.bench import devices
 
     devices.start(run)  # in a worker in silence, before anything imports TensorFlow
-    from reproductions import models, training
+    from reproductions.common import models, training
 
     recipe = models.Model(
         setting.model, setting.width, setting.depth, setting.activation, setting.dropout, setting.l2

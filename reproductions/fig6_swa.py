@@ -22,8 +22,9 @@ import sys
 
 import numpy as np
 
-from reproductions import optima, runs, store
-from reproductions.claims import Claim
+from reproductions.bench import runs, store
+from reproductions.bench.claims import Claim
+from reproductions.common import optima
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 6"
 positive = lambda v: v > 0
@@ -145,7 +146,8 @@ PER_CYCLE = (
 def measure(config, run):
     """Arrays [seeds, rates, ...] of everything the figure shows."""
     # Imported here and below, not above, so that --plot_only need not wait for TensorFlow.
-    from reproductions import data, parallel
+    from reproductions.bench import parallel
+    from reproductions.common import data
 
     dataset = data.load(config.dataset, run.data_dir)
     seeds = range(config.seed, config.seed + config.seeds)
@@ -156,7 +158,7 @@ def measure(config, run):
 
 def _train_and_follow(config, run, dataset, seed):
     """One seed: train, then cycles from there at each rate. Arrays [rates, ...]."""
-    from reproductions import models, training
+    from reproductions.common import models, training
 
     recipe = models.Model(
         config.model, config.width, config.depth, config.activation, config.dropout, config.l2
@@ -195,7 +197,7 @@ def _train_and_follow(config, run, dataset, seed):
 def _follow(seen, unseen, snapshots, label):
     """Per cycle: snapshot, ensemble and weight average, on training and test data. [cycles] each."""
     import wedges
-    from reproductions import progress
+    from reproductions.bench import progress
 
     swa = wedges.RunningAverage()
     ensemble = {"train": wedges.RunningAverage(), "test": wedges.RunningAverage()}
@@ -226,7 +228,7 @@ def _follow(seen, unseen, snapshots, label):
 def _between(part, unseen, snapshots, points, label):
     """Between consecutive snapshots: distance, training loss on the segment; labels of all pairs."""
     import wedges
-    from reproductions import progress
+    from reproductions.bench import progress
 
     pairs = list(zip(snapshots[:-1], snapshots[1:], strict=True))
     labels = [unseen.labels(unseen.evaluate(s).outputs) for s in snapshots]

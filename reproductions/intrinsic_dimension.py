@@ -18,8 +18,8 @@ import sys
 
 import numpy as np
 
-from reproductions import runs
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
 
 LI = "Li et al. 2018, arXiv:1804.08838"
 positive = lambda v: v > 0
@@ -91,8 +91,9 @@ MEASURED = ("test_accuracy", "train_accuracy", "test_loss", "train_loss")
 
 def measure(config, run):
     """Arrays [seeds, 1 + dims]: all weights first, then each cut."""
-    from reproductions import data, parallel
-    from reproductions.errors import UsageError
+    from reproductions.bench import parallel
+    from reproductions.bench.errors import UsageError
+    from reproductions.common import data
 
     dataset = data.load(config.dataset, run.data_dir)
     ambient = _landscape(config, dataset, config.seed)[0].dimension
@@ -112,7 +113,7 @@ def measure(config, run):
 def _landscape(config, dataset, seed):
     """The training landscape of a freshly built network, and the key of what it depends on."""
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     recipe = models.Model(config.model, config.width, None, config.activation)
     network = models.build(recipe, dataset.shape, dataset.classes, seed=seed)
@@ -131,7 +132,7 @@ def _landscape(config, dataset, seed):
 def _train(config, run, dataset, item):
     """One seed, one cut (None: all weights): train from the initial weights, then evaluate."""
     import wedges
-    from reproductions import training
+    from reproductions.common import training
 
     seed, d = item
     train, key = _landscape(config, dataset, seed)

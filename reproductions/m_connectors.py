@@ -24,8 +24,9 @@ import sys
 
 import numpy as np
 
-from reproductions import devices, optima, runs, store
-from reproductions.claims import Claim
+from reproductions.bench import devices, runs, store
+from reproductions.bench.claims import Claim
+from reproductions.common import optima
 
 PAPER = "Fort & Jastrzebski 2019, section 4"
 OURS = "beyond the paper; wedges.connect.joint"
@@ -107,7 +108,8 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 
 def measure(config, run):
     """Readings "<what> <reading>" [m's, ...] of points, corners, held-out positions and segments."""
-    from reproductions import data, parallel
+    from reproductions.bench import parallel
+    from reproductions.common import data
 
     dataset = data.load(config.dataset, run.data_dir)
     count = max(*config.m, *config.continuous, 2) + 1
@@ -144,7 +146,7 @@ def _read(run, network, thetas, what, name):
 
 def _follow(config, run, network, thetas, label, steps, **key):
     """A `follow` for `steps` gradient steps among the optima `thetas`."""
-    from reproductions import training
+    from reproductions.common import training
 
     key = {**network.key, "ends": store.fingerprint(thetas), "rate": config.rate, **key}
     return training.following(run, label, steps, key=key)

@@ -24,10 +24,10 @@ import textwrap
 import jinja2
 import markupsafe
 
-from reproductions import catalogue, runs, store
-from reproductions.errors import UsageError, say
+from reproductions.bench import catalogue, runs, store
+from reproductions.bench.errors import UsageError, say
 
-_TEMPLATE = pathlib.Path(__file__).with_name("report.html.jinja")
+_TEMPLATE = pathlib.Path(__file__).parent / "bench/page.html.jinja"
 _SIGNS = {"<=": "≤", ">=": "≥"}
 # What a file holds that was cut short, or edited by hand, can raise while it is read.
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error)

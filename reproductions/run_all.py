@@ -24,8 +24,9 @@ import tempfile
 import threading
 import time
 
-from reproductions import catalogue, report, runs
-from reproductions.errors import UsageError, say
+from reproductions import report
+from reproductions.bench import catalogue, runs
+from reproductions.bench.errors import UsageError, say
 
 _PASSED_ON = ("preset", "out_dir", "data_dir", "note", "strategy", "tpu", "jobs", "backend", "address")
 

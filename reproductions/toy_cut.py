@@ -18,8 +18,9 @@ import sys
 
 import numpy as np
 
-from reproductions import runs, toys
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.common import toys
 
 PAPER = "Fort & Jastrzebski 2019, section 3"
 OFFSETS = ("normal", "uniform")
@@ -77,7 +78,7 @@ def _short(size):
 
 def measure(config, run):
     """Arrays "<size> <variant>" [dims, seeds]; "<size> d" [dims]."""
-    from reproductions import parallel, progress
+    from reproductions.bench import parallel, progress
 
     points = [
         (size, variant, d)

@@ -19,9 +19,10 @@ import sys
 
 import numpy as np
 
-from reproductions import runs, toys
-from reproductions.claims import Claim
-from reproductions.errors import UsageError
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.bench.errors import UsageError
+from reproductions.common import toys
 
 PAPER = "Fort & Jastrzebski 2019, section 3"
 OURS = "beyond the paper; wedges.connect"
@@ -72,7 +73,7 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 def measure(config, run):
     """Counts "<variant> <way>" [seeds, s, optima]; success of cuts at the crossing of two wedges
     "<variant> cut" [seeds, s, d]."""
-    from reproductions import parallel, progress
+    from reproductions.bench import parallel, progress
 
     if max(config.short) >= config.dimension:
         raise UsageError(f"--short={max(config.short)}: must be below --dimension={config.dimension}.")

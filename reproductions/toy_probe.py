@@ -17,8 +17,9 @@ import sys
 
 import numpy as np
 
-from reproductions import runs, toys
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.common import toys
 
 PAPER = "Fort & Jastrzebski 2019, section 3"
 positive = lambda v: v > 0
@@ -61,8 +62,8 @@ PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
 def measure(config, run):
     """ "<variant> losses" [s, radii, 2, directions], both ways; "start" [s], the loss at
     the point; "same" [s, radii], the share of directions whose nearest wedge is still the same."""
-    from reproductions import parallel, progress
-    from reproductions.errors import UsageError
+    from reproductions.bench import parallel, progress
+    from reproductions.bench.errors import UsageError
 
     if max(config.short) >= config.dimension:
         raise UsageError(f"--short={max(config.short)}: must be below --dimension={config.dimension}.")

@@ -19,8 +19,9 @@ import sys
 
 import numpy as np
 
-from reproductions import runs, toys
-from reproductions.claims import Claim
+from reproductions.bench import runs
+from reproductions.bench.claims import Claim
+from reproductions.common import toys
 
 PAPER = "Fort & Jastrzebski 2019, section 3"
 OURS = "beyond the paper; wedges.connect"
@@ -93,8 +94,8 @@ SAMPLES = 10  # of the loss on each segment
 
 def measure(config, run):
     """In detail "<variant> <name>" [pairs, ...]; the map "map within", "map across" [D, n, K]."""
-    from reproductions import parallel, progress
-    from reproductions.errors import UsageError
+    from reproductions.bench import parallel, progress
+    from reproductions.bench.errors import UsageError
 
     if config.n >= config.dimension:
         raise UsageError(

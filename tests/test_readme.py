@@ -38,7 +38,8 @@ def test_the_library_examples_run_on_a_readers_model(images, capsys, tmp_path, m
 
 
 def test_every_flag_it_names_exists():
-    from reproductions import fig6_swa, runs
+    from reproductions import fig6_swa
+    from reproductions.bench import runs
 
     known = set(runs._parse(fig6_swa, []))
     named = {f for b in blocks("bash") for f in re.findall(r"--(\w+)", b) if "fig6_swa" in b}

@@ -27,7 +27,7 @@ BATCHES = (100, 250, 500, 1000)
 
 def _network(**settings):
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)

@@ -59,7 +59,7 @@ def _trained(folder):
 
 def _landscape(x, y, **settings):
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
     return wedges.NetworkLandscape(model, x, y, models.LOSS, seed=0, **settings)
@@ -149,7 +149,7 @@ def train(folder, options):
     import keras
 
     import wedges
-    from reproductions import data
+    from reproductions.common import data
 
     if (pathlib.Path(os.environ.get("TFDS_DATA_DIR", "")) / "cifar10").is_dir():
         found = data.load("cifar10")

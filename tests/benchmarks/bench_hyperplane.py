@@ -28,7 +28,7 @@ GOALS["normal plane, m = 10"] = 1.10
 
 def training(rounds):
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)
@@ -69,7 +69,7 @@ def trajectory(rounds):
     import tensorflow as tf
 
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)

@@ -52,7 +52,7 @@ def _fastest(evaluations):
 def corners(folder):
     """Three weights [3, D] for both sides, the edges from the first at a right angle."""
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     theta = wedges.WeightSpace(models.build(models.Model(), (32, 32, 3), 10, seed=0)).read().numpy()
     edges = np.linalg.qr(np.random.default_rng(1).normal(size=(len(theta), 2)))[0].T
@@ -64,7 +64,7 @@ def wedges(folder, steps, images):
     import tensorflow as tf
 
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     tf.get_logger().setLevel("ERROR")  # it warns of the five landscapes
     (x, y), points = _data(images), np.load(folder / "corners.npy")

@@ -14,7 +14,7 @@ import time
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = """
 import resource, sys, time
-from reproductions import sweep
+from reproductions.bench import sweep
 from tests.reproductions import measures
 
 settings = measures.grid(int(sys.argv[2]))

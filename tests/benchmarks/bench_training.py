@@ -30,7 +30,7 @@ def wedges():
     import keras
 
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     x, y = _data((N, 32, 32, 3))
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from reproductions import runs, sweep
+from reproductions.bench import runs, sweep
 
 SOFTWARE = {"code": "test"}
 

@@ -7,16 +7,9 @@ import numpy as np
 import pytest
 
 import wedges
-from reproductions import (
-    data,
-    fig3_tunnel,
-    fig4_short_directions,
-    m_connectors,
-    optima,
-    runs,
-    store,
-    training,
-)
+from reproductions import fig3_tunnel, fig4_short_directions, m_connectors
+from reproductions.bench import runs, store
+from reproductions.common import data, optima, training
 
 
 def failing(figure, arrays, config):

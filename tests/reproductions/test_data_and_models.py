@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reproductions import data, models
-from reproductions.errors import UsageError
+from reproductions.bench.errors import UsageError
+from reproductions.common import data, models
 
 SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 

@@ -11,15 +11,10 @@ from hypothesis import strategies as st
 from scipy.sparse.linalg import eigsh
 
 import wedges
-from reproductions import (
-    emergent,
-    emergent_curvature,
-    emergent_goldilocks,
-    emergent_gradient,
-    emergent_outliers,
-    runs,
-)
-from reproductions.errors import UsageError
+from reproductions import emergent_curvature, emergent_goldilocks, emergent_gradient, emergent_outliers
+from reproductions.bench import runs
+from reproductions.bench.errors import UsageError
+from reproductions.common import local
 from tests.conftest import SPARSE, plain
 
 FIGURES = [emergent_gradient, emergent_outliers, emergent_curvature, emergent_goldilocks]
@@ -36,9 +31,9 @@ def preset(figure=emergent_gradient, **changes):
 
 def test_one_data_set_serves_all_networks_and_several_one_each():
     networks = ("simple_cnn", "fc", "lenet")
-    found = emergent.rows(preset(networks=networks))
+    found = local.rows(preset(networks=networks))
     assert found == [(name, "digits") for name in networks]
-    found = emergent.rows(preset(networks=networks[:2], dataset=("cifar10", "digits")))
+    found = local.rows(preset(networks=networks[:2], dataset=("cifar10", "digits")))
     assert found == [("simple_cnn", "cifar10"), ("fc", "digits")]
 
 
@@ -68,8 +63,8 @@ def test_planes_larger_than_the_network_are_refused(tmp_path):
 
 def test_results_of_rows_and_seeds_are_stacked_where_they_belong():
     config = preset(networks=("fc", "lenet"), seed=3, seeds=2)
-    assert emergent.items(config) == [(0, 3), (0, 4), (1, 3), (1, 4)]
-    arrays = emergent.by_row(config, [{"a": np.array([10 * i, s])} for i, s in emergent.items(config)])
+    assert local.items(config) == [(0, 3), (0, 4), (1, 3), (1, 4)]
+    arrays = local.by_row(config, [{"a": np.array([10 * i, s])} for i, s in local.items(config)])
     assert {k: v.tolist() for k, v in arrays.items()} == {
         "0 a": [[0, 3], [0, 4]],
         "1 a": [[10, 3], [10, 4]],
@@ -86,7 +81,7 @@ def test_results_of_rows_and_seeds_are_stacked_where_they_belong():
 )
 def test_looks_rise_from_the_first_to_the_last_step_of_training(asked, there, batch, epochs, looks):
     config = preset(train_examples=asked, batch_size=batch, epochs=epochs, looks=looks)
-    found = emergent.steps(config, types.SimpleNamespace(x_train=np.zeros(there)))
+    found = local.steps(config, types.SimpleNamespace(x_train=np.zeros(there)))
     used = min(asked, there)
     last = epochs * max(1, used // batch)  # what is left over at an epoch's end is not used
     assert found[0] == 0 and found[-1] == last and np.all(np.diff(found) > 0) and len(found) <= looks
@@ -95,7 +90,7 @@ def test_looks_rise_from_the_first_to_the_last_step_of_training(asked, there, ba
 
 def test_looks_are_even_in_the_logarithm():
     config = preset(train_examples=1000, batch_size=1, epochs=30, looks=4)
-    found = emergent.steps(config, types.SimpleNamespace(x_train=np.zeros(1000)))
+    found = local.steps(config, types.SimpleNamespace(x_train=np.zeros(1000)))
     np.testing.assert_allclose(1 + found / 30, 1001 ** (np.arange(4) / 3), rtol=2e-3)
 
 
@@ -164,7 +159,7 @@ def test_outliers_of_a_network_are_those_of_its_dense_matrices(tiny):
 
 def test_curvature_of_a_network_is_that_of_its_dense_hessian(tiny):
     landscape, theta, labels, hessian, rows, p = tiny
-    found = emergent.curvature(landscape, theta, labels)
+    found = local.curvature(landscape, theta, labels)
     values, vectors = np.linalg.eigh(hessian)
     error = p - np.eye(3)[labels]
     gradient = np.einsum("ik,ikd->d", error, rows) / len(p)
@@ -377,7 +372,7 @@ def test_a_bump_over_radii_passes_and_a_flat_line_fails():
 
 @pytest.fixture(scope="module")
 def simple():
-    return emergent.model(0)
+    return local.model(0)
 
 
 def top(point, k=1):
@@ -391,7 +386,7 @@ def top(point, k=1):
 def test_the_models_curvature_rises_then_falls_and_holds_its_gradient(simple):
     largest, captured = [], []
     for t in np.linspace(0, 1, 5):
-        point = emergent.trained(simple, t)
+        point = local.trained(simple, t)
         values, vectors = top(point, 10)
         largest.append(values[0])
         captured.append(np.sum((vectors @ point.gradient) ** 2) / np.sum(point.gradient**2))
@@ -403,14 +398,14 @@ def test_the_models_curvature_rises_then_falls_and_holds_its_gradient(simple):
 
 
 def test_without_growth_of_logit_gradients_the_models_curvature_only_falls(simple):
-    largest = [top(emergent.trained(simple, t, growth=False))[0][0] for t in np.linspace(0, 1, 5)]
+    largest = [top(local.trained(simple, t, growth=False))[0][0] for t in np.linspace(0, 1, 5)]
     assert max(largest) <= 1.05 * largest[0] and largest[-1] < 0.2 * largest[0]
     assert np.all(np.diff(largest)[1:] < 0)
 
 
 def test_a_spectrum_falls_and_its_vectors_are_rows(simple):
-    point = emergent.trained(simple, 0.5)
-    values, vectors = emergent.spectrum(point)
+    point = local.trained(simple, 0.5)
+    values, vectors = local.spectrum(point)
     expected, rows = top(point, 3)
     np.testing.assert_allclose(values[:3], expected, rtol=1e-6)
     np.testing.assert_allclose(np.abs(np.sum(vectors[:3] * rows, axis=1)), 1, rtol=1e-6)
@@ -418,10 +413,10 @@ def test_a_spectrum_falls_and_its_vectors_are_rows(simple):
 
 
 def test_the_model_has_clusters_and_an_outlier_for_each_class(simple):
-    quiet = emergent.model(0)
+    quiet = local.model(0)
     quiet.directions = quiet.directions - quiet.centres  # the same noise alone
-    edge = top(emergent.trained(quiet, 0.5))[0][0]
-    point = emergent.trained(simple, 0.5)
+    edge = top(local.trained(quiet, 0.5))[0][0]
+    point = local.trained(simple, 0.5)
     values = top(point, 13)[0]
     assert 9 <= np.sum(values > edge) <= 11
     assert np.linalg.norm(eigsh(point.residual, 2, return_eigenvectors=False), np.inf) < values[0] / 2
@@ -431,12 +426,12 @@ def test_the_model_has_clusters_and_an_outlier_for_each_class(simple):
 @pytest.fixture
 def smaller(monkeypatch):
     """The model's parameters, with fewer dimensions and examples."""
-    monkeypatch.setattr(emergent, "MODEL", {**emergent.MODEL, "dimension": 150, "examples": 60})
-    return emergent.model(0)
+    monkeypatch.setattr(local, "MODEL", {**local.MODEL, "dimension": 150, "examples": 60})
+    return local.model(0)
 
 
 def test_outliers_of_the_model_are_those_of_its_dense_matrices(smaller):
-    found, point = emergent_outliers._model(0), emergent.trained(smaller, 0.5)
+    found, point = emergent_outliers._model(0), local.trained(smaller, 0.5)
     inner = bent(40 * 0.5 * smaller.directions, point.probabilities)  # length 10 to 40: 20 half-way
     falling = lambda matrix: np.linalg.eigvalsh(matrix)[::-1]
     values = falling(inner + point.residual)
@@ -471,7 +466,7 @@ def test_noise_moves_the_models_outliers_as_its_dense_matrix_says(smaller):
 
 def test_causes_of_the_models_curvature_are_its_growing_length_and_freezing_probabilities(smaller):
     for growth, length in ((True, 40.0), (False, 10.0)):
-        point = emergent.trained(smaller, 1.0, growth)
+        point = local.trained(smaller, 1.0, growth)
         largest, trace, measured, left = emergent_curvature._model(point)
         matrix = bent(length * smaller.directions, point.probabilities) + point.residual
         np.testing.assert_allclose(largest, np.linalg.eigvalsh(matrix)[-1])
@@ -482,13 +477,13 @@ def test_causes_of_the_models_curvature_are_its_growing_length_and_freezing_prob
 
 def test_the_model_is_most_convex_at_some_radius_between_the_ends():
     config = preset(emergent_goldilocks)
-    found = np.array([emergent_goldilocks._model(config, emergent.model(0), r) for r in config.radii])
+    found = np.array([emergent_goldilocks._model(config, local.model(0), r) for r in config.radii])
     assert emergent_goldilocks._zone(found[None, :, 1]) > 0.1 * np.sqrt(config.plane)
     assert emergent_goldilocks._zone(found[None, :, 0]) > 0.05
 
 
 def test_at_a_radius_the_models_parts_have_the_powers_of_a_homogeneous_network(simple):
-    one, two = emergent.at_radius(simple, 1.0), emergent.at_radius(simple, 2.0)
+    one, two = local.at_radius(simple, 1.0), local.at_radius(simple, 2.0)
     shift = lambda point: np.log(point.probabilities[:, 1:] / point.probabilities[:, :1])
     np.testing.assert_allclose(shift(two), 2**4 * shift(one), atol=1e-9)
     y = np.eye(10)[simple.labels]
@@ -511,8 +506,8 @@ def refused(figure, tmp_path, *given):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_data_sets_that_do_not_fit_are_refused_before_any_work(figure, tmp_path, monkeypatch):
-    monkeypatch.setattr(emergent, "network", None)  # it would be called
-    monkeypatch.setattr(emergent, "model", None)
+    monkeypatch.setattr(local, "network", None)  # it would be called
+    monkeypatch.setattr(local, "model", None)
     text = refused(figure, tmp_path, "--dataset=digits,digits", "--networks=fc,lenet,simple_cnn")
     assert text.startswith("--dataset=digits,digits: name one, or one for each of ")
     assert "--dataset=" in refused(figure, tmp_path, "--dataset=cifar10,digits", "--networks=fc")

@@ -9,9 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from reproductions import fig6_swa, runs, store
-from reproductions.claims import Claim, Reference
-from reproductions.errors import UsageError
+from reproductions import fig6_swa
+from reproductions.bench import runs, store
+from reproductions.bench.claims import Claim, Reference
+from reproductions.bench.errors import UsageError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -64,7 +65,7 @@ def test_the_numbers_agree_with_the_model_trained_and_averaged_by_hand(smoke):
     import keras
 
     import wedges
-    from reproductions import data, models
+    from reproductions.common import data, models
 
     _, folder, out, _ = smoke
     found = arrays(folder)
@@ -132,7 +133,7 @@ def test_the_terminal_shows_progress_and_verdicts_and_nothing_of_tensorflows(tmp
 def test_what_was_held_back_is_shown_when_starting_fails(capfd):
     import os
 
-    from reproductions import quiet
+    from reproductions.bench import quiet
 
     with pytest.raises(ImportError), quiet.stderr():
         os.write(2, b"a notice that explains it")
@@ -238,7 +239,7 @@ def test_plot_only_does_without_a_readable_config(smoke, content, capsys):
 
 
 def test_a_reference_is_written_for_a_preset_as_it_is(smoke, monkeypatch, tmp_path):
-    from reproductions import claims
+    from reproductions.bench import claims
 
     monkeypatch.setattr(claims, "REFERENCE", tmp_path)
     monkeypatch.setattr(runs.claims_module, "Reference", lambda name: Reference(name, tmp_path))

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import wedges
-from reproductions import data, intrinsic_dimension, models, runs, training
+from reproductions import intrinsic_dimension
+from reproductions.bench import runs
+from reproductions.common import data, models, training
 
 RECIPE = training.Recipe("adam", 0.1, epochs=2)
 

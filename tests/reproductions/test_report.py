@@ -14,8 +14,9 @@ import urllib.parse
 import pytest
 from PIL import Image
 
-from reproductions import catalogue, fig1_wedges, report, runs, toy_probe
-from reproductions.errors import UsageError
+from reproductions import fig1_wedges, report, toy_probe
+from reproductions.bench import catalogue, runs
+from reproductions.bench.errors import UsageError
 
 SMALL = ("fig1_wedges", "toy_cut", "toy_probe", "fig6_swa")
 

@@ -13,13 +13,15 @@ import time
 
 import pytest
 
-from reproductions import catalogue, run_all
+from reproductions import run_all
+from reproductions.bench import catalogue
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ("toy_cut", "toy_probe")
 PROGRAM = f"""
 import sys
-from reproductions import catalogue, run_all
+from reproductions.bench import catalogue
+from reproductions import run_all
 catalogue.FIGURES = {SMALL}
 run_all.main(sys.argv[1:])
 """

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reproductions import store
-from reproductions.errors import UsageError
+from reproductions.bench import store
+from reproductions.bench.errors import UsageError
 
 KEY = {"figure": "fig0", "lr": [0.1, 0.2], "seed": 0}
 ARRAYS = {"a": np.arange(60.0).reshape(3, 20), "b": np.array(7, np.int32), "c": np.array("words")}

@@ -15,8 +15,9 @@ import pytest
 import tensorflow as tf
 
 import wedges
-from reproductions import devices, fig6_swa, runs, store
-from reproductions.errors import UsageError
+from reproductions import fig6_swa
+from reproductions.bench import devices, runs, store
+from reproductions.bench.errors import UsageError
 from tests.conftest import SPARSE, plain
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -15,8 +15,9 @@ import joblib
 import pytest
 from joblib.externals import loky
 
-from reproductions import fig5_widths, parallel, runs, store, sweep
-from reproductions.errors import UsageError
+from reproductions import fig5_widths
+from reproductions.bench import parallel, runs, store, sweep
+from reproductions.bench.errors import UsageError
 from tests.reproductions import measures
 from tests.reproductions.measures import grid, notes, over, run_in
 
@@ -423,7 +424,7 @@ def test_a_disk_that_is_only_read_gives_what_it_has_and_one_line_a_setting(small
 
 MANY = """
 import sys, tracemalloc
-from reproductions import store, sweep
+from reproductions.bench import store, sweep
 from tests.reproductions import measures
 
 loads, load = [], store.load

@@ -23,15 +23,15 @@ from reproductions import (
     fig4_short_directions,
     fig5_widths,
     m_connectors,
-    runs,
     toy_cut,
     toy_intersection,
     toy_probe,
     toy_tunnel,
-    toys,
 )
-from reproductions.claims import Reference
-from reproductions.errors import UsageError
+from reproductions.bench import runs
+from reproductions.bench.claims import Reference
+from reproductions.bench.errors import UsageError
+from reproductions.common import toys
 from wedges import compare
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -279,7 +279,7 @@ def test_bad_input_is_one_line_status_two_and_nothing_written(figure, flags, wor
 
 
 def test_the_same_landscape_given_twice_is_measured_once(monkeypatch):
-    from reproductions import parallel
+    from reproductions.bench import parallel
 
     seen = []
     count = lambda run, function, items: [seen.append(i) or np.ones(8) for i in items]
@@ -295,11 +295,13 @@ def test_results_are_measured_again_when_any_code_that_makes_numbers_changes(mon
     import ast
     import importlib.util
 
-    from reproductions import store
+    from reproductions.bench import store
 
     patterns = []
     monkeypatch.setattr(store, "source_mark", lambda *given: patterns.extend(given) or "mark")
-    specification = importlib.util.spec_from_file_location("fresh_runs", ROOT / "reproductions/runs.py")
+    specification = importlib.util.spec_from_file_location(
+        "fresh_runs", ROOT / "reproductions/bench/runs.py"
+    )
     fresh = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, "fresh_runs", fresh)  # where dataclasses look
     specification.loader.exec_module(fresh)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import wedges
-from reproductions import data, models, runs, training
-from reproductions.errors import UsageError
+from reproductions.bench import runs
+from reproductions.bench.errors import UsageError
+from reproductions.common import data, models, training
 
 RECIPE = training.Recipe("momentum", 0.05, epochs=4, cycle_epochs=2)
 

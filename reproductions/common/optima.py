@@ -6,7 +6,7 @@ figure that asked.
 
 import dataclasses
 
-from reproductions import devices, runs, store
+from reproductions.bench import devices, runs, store
 
 # The code that decides where descents between optima go, besides that of training.
 _SURFACES = store.source_mark("wedges/connect.py", "wedges/simplex.py")
@@ -91,7 +91,7 @@ def network(config, dataset):
 
 def trained(config, run, dataset, seed):
     """The optimum [D] of one seed, which decides its initial weights and the order of its examples."""
-    from reproductions import training
+    from reproductions.common import training
 
     recipe, size = _recipe(config), config.batch_size
     descend, key = landscape(recipe, dataset, initial=seed, seed=seed, batch_size=size)
@@ -118,7 +118,7 @@ def readings(network, thetas, label):
     """What is reported of each theta [K, D]: loss and accuracy on both sets [K], labels [K, N test]."""
     import numpy as np
 
-    from reproductions.progress import bar
+    from reproductions.bench.progress import bar
 
     rows = []
     for theta in bar(iterable=thetas, desc=f"{label}, evaluation", unit="point"):
@@ -135,7 +135,7 @@ def landscape(recipe, dataset, *, initial, seed, batch_size):
     initial: seed of the initial weights; seed: of minibatches and dropout.
     """
     import wedges
-    from reproductions import models
+    from reproductions.common import models
 
     x_train, y_train, _, _ = dataset.tensors
     train = wedges.NetworkLandscape(
@@ -151,6 +151,6 @@ def landscape(recipe, dataset, *, initial, seed, batch_size):
 
 
 def _recipe(config):
-    from reproductions import models
+    from reproductions.common import models
 
     return models.Model(config.model, config.width, config.depth, config.activation)

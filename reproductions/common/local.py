@@ -10,8 +10,9 @@ import functools
 
 import numpy as np
 
-from reproductions import data, optima, runs, store
-from reproductions.errors import UsageError
+from reproductions.bench import runs, store
+from reproductions.bench.errors import UsageError
+from reproductions.common import data, optima
 
 SOURCE = "Fort & Ganguli 2019, arXiv:1910.05929"
 positive = optima.positive
@@ -21,7 +22,7 @@ _CODE = store.source_mark(
     "wedges/probe.py",
     "wedges/second_order.py",
     "wedges/stateless.py",
-    "reproductions/emergent.py",
+    "reproductions/common/local.py",
 )
 
 
@@ -149,7 +150,7 @@ def steps(config, dataset):
 def network(config, dataset, name, seed):
     """All training examples of a figure, and those of its curvature, as landscapes of a fresh network;
     and the key of both. The landscape's `space.read()` is where it begins."""
-    from reproductions import models
+    from reproductions.common import models
 
     recipe = models.Model(name, activation=config.activation)
     part = dataclasses.replace(
@@ -168,8 +169,8 @@ def along(config, run, item, compute, which=None):
     """compute(landscape, theta [D], labels [N]) -> dict of arrays at each step of a training that is
     looked at, or at `which` of them; stacked over steps, with "steps". Kept for `compute`'s name and
     the source of its module."""
-    from reproductions import training
-    from reproductions.progress import bar
+    from reproductions.bench.progress import bar
+    from reproductions.common import training
 
     row, seed = item
     name, source = rows(config)[row]

@@ -13,8 +13,8 @@ import threading
 
 import numpy as np
 
-from reproductions import store
-from reproductions.errors import UsageError, say
+from reproductions.bench import store
+from reproductions.bench.errors import UsageError, say
 
 # Where tensorflow-datasets fetches each data set from: asked before it is, since offline it would
 # retry for minutes.

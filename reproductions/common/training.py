@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 import wedges
-from reproductions import devices, store
-from reproductions.errors import UsageError, say
-from reproductions.progress import bar
+from reproductions.bench import devices, store
+from reproductions.bench.errors import UsageError, say
+from reproductions.bench.progress import bar
 
 # The code whose change may change what training ends with; read once, as it was imported.
 _CODE = store.source_mark(
@@ -29,8 +29,8 @@ _CODE = store.source_mark(
     "wedges/optimize.py",
     "wedges/stateless.py",
     "wedges/weights.py",
-    "reproductions/models.py",
-    "reproductions/training.py",
+    "reproductions/common/models.py",
+    "reproductions/common/training.py",
 )
 
 OPTIMIZERS = ("sgd", "momentum", "adam")

@@ -15,8 +15,8 @@ import os
 import socket
 import time
 
-from reproductions import quiet, store
-from reproductions.errors import UsageError, say
+from reproductions.bench import quiet, store
+from reproductions.bench.errors import UsageError, say
 
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 

@@ -9,7 +9,7 @@ import itertools
 import keras
 from keras import layers
 
-from reproductions.errors import UsageError
+from reproductions.bench.errors import UsageError
 
 NAMES = ("simple_cnn", "fc", "lenet", "resnet")
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -33,20 +33,14 @@ from importlib import metadata
 
 from absl import flags
 
-from reproductions import claims as claims_module
-from reproductions import data, devices, parallel, store
-from reproductions.errors import UsageError, say
+from reproductions.bench import claims as claims_module
+from reproductions.bench import devices, parallel, store
+from reproductions.bench.errors import UsageError, say
+from reproductions.common import data
 
 PRESETS = ("smoke", "quick", "paper")
 # The code that makes numbers, as it was imported: results of other code are measured again.
-_CODE = store.source_mark(
-    "wedges/[!p]*.py",
-    "wedges/probe.py",
-    *(
-        f"reproductions/{name}.py"
-        for name in ("data", "devices", "emergent", "models", "optima", "store", "toys", "training")
-    ),
-)
+_CODE = store.source_mark("wedges/*.py", "reproductions/*/*.py")
 
 
 def option(help, check=None, wanted=None, choices=None):

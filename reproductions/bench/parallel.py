@@ -10,8 +10,8 @@ import warnings
 
 import joblib
 
-from reproductions import devices
-from reproductions.errors import UsageError
+from reproductions.bench import devices
+from reproductions.bench.errors import UsageError
 
 BACKENDS = ("local", "dask", "ray")
 

@@ -31,8 +31,8 @@ import uuid
 import filelock
 import joblib
 
-from reproductions import parallel, progress, store
-from reproductions.errors import UsageError, say
+from reproductions.bench import parallel, progress, store
+from reproductions.bench.errors import UsageError, say
 
 # Why a setting is not done, beside errors of its own.
 _BUSY = "another sweep measures it"

@@ -17,7 +17,7 @@ import zlib
 
 import numpy as np
 
-from reproductions.errors import UsageError, say
+from reproductions.bench.errors import UsageError, say
 
 _KEY = "__key__"
 # Whether this process writes at all: of several workers of one run only the first does.
@@ -59,7 +59,7 @@ def fingerprint(*arrays):
 
 def source_mark(*patterns):
     """16 hexadecimal digits that stand for this project's source files, e.g. of "wedges/*.py"."""
-    root = pathlib.Path(__file__).parent.parent
+    root = pathlib.Path(__file__).parents[2]
     files = sorted({path for pattern in patterns for path in root.glob(pattern)})
     return digest({str(path.relative_to(root)): path.read_text() for path in files})
 

@@ -8,10 +8,10 @@ import pathlib
 
 import numpy as np
 
-from reproductions import store
-from reproductions.errors import UsageError
+from reproductions.bench import store
+from reproductions.bench.errors import UsageError
 
-REFERENCE = pathlib.Path(__file__).parent / "reference"
+REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 

@@ -63,7 +63,7 @@ def two_optima(landscape, seed):
 
 def sizes(text, flag="sizes"):
     """ "1000x900" -> (1000, 900): D and n. UsageError in one line if it is not that."""
-    from reproductions.errors import UsageError
+    from reproductions.bench.errors import UsageError
 
     try:
         dimension, n = map(int, text.split("x"))
