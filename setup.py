@@ -9,7 +9,7 @@ here = pathlib.Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "wedges/__init__.py").read_text()).group(1)
 
 clusters = {"dask": ["dask[distributed]>=2024.1"], "ray": ["ray>=2.9"]}
-tools = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6", "ruff>=0.6"]
+tools = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6", "ruff>=0.6", "mypy>=1.10"]
 test = [*tools, "plotly>=5.20", *clusters["dask"], *clusters["ray"]]
 setup(
     name="wedges",
@@ -20,12 +20,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["wedges", "wedges.*", "reproductions", "reproductions.*"]),
-    package_data={"reproductions": ["reference/*", "bench/*.jinja"]},
+    package_data={"wedges": ["*.pyi", "py.typed"], "reproductions": ["reference/*", "bench/*.jinja"]},
     install_requires=[
         "tensorflow>=2.18",
-        "keras>=3.6",
+        "keras>=3.6,<4",  # private names of it are used: wedges/_keras.py
         "tensorflow-datasets>=4.9.7",
         "importlib_resources",  # tensorflow-datasets imports it and does not declare it
+        "lazy-loader>=0.4",
         "numpy>=1.26",
         "scipy>=1.11",
         "absl-py>=2.1",
@@ -33,7 +34,9 @@ setup(
         "scikit-image>=0.22",
         "scikit-learn>=1.4",
         "jinja2>=3.1",
+        "markdown-it-py>=3",
         "joblib>=1.3",
+        "threadpoolctl>=3.1",
         "filelock>=3.12",
         "tqdm>=4.66",
     ],

@@ -16,146 +16,118 @@ import sys
 
 import numpy as np
 
-from reproductions.bench import runs
-from reproductions.bench.claims import Claim
-from reproductions.common import local
+import wedges
+from reproductions.bench import cache, runs
+from reproductions.bench.claims import Verdict
+from reproductions.common import local, pictures
+from reproductions.common.arrays import named, stacked
 
 Config = local.Config
-PRESETS = {"smoke": local.SMOKE, "quick": local.QUICK, "paper": local.PAPER}
-_TIMES = np.linspace(0, 1, 11)  # of the model's training
-_MODEL = ("top", "trace", "length", "left")
 
 
-def measure(config, run):
-    """Per row "<row> name" [seeds, looks, ...] as `emergent.curvature` names them; "model name" and
-    "frozen name" (no growth) [seeds, T] at `_TIMES`."""
-    from reproductions.bench import parallel
+# ---- measuring --------------------------------------------------------------------------------------
 
-    look = functools.partial(local.along, config, run, compute=local.curvature)
-    arrays = local.by_row(config, parallel.over(run, look, local.items(config)))
-    models = local.models(config)
+
+def measure(config):
+    """Per network "<row> name" [seeds, looks, ...] as `local.curvature` names them; "model name" and
+    "frozen name" (no growth) [seeds, T] as `curvature_of_model` does."""
+    arrays = local.by_row(config, functools.partial(local.along, config, local.curvature))
     for name, growth in (("model", True), ("frozen", False)):
-        found = np.array(
-            [[_model(local.trained(m, t, growth)) for t in _TIMES] for m in models]
-        )  # [seeds, T, 4]
-        arrays |= {f"{name} {k}": found[..., j] for j, k in enumerate(_MODEL)}
+        found = [cache.cached(curvature_of_model, seed, growth) for seed in config.repeats]
+        arrays |= named(name, stacked(found))
     return arrays
 
 
-def _model(point):
-    """Largest eigenvalue, trace, length and sum p (1 - p) of the model at one point."""
+def curvature_of_model(seed, growth):
+    """What `curvature_at` says of the simple model along its training, at `local.TIMES`: [T] each."""
+    simple = local.model(seed)
+    return stacked([curvature_at(local.trained(simple, t, growth)) for t in local.TIMES])
+
+
+def curvature_at(point):
+    """Of the model at one point: "top", its largest eigenvalue, and "trace"; their causes, the "length"
+    of logit gradients, and what is "left" of probability, mean of sum_k p_k (1 - p_k)."""
     values, _ = local.spectrum(point)
     p = point.probabilities
     left = np.mean(np.sum(p * (1 - p), axis=1))
     # |X|^2 = (1/N) sum_i sum_k p_k |dz_k - mean|^2 is about length^2 left, but for the noise.
     length = np.sqrt(np.sum(point.factor**2) / left)
-    return values[0], values.sum(), length, left
+    return {"top": values[0], "trace": values.sum(), "length": length, "left": left}
 
 
-def _curves(arrays, config):
-    """{label: {"largest eigenvalue": [seeds, T], "trace": [seeds, T]}}."""
-    found = {}
-    for label, prefix in local.labels(config).items():
-        top = arrays["model top"] if prefix == "model" else arrays[f"{prefix} eigenvalues"][..., 0]
-        found[label] = {"largest eigenvalue": top, "trace": arrays[f"{prefix} trace"]}
-    return found
+# ---- what the numbers say ---------------------------------------------------------------------------
+
+
+def curves(subject, arrays):
+    """{"largest eigenvalue": [seeds, T], "trace": [seeds, T]} of a network or the model."""
+    own = subject.own(arrays)
+    top = own["top"] if subject.is_model else own["eigenvalues"][..., 0]
+    return {"largest eigenvalue": top, "trace": own["trace"]}
+
+
+def rise_and_fall(values):
+    """Of a curve's mean over seeds [seeds, T]: its peak over its start, and over its end."""
+    mean = values.mean(axis=0)
+    return mean.max() / mean[0], mean.max() / mean[-1]
 
 
 def claims(arrays, config):
     """A rise to a peak and a fall from it, mean over seeds; none in the model without growth."""
-    found = []
-    for label, curves in _curves(arrays, config).items():
-        id = label.split()[0]
-        for name, values in curves.items():
-            mean = values.mean(axis=0)
-            short = "top" if name != "trace" else "trace"
-            what = f"{label}: {name} of H, mean over seeds"
-            own = f"emergent.curvature.{id}.{short}"
-            peak = mean.max()
-            found += [
-                Claim(
-                    f"{own}.rises",
-                    f"{what}, peak over start",
-                    local.SOURCE,
-                    peak / mean[0],
-                    ">=",
-                    1.2,
-                ),
-                Claim(
-                    f"{own}.falls", f"{what}, peak over end", local.SOURCE, peak / mean[-1], ">=", 1.5
-                ),
-            ]
-    frozen = arrays["frozen top"].mean(axis=0)
+    claim = Verdict("emergent.curvature", local.SOURCE)
+    for subject in config.subjects:
+        for name, values in curves(subject, arrays).items():
+            rise, fall = rise_and_fall(values)
+            id = f"{subject.id}.{'trace' if name == 'trace' else 'top'}"
+            what = f"{subject.label}: {name} of H, mean over seeds"
+            claim(f"{id}.rises", f"{what}, peak over start", rise, ">=", 1.2)
+            claim(f"{id}.falls", f"{what}, peak over end", fall, ">=", 1.5)
     what = "model without growth of logit gradients: largest eigenvalue, peak over start"
-    found.append(
-        Claim(
-            "emergent.curvature.model.frozen",
-            what,
-            local.SOURCE,
-            frozen.max() / frozen[0],
-            "<=",
-            1.05,
-        )
-    )
-    return found
+    claim("model.frozen", what, rise_and_fall(arrays["frozen top"])[0], "<=", 1.05)
+    return claim.claims
 
 
 def summary(arrays, config):
     """Start, peak and end of each curve by seed: what the reference guards, in logarithms, since
     eigenvalues of different runs differ by factors."""
     found = {}
-    for label, curves in _curves(arrays, config).items():
-        for name, values in curves.items():
+    for subject in config.subjects:
+        for name, values in curves(subject, arrays).items():
             parts = {"start": values[:, 0], "peak": values.max(axis=1), "end": values[:, -1]}
-            found |= {f"{label}: ln {name}, {part}": np.log(np.abs(v)) for part, v in parts.items()}
+            label = f"{subject.label}: ln {name}"
+            found |= {f"{label}, {part}": np.log(np.abs(v)) for part, v in parts.items()}
     return found
+
+
+# ---- the picture ------------------------------------------------------------------------------------
 
 
 def plot(arrays, config):
     """Above curvature, below its two causes; a column for each network, one for the model."""
-    from wedges import plots
-
-    rows = local.rows(config)
-    figure, axes = plots.grid(
-        2,
-        len(rows) + 1,
-        title="Curvature rises, then falls: logit gradients grow, probabilities freeze\n"
-        f"{local.how_trained(config)}",
-        panel=(4.4, 3.0),
-    )
-    for j, (label, curves) in enumerate(_curves(arrays, config).items()):
-        model = j == len(rows)
-        x = _TIMES if model else arrays[f"{j} steps"][0]
-        top, below = axes[0, j], axes[1, j]
-        for (name, values), color in zip(curves.items(), (plots.BLUE, plots.ORANGE), strict=True):
-            plots.curve(top, x, values, color=color, label=f"{name} of H")
-        if model:
-            plots.curve(
-                top, x, arrays["frozen top"], color=plots.GREY, label="largest, no growth", style="--"
-            )
+    plots = wedges.plots
+    title = "Curvature rises, then falls: logit gradients grow, probabilities freeze\n"
+    title += local.how_trained(config)
+    figure, axes = plots.grid(2, len(config.subjects), title=title, panel=(4.4, 3.0))
+    for (top, below), subject in zip(axes.T, config.subjects, strict=True):
+        own, x = subject.own(arrays), subject.times(arrays)
+        largest, trace = curves(subject, arrays).values()
+        lines = [
+            (top, largest, plots.BLUE, "largest eigenvalue of H", "-"),
+            (top, trace, plots.ORANGE, "trace of H", "-"),
+            (below, own["length"], plots.GREEN, "mean |dz/dtheta|", "-"),
+            (below, own["left"], plots.GREY, "mean sum p (1 - p)", "-"),
+        ]
+        if subject.is_model:
+            lines.append((top, arrays["frozen top"], plots.GREY, "largest, no growth", "--"))
         else:
-            plots.curve(
-                top, x, arrays[f"{j} gauss_newton"], color=plots.GREY, label="largest of G", style=":"
-            )
-        prefix = "model" if model else str(j)
-        for name, label_of, color in (
-            ("length", "mean |dz/dtheta|", plots.GREEN),
-            ("left", "mean sum p (1 - p)", plots.GREY),
-        ):
-            plots.curve(below, x, arrays[f"{prefix} {name}"], color=color, label=label_of)
-        if not model:
-            plots.curve(
-                below, x, arrays[f"{j} loss"], color=plots.ORANGE, label="loss (nats)", style="--"
-            )
-        for ax in (top, below):
-            ax.set_yscale("log")
-            if not model:
-                plots.training_axis(ax, x[-1])
-            ax.legend(fontsize=7)
-        title = "the simple model" if model else label
-        plots.label_axes(top, title=title, y="curvature")
-        plots.label_axes(below, x="share of training" if model else "step", y="causes")
-    plots.verdict(figure, claims(arrays, config))
+            lines.append((top, own["gauss_newton"], plots.GREY, "largest of G", ":"))
+            lines.append((below, own["loss"], plots.ORANGE, "loss (nats)", "--"))
+        for ax, values, color, label, style in lines:
+            plots.curve(ax, x, values, color=color, label=label, style=style)
+        pictures.along_training([top, below], x, steps=not subject.is_model)
+        top.legend(fontsize=7)
+        below.legend(fontsize=7)
+        plots.label_axes(top, title=subject.title, y="curvature")
+        plots.label_axes(below, y="causes")
     return figure
 
 

@@ -18,110 +18,94 @@ import sys
 
 import numpy as np
 
-from reproductions.bench import runs
-from reproductions.bench.claims import Claim
-from reproductions.common import local
+import wedges
+from reproductions.bench import cache, runs
+from reproductions.bench.claims import Verdict
+from reproductions.common import local, pictures
+from reproductions.common.arrays import named, stacked
 
 Config = local.Config
-PRESETS = {"smoke": local.SMOKE, "quick": local.QUICK, "paper": local.PAPER}
-_TIMES = np.linspace(0, 1, 11)  # of the model's training
 
 
-def measure(config, run):
-    """Per row "<row> name" [seeds, looks, ...] as `emergent.curvature` names them; "model captured"
-    [seeds, T, C] at `_TIMES`."""
-    from reproductions.bench import parallel
-
-    look = functools.partial(local.along, config, run, compute=local.curvature)
-    found = parallel.over(run, look, local.items(config))
-    model = [[_model(local.trained(m, t)) for t in _TIMES] for m in local.models(config)]
-    return local.by_row(config, found) | {"model captured": np.array(model)}
+# ---- measuring --------------------------------------------------------------------------------------
 
 
-def _model(point):
-    """captured [C] of the model at one point."""
+def measure(config):
+    """Per network "<row> name" [seeds, looks, ...] as `local.curvature` names them; "model captured"
+    [seeds, T, C] at `local.TIMES`."""
+    arrays = local.by_row(config, functools.partial(local.along, config, local.curvature))
+    model = [cache.cached(captured_of_model, seed) for seed in config.repeats]
+    return arrays | named("model", stacked(model))
+
+
+def captured_of_model(seed):
+    """ "captured" [T, C] of the simple model along its training."""
+    simple = local.model(seed)
+    return {"captured": np.array([captured(local.trained(simple, t)) for t in local.TIMES])}
+
+
+def captured(point):
+    """captured(1), ..., captured(C) [C] at one point of the model, as `local.curvature` of a network."""
     _, vectors = local.spectrum(point)
     classes = point.probabilities.shape[1]
     return np.cumsum((vectors[:classes] @ point.gradient) ** 2) / np.sum(point.gradient**2)
 
 
-def _numbers(arrays, config):
-    """{row's name: (captured by C [seeds, looks after the start], chance)}."""
-    found = {}
-    for label, prefix in local.labels(config).items():
-        captured = arrays[f"{prefix} captured"][:, 1:]  # where training has begun
-        found[label] = captured[..., -1], captured.shape[-1] / _dimension(arrays, prefix)
-    return found
+# ---- what the numbers say ---------------------------------------------------------------------------
 
 
-def _dimension(arrays, prefix):
-    return local.MODEL["dimension"] if prefix == "model" else arrays[f"{prefix} dimension"].flat[0]
+def begun(captured):
+    """captured [seeds, looks, C] by all C eigenvectors, where training has begun: [seeds, looks - 1]."""
+    return captured[:, 1:, -1]
+
+
+def by_chance(subject, own):
+    """C and D: any C directions hold C / D of a random vector."""
+    dimension = local.MODEL["dimension"] if subject.is_model else own["dimension"].flat[0]
+    return own["captured"].shape[-1], dimension
 
 
 def claims(arrays, config):
     """Far more of the gradient than by chance, and most of it."""
-    found = []
-    for label, (captured, chance) in _numbers(arrays, config).items():
-        id = f"emergent.gradient.{label.split()[0]}"
-        share = f"{label}: share of |g|^2 in the top C eigenvectors of H"
-        mean = captured.mean()
-        found += [
-            Claim(f"{id}.most", f"{share}, mean over training", local.SOURCE, mean, ">=", 0.5),
-            Claim(
-                f"{id}.chance",
-                f"{share}, over that of a random vector (C / D), lowest over training, mean over seeds",
-                local.SOURCE,
-                (captured.min(axis=1) / chance).mean(),
-                ">=",
-                10.0,
-            ),
-        ]
-    return found
+    claim = Verdict("emergent.gradient", local.SOURCE)
+    for subject in config.subjects:
+        own = subject.own(arrays)
+        share, (classes, dimension) = begun(own["captured"]), by_chance(subject, own)
+        words = f"{subject.label}: share of |g|^2 in the top C eigenvectors of H"
+        claim(f"{subject.id}.most", f"{words}, mean over training", share.mean(), ">=", 0.5)
+        words += ", over that of a random vector (C / D), lowest over training, mean over seeds"
+        lowest = (share.min(axis=1) / (classes / dimension)).mean()
+        claim(f"{subject.id}.chance", words, lowest, ">=", 10.0)
+    return claim.claims
 
 
 def summary(arrays, config):
     """What claims are about, by seed: what the reference guards."""
-    numbers = _numbers(arrays, config)
-    return {f"{label}: captured": captured.mean(axis=1) for label, (captured, _) in numbers.items()}
+    shares = {s.label: begun(s.own(arrays)["captured"]) for s in config.subjects}
+    return {f"{label}: captured": share.mean(axis=1) for label, share in shares.items()}
+
+
+# ---- the picture ------------------------------------------------------------------------------------
 
 
 def plot(arrays, config):
     """A panel for each network and one for the model: the share against training."""
-    from wedges import plots
-
-    labels = local.labels(config)
-    figure, axes = plots.grid(
-        1,
-        len(labels),
-        title=f"Gradients live in the top Hessian subspace\n{local.how_trained(config)}",
-        panel=(4.4, 3.6),
-    )
-    for ax, (label, prefix) in zip(axes[0], labels.items(), strict=True):
-        model, captured = prefix == "model", arrays[f"{prefix} captured"]
-        x = _TIMES if model else arrays[f"{prefix} steps"][0]
-        classes, dimension = captured.shape[-1], _dimension(arrays, prefix)
-        plots.curve(ax, x, captured[..., -1], color=plots.BLUE, label=f"top {classes}")
+    plots = wedges.plots
+    title = f"Gradients live in the top Hessian subspace\n{local.how_trained(config)}"
+    figure, axes = plots.grid(1, len(config.subjects), title=title, panel=(4.4, 3.6))
+    for ax, subject in zip(axes[0], config.subjects, strict=True):
+        own, x = subject.own(arrays), subject.times(arrays)
+        classes, dimension = by_chance(subject, own)
+        plots.curve(ax, x, own["captured"][..., -1], color=plots.BLUE, label=f"top {classes}")
         for k, color in ((classes - 1, plots.GREEN), (1, plots.ORANGE)):
-            mean = captured[..., k - 1].mean(axis=0)
+            mean = own["captured"][..., k - 1].mean(axis=0)
             ax.plot(x, mean, "--", color=color, label=f"top {k}, mean", linewidth=1.2)
-        ax.axhline(
-            classes / dimension,
-            color=plots.GREY,
-            linestyle=":",
-            label=f"chance, C/D = {classes}/{dimension:,}",
-        )
-        ax.set_yscale("log")
+        chance = f"chance, C/D = {classes}/{dimension:,}"
+        ax.axhline(classes / dimension, color=plots.GREY, linestyle=":", label=chance)
+        pictures.along_training([ax], x, steps=not subject.is_model)
         ax.set_ylim(top=1.3)
-        if not model:
-            plots.training_axis(ax, x[-1])
-        plots.label_axes(
-            ax,
-            title="the simple model" if model else label,
-            x="share of training" if model else "step",
-            y="share of the squared gradient",
-        )
+        plots.label_axes(ax, title=subject.title, y="share of the squared gradient")
         ax.legend(fontsize=7, loc="lower right")
-    plots.verdict(figure, claims(arrays, config))
     return figure
 
 

@@ -20,60 +20,59 @@ import sys
 
 import numpy as np
 
-from reproductions.bench import runs
-from reproductions.bench.claims import Claim
-from reproductions.common import local
+import wedges
+from reproductions.bench import cache, runs
+from reproductions.bench.claims import Verdict
+from reproductions.common import local, pictures
+from reproductions.common.arrays import named, stacked, under
+
+THEORY = "random-matrix theory (Benaych-Georges & Nadakuditi 2012)"
+NOISES = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 17.0, 20.0)
+_CLUSTERED = 20  # examples whose logit gradients are compared
+_CLEAR = 1.02  # times the edge: it scatters by a percent
+_MIDDLE = 1  # of three looks: the start, the middle (in log(1 + step / 30)), the end
+_HALFWAY = 0.5  # through the model's training, where its spectrum is shown
 
 Config = local.Config
-PRESETS = {"smoke": local.SMOKE, "quick": local.QUICK, "paper": local.PAPER}
-_MIDDLE = 1  # of three looks: the start, the middle (in log(1 + step / 30)), the end
-_CLUSTERED = 20  # examples whose logit gradients are compared
-_NOISES = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 17.0, 20.0)
-_CLEAR = 1.02  # times the edge: it scatters by a percent
-_T = 0.5  # of the model's training, where its spectrum is shown
 
 
-def measure(config, run):
-    """Per row "<row> name" [seeds, looks, ...] as `outliers` names them; "model name" as `_model` does,
-    and "noise name" [seeds, noises] as `_noise` does."""
-    from reproductions.bench import parallel
+# ---- measuring --------------------------------------------------------------------------------------
 
+
+def measure(config):
+    """Per network "<row> name" [seeds, looks, ...] as `outliers` names them; "model name" [seeds, ...]
+    as `outliers_of_model` does, and "noise name" [seeds, noises] as `outliers_in_noise` does."""
     which = [0, config.looks // 2, -1]
-    look = functools.partial(local.along, config, run, compute=outliers, which=which)
-    arrays = local.by_row(config, parallel.over(run, look, local.items(config)))
-    seeds = range(config.seed, config.seed + config.seeds)
-    models = [_model(s) for s in seeds]
-    noises = [[_noise(s, noise) for noise in _NOISES] for s in seeds]
-    arrays |= {f"model {k}": np.stack([m[k] for m in models]) for k in models[0]}
-    return arrays | {
-        f"noise {k}": np.array([[n[k] for n in row] for row in noises]) for k in noises[0][0]
-    }
+    arrays = local.by_row(config, functools.partial(local.along, config, outliers, which=which))
+    models = [cache.cached(outliers_of_model, seed) for seed in config.repeats]
+    noises = [
+        stacked([cache.cached(outliers_in_noise, seed, noise) for noise in NOISES])
+        for seed in config.repeats
+    ]
+    return arrays | named("model", stacked(models)) | named("noise", stacked(noises))
 
 
-def outliers(landscape, theta, labels):
+def outliers(network, theta):
     """ "hessian" and "gauss_newton" [2 C], largest eigenvalues; "sure" [], how many of H are above
     "edge" [] for certain; "cosines" [C, C], mean over pairs of examples; "residual" [], spectral norm of
     H - G."""
-    import wedges
-
+    landscape = network.seen
     matrix, inner = wedges.hessian(landscape, theta), wedges.gauss_newton(landscape, theta)
     rows = landscape.output_gradients(theta, min(_CLUSTERED, landscape.size)).numpy()  # [n, C, D]
     classes = rows.shape[1]
     largest = functools.partial(wedges.eigenpairs, seed=0, tolerance=0.01)
     top = largest(matrix, 2 * classes)
-    ends = [
-        largest(wedges.residual(landscape, theta), 1, end=end, tolerance=0.05).values[0]
-        for end in ("largest", "smallest")
-    ]
-    edge = largest(within(landscape, theta, labels), 1).values[0]
+    rest = wedges.curvature.residual(landscape, theta)
+    ends = [largest(rest, 1, end=e, tolerance=0.05).values[0] for e in ("largest", "smallest")]
+    edge = largest(within(landscape, theta, network.labels), 1).values[0]
     return {
         "hessian": top.values,
         "gauss_newton": largest(inner, 2 * classes).values,
         "edge": edge,
-        "sure": np.array(wedges.curvature.certain(top, edge)),
-        "cosines": _cosines(rows),
+        "sure": wedges.curvature.certain(top, edge),
+        "cosines": cosines(rows),
         "residual": np.max(np.abs(ends)),
-        "loss": np.array(landscape(theta)),
+        "loss": landscape(theta),
     }
 
 
@@ -87,8 +86,6 @@ def within(landscape, theta, labels):
     """
     from scipy.sparse.linalg import LinearOperator
 
-    import wedges
-
     matrix = wedges.hessian(landscape, theta)
     p = landscape.probabilities(landscape.evaluate(theta).outputs).numpy()
     n, classes = p.shape
@@ -96,9 +93,7 @@ def within(landscape, theta, labels):
     means, mixed, sums = [], [], []
     for a in np.unique(labels):
         own = labels == a
-        pull = lambda weights, own=own: landscape.output_pullback(
-            theta, (own[:, None] * weights).astype(matrix.dtype)
-        ).numpy()
+        pull = functools.partial(_pulled, landscape, theta, own)
         means += [pull(np.eye(classes)[None, k] / own.sum()) for k in range(classes)]
         mixed += [pull(bends[:, k] / n) for k in range(classes)]
         sums.append(bends[own].sum(axis=0) / n)
@@ -114,7 +109,13 @@ def within(landscape, theta, labels):
     return LinearOperator(matrix.shape, product, dtype=matrix.dtype)
 
 
-def _cosines(rows):
+def _pulled(landscape, theta, own, weights):
+    """sum_i weights_i^T J_i over the examples `own` [N] of a class; weights [N, C] or [1, C]: [D]."""
+    weights = (own[:, None] * weights).astype(landscape.dtype.as_numpy_dtype)
+    return landscape.output_pullback(theta, weights).numpy()
+
+
+def cosines(rows):
     """rows [n, C, D] -> [C, C]: mean cosine of dz_k of one example and dz_l of another."""
     flat = rows.reshape(-1, rows.shape[-1])
     unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
@@ -123,26 +124,26 @@ def _cosines(rows):
     return np.einsum("ikjl,ij->kl", cosines, 1 - np.eye(n)) / (n * (n - 1))
 
 
-def _model(seed):
-    """As `outliers`, of the simple model at `_T`; "rank" of G without noise."""
+def outliers_of_model(seed):
+    """As `outliers`, of the simple model half-way through its training; "rank" of G without noise."""
     simple = local.model(seed)
-    point = local.trained(simple, _T)
+    point = local.trained(simple, _HALFWAY)
     values, _ = local.spectrum(point)
     last = 2 * simple.classes
-    edge = local.spectrum(local.trained(_without_centres(simple), _T))[0][0]
-    plain = _gauss_newton(local.trained(local.model(seed, noise=0.0), _T))
+    edge = local.spectrum(local.trained(_without_centres(simple), _HALFWAY))[0][0]
+    plain = _gauss_newton(local.trained(local.model(seed, noise=0.0), _HALFWAY))
     return {
         "hessian": values[:last],
         "gauss_newton": _gauss_newton(point)[:last],
         "edge": edge,
-        "sure": np.array(np.sum(values > edge)),
-        "cosines": _cosines(simple.directions[:_CLUSTERED]),
-        "rank": np.array(np.sum(plain > 1e-10 * plain[0])),
+        "sure": np.sum(values > edge),
+        "cosines": cosines(simple.directions[:_CLUSTERED]),
+        "rank": np.sum(plain > 1e-10 * plain[0]),
         "residual": np.abs(np.linalg.eigvalsh(point.residual)).max(),
     }
 
 
-def _noise(seed, noise):
+def outliers_in_noise(seed, noise):
     """The model at equal probabilities: mean of its C - 1 largest eigenvalues, the share of their
     vectors in the centres' span, how many are clear of the same noise alone, the theory's numbers."""
     simple = local.model(seed, noise=noise, bias=0.0, bend=0.0)
@@ -180,185 +181,167 @@ def _gauss_newton(point):
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
-def _half(overlap):
-    """The noise at which the overlap [noises] falls through a half."""
-    overlap = np.asarray(overlap)
-    return float(np.interp(-0.5, -overlap, _NOISES)) if np.isfinite(overlap).all() else np.nan
-
-
-def _separation(cosines):
+def separation(cosines):
     """Mean cosine of the same logit minus that of different ones: [..., C, C] -> [...]."""
     classes = cosines.shape[-1]
     same = np.trace(cosines, axis1=-2, axis2=-1) / classes
     return same - (cosines.sum(axis=(-2, -1)) - classes * same) / (classes * (classes - 1))
 
 
-def _numbers(arrays, config):
-    """{label: {name: [seeds]}} in the middle of training; "count"s at start and end, too."""
-    found = {}
-    for i, (name, source) in enumerate(local.rows(config)):
-        get = lambda key, i=i: arrays[f"{i} {key}"]
-        found[f"{name} on {source}"] = {
-            "clusters": _separation(get("cosines"))[:, _MIDDLE],
-            "count": get("sure")[:, _MIDDLE],
-            "count at the start": get("sure")[:, 0],
-            "count at the end": get("sure")[:, -1],
-            "residual": (get("residual") / get("hessian")[..., 0])[:, _MIDDLE],
-        }
-    model = {
-        "clusters": _separation(arrays["model cosines"]),
-        "count": arrays["model sure"],
-        "residual": arrays["model residual"] / arrays["model hessian"][:, 0],
+def _numbers(subject, arrays):
+    """{name: [seeds]} in the middle of training; of a network "count"s at start and end, too."""
+    own = subject.own(arrays)
+    found = {
+        "clusters": separation(own["cosines"]),
+        "count": own["sure"],
+        "residual": own["residual"] / own["hessian"][..., 0],
     }
-    return found | {"model": model}
+    if subject.is_model:
+        return found
+    ends = {"count at the start": found["count"][:, 0], "count at the end": found["count"][:, -1]}
+    return {name: values[:, _MIDDLE] for name, values in found.items()} | ends
+
+
+def _against_theory(arrays):
+    """How far the model in noise is from theory: "position" of outliers, largest relative difference;
+    "half", that of the noise at which their vectors are half in the centres' span; "threshold", largest
+    difference in their number on either side of the noise that ends them."""
+    noise = under("noise", arrays)
+    predicted, edge = noise["predicted"][0], noise["predicted edge"][0]  # [noises]
+    # The noise at which the predicted outliers are no more than clear of the edge.
+    clear = np.interp(-_CLEAR, -predicted / edge, NOISES)
+    below, above = np.array(NOISES) <= 0.9 * clear, np.array(NOISES) >= 1.1 * clear
+    position = np.abs(noise["outlier"].mean(axis=0) / predicted - 1)[below]
+    half = np.mean([_half(row) for row in noise["overlap"]]) / _half(noise["predicted overlap"][0])
+    seen, last = noise["count"].mean(axis=0), local.MODEL["classes"] - 1
+    wrong = np.concatenate([np.abs(seen[below] - last), seen[above]])
+    return {"position": position.max(), "half": abs(half - 1), "threshold": wrong.max()}
+
+
+def _half(overlap):
+    """The noise at which the overlap [noises] falls through a half."""
+    return wedges.compare.first_crossing(NOISES, overlap, 0.5, falling=True)
 
 
 def claims(arrays, config):
     """Clusters; one outlier per class; in the model rank C - 1 and random-matrix theory's numbers."""
-    found = []
-
-    def claim(id, statement, measured, relation, expected, source=local.SOURCE):
-        found.append(Claim(f"emergent.outliers.{id}", statement, source, measured, relation, expected))
-
-    for label, numbers in _numbers(arrays, config).items():
-        id = label.split()[0]
-        classes = arrays["model cosines" if id == "model" else "0 cosines"].shape[-1]
-        cosine = "mean cosine of logit gradients of two examples, same logit minus different logits"
-        claim(f"{id}.clusters", f"{label}: {cosine}", numbers["clusters"].mean(), ">=", 0.1)
-        count = f"outliers of H above what the clusters leave, minus C = {classes}, mean over seeds"
-        claim(f"{id}.count", f"{label}: |{count}|", abs(numbers["count"].mean() - classes), "<=", 1.0)
-        small = "spectral norm of H - G over the largest eigenvalue of H"
-        claim(f"{id}.residual", f"{label}: {small}", numbers["residual"].mean(), "<=", 0.5)
-    claim(
-        "model.rank",
-        "model without noise: |rank of G - (C - 1)|",
-        np.abs(arrays["model rank"] - (local.MODEL["classes"] - 1)).max(),
-        "<=",
-        0.0,
-    )
-    theory = "random-matrix theory (Benaych-Georges & Nadakuditi 2012)"
-    noises = np.array(_NOISES)
-    # The noise at which the predicted outliers are no more than clear of the edge.
-    clear = np.interp(-_CLEAR, -arrays["noise predicted"][0] / arrays["noise predicted edge"][0], noises)
-    below, above = noises <= 0.9 * clear, noises >= 1.1 * clear
-    off = np.abs(arrays["noise outlier"].mean(axis=0) / arrays["noise predicted"][0] - 1)
-    claim(
-        "model.position",
-        "model at equal probabilities: outliers' mean against the prediction, largest relative "
-        "difference where there are some",
-        off[below].max(),
-        "<=",
-        0.03,
-        theory,
-    )
-    measured = np.mean([_half(row) for row in arrays["noise overlap"]])
-    claim(
-        "model.half",
-        "model: noise at which outliers' vectors are half in the centres' span, relative difference "
-        "to prediction",
-        abs(measured / _half(arrays["noise predicted overlap"][0]) - 1),
-        "<=",
-        0.05,
-        theory,
-    )
-    seen, last = arrays["noise count"].mean(axis=0), local.MODEL["classes"] - 1
-    wrong = np.concatenate([np.abs(seen[below] - last), seen[above]])
-    claim(
-        "model.threshold",
-        f"model: outliers clear of the edge by {_CLEAR - 1:.0%}, C - 1 below 0.9 x the noise at which "
-        "theory ends them and none above 1.1 x; largest difference, mean over seeds",
-        wrong.max(),
-        "<=",
-        1.0,
-        theory,
-    )
-    return found
+    claim = Verdict("emergent.outliers", local.SOURCE)
+    for subject in config.subjects:
+        n = {name: values.mean() for name, values in _numbers(subject, arrays).items()}
+        classes = subject.own(arrays)["cosines"].shape[-1]
+        words = "mean cosine of logit gradients of two examples, same logit minus different logits"
+        claim(f"{subject.id}.clusters", f"{subject.label}: {words}", n["clusters"], ">=", 0.1)
+        words = f"|outliers of H above what the clusters leave, minus C = {classes}, mean over seeds|"
+        off = abs(n["count"] - classes)
+        claim(f"{subject.id}.count", f"{subject.label}: {words}", off, "<=", 1.0)
+        words = "spectral norm of H - G over the largest eigenvalue of H"
+        claim(f"{subject.id}.residual", f"{subject.label}: {words}", n["residual"], "<=", 0.5)
+    off = np.abs(arrays["model rank"] - (local.MODEL["classes"] - 1)).max()
+    claim("model.rank", "model without noise: |rank of G - (C - 1)|", off, "<=", 0.0)
+    difference = _against_theory(arrays)
+    for id, limit, words in (
+        (
+            "position",
+            0.03,
+            "model at equal probabilities: outliers' mean against the prediction, largest relative "
+            "difference where there are some",
+        ),
+        (
+            "half",
+            0.05,
+            "model: noise at which outliers' vectors are half in the centres' span, relative difference "
+            "to prediction",
+        ),
+        (
+            "threshold",
+            1.0,
+            f"model: outliers clear of the edge by {_CLEAR - 1:.0%}, C - 1 below 0.9 x the noise at "
+            "which theory ends them and none above 1.1 x; largest difference, mean over seeds",
+        ),
+    ):
+        claim(f"model.{id}", words, difference[id], "<=", limit, source=THEORY)
+    return claim.claims
 
 
 def summary(arrays, config):
     """What claims are about, by seed: what the reference guards."""
-    found = {}
-    for label, numbers in _numbers(arrays, config).items():
-        found |= {f"{label}: {name}": np.asarray(v, float) for name, v in numbers.items()}
-    for j, noise in enumerate(_NOISES):
-        found[f"model, noise {noise:g}: overlap"] = arrays["noise overlap"][:, j]
-    return found
+    numbers = {s.label: _numbers(s, arrays) for s in config.subjects}
+    found = {
+        f"{label}: {name}": np.asarray(values, float)
+        for label, own in numbers.items()
+        for name, values in own.items()
+    }
+    overlap = arrays["noise overlap"]
+    return found | {f"model, noise {x:g}: overlap": overlap[:, j] for j, x in enumerate(NOISES)}
+
+
+# ---- the picture ------------------------------------------------------------------------------------
 
 
 def plot(arrays, config):
     """A row for each network, one for the model: cosines; spectra; what moves them."""
-    from wedges import plots
-
-    rows = local.rows(config)
-    figure, axes = plots.grid(
-        len(rows) + 1,
-        3,
-        title="Logit gradients cluster, and Hessian outliers stand above what the clusters leave\n"
-        f"first seed of {config.seeds}, {config.examples} examples; networks in the middle of training",
-        panel=(4.3, 3.2),
-    )
-    for i, (name, source) in enumerate(rows):
-        steps, label = arrays[f"{i} steps"][0], f"{name} on {source}"
-        get = lambda key, i=i: arrays[f"{i} {key}"][0]
-        title = f"{label}, step {steps[_MIDDLE]}"
-        _cosine_panel(plots, axes[i, 0], get("cosines")[_MIDDLE], title)
-        shown = (get(key)[_MIDDLE] for key in ("hessian", "gauss_newton", "edge"))
-        _spectrum_panel(plots, axes[i, 1], *shown)
-        ax = axes[i, 2]
-        plots.curve(ax, steps, arrays[f"{i} sure"], color=plots.BLUE, label="outliers of H, for certain")
-        ax.axhline(get("cosines").shape[-1], color=plots.ORANGE, linestyle=":", label="C")
-        plots.training_axis(ax, steps[-1])
-        ax.legend(fontsize=7)
-        plots.label_axes(ax, title="along training", x="step", y="number above the edge")
-    _cosine_panel(plots, axes[-1, 0], arrays["model cosines"][0], "the simple model, half-way")
-    _spectrum_panel(
-        plots,
-        axes[-1, 1],
-        arrays["model hessian"][0],
-        arrays["model gauss_newton"][0],
-        arrays["model edge"][0],
-    )
-    ax, noises = axes[-1, 2], np.array(_NOISES)
-    threshold = arrays["noise threshold"].flat[0]
-    plots.curve(
-        ax,
-        noises,
-        arrays["noise overlap"],
-        color=plots.BLUE,
-        label="share in the centres' span",
-        style=" ",
-    )
-    ax.plot(
-        noises, arrays["noise predicted overlap"][0], color=plots.BLUE, linewidth=1, label="predicted"
-    )
-    excess = arrays["noise outlier"] / arrays["noise predicted edge"]
-    plots.curve(ax, noises, 1 / excess, color=plots.GREEN, label="bulk's edge / outliers", style=" ")
-    predicted = arrays["noise predicted edge"][0] / arrays["noise predicted"][0]
-    ax.plot(noises, predicted, color=plots.GREEN, linewidth=1, label="predicted")
-    ax.axvline(threshold, color=plots.ORANGE, linestyle=":", label=f"threshold {threshold:.1f}")
-    ax.legend(fontsize=7)
-    plots.label_axes(ax, title="model at equal probabilities", x="noise / centre", y="share")
-    plots.verdict(figure, claims(arrays, config))
+    title = "Logit gradients cluster, and Hessian outliers stand above what the clusters leave\n"
+    title += f"first seed of {config.seeds}, {config.examples} examples; "
+    title += "networks in the middle of training"
+    figure, axes = wedges.plots.grid(len(config.subjects), 3, title=title, panel=(4.3, 3.2))
+    for (left, middle, right), subject in zip(axes, config.subjects, strict=True):
+        own = subject.own(arrays)
+        if subject.is_model:
+            shown = {name: values[0] for name, values in own.items()}
+            when = "half-way"
+            _noise_panel(right, arrays)
+        else:
+            shown = {name: values[0, _MIDDLE] for name, values in own.items()}
+            when = f"step {shown['steps']}"
+            _count_panel(right, own)
+        _cosine_panel(left, shown["cosines"], f"{subject.title}, {when}")
+        _spectrum_panel(middle, shown)
     return figure
 
 
-def _cosine_panel(plots, ax, cosines, title):
+def _cosine_panel(ax, cosines, title):
     high = max(0.1, np.abs(cosines).max())
-    plots.matrix(ax, cosines, low=-high, high=high, label="mean cosine")
+    wedges.plots.matrix(ax, cosines, low=-high, high=high, label="mean cosine")
     ax.set_title(title, fontsize=10)
     ax.set_xlabel("logit, another example")
     ax.set_ylabel("logit")
 
 
-def _spectrum_panel(plots, ax, hessian, inner, edge):
-    number = np.arange(1, len(hessian) + 1)
-    ax.plot(number, hessian, "o", color=plots.BLUE, label="H")
-    ax.plot(number, inner, "x", color=plots.GREEN, label="G")
-    ax.axhline(edge, color=plots.GREY, linestyle="--", label="what clusters leave")
-    ax.axvline(len(hessian) / 2 + 0.5, color=plots.ORANGE, linestyle=":", label="C")
+def _spectrum_panel(ax, shown):
+    plots, count = wedges.plots, len(shown["hessian"])
+    for name, marker, color, label in (
+        ("hessian", "o", plots.BLUE, "H"),
+        ("gauss_newton", "x", plots.GREEN, "G"),
+    ):
+        ax.plot(np.arange(1, count + 1), shown[name], marker, color=color, label=label)
+    ax.axhline(shown["edge"], color=plots.GREY, linestyle="--", label="what clusters leave")
+    ax.axvline(count / 2 + 0.5, color=plots.ORANGE, linestyle=":", label="C")
     ax.set_yscale("log")
     ax.legend(fontsize=7)
     plots.label_axes(ax, title="largest eigenvalues", x="number", y="eigenvalue")
+
+
+def _count_panel(ax, own):
+    plots, steps = wedges.plots, own["steps"][0]
+    plots.curve(ax, steps, own["sure"], color=plots.BLUE, label="outliers of H, for certain")
+    ax.axhline(own["cosines"].shape[-1], color=plots.ORANGE, linestyle=":", label="C")
+    pictures.training_axis(ax, steps[-1])
+    ax.legend(fontsize=7)
+    plots.label_axes(ax, title="along training", x="step", y="number above the edge")
+
+
+def _noise_panel(ax, arrays):
+    plots, noise = wedges.plots, under("noise", arrays)
+    edge, threshold = noise["predicted edge"], noise["threshold"].flat[0]
+    for values, theory, color, label in (
+        (noise["overlap"], noise["predicted overlap"], plots.BLUE, "share in the centres' span"),
+        (edge / noise["outlier"], edge / noise["predicted"], plots.GREEN, "bulk's edge / outliers"),
+    ):
+        plots.curve(ax, NOISES, values, color=color, label=label, style=" ")
+        ax.plot(NOISES, theory[0], color=color, linewidth=1, label="predicted")
+    ax.axvline(threshold, color=plots.ORANGE, linestyle=":", label=f"threshold {threshold:.1f}")
+    ax.legend(fontsize=7)
+    plots.label_axes(ax, title="model at equal probabilities", x="noise / centre", y="share")
 
 
 if __name__ == "__main__":

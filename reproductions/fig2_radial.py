@@ -18,134 +18,115 @@ import sys
 
 import numpy as np
 
-from reproductions.bench import runs, store
-from reproductions.bench.claims import Claim
-from reproductions.common import optima, toys
+import wedges
+from reproductions.bench import cache, options, runs
+from reproductions.bench.claims import Verdict
+from reproductions.bench.options import above, at_least, but, option
+from reproductions.common import optima, pictures, toys
+from reproductions.common.arrays import named, stacked, under
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 2"
 OURS = "this project: the contrast of the two cuts"
-positive = optima.positive
 CORNERS = 3  # optima of the second cut
-_SEEN = 2.0  # the cuts' window, in distances between optima
+_WINDOW = 2.0  # of the cuts, in distances between optima
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@options.settings
 class Config(optima.TrainedConfig):
     """Settings of the figure."""
 
-    directions: int = runs.option(
-        "random directions from each optimum; e.g. 50", lambda v: v > 1, "at least 2"
+    epochs: int = but(smoke=6)
+    examples: int = but(paper=2000, quick=1000, smoke=200)
+    directions: int = option("random directions from each optimum", at_least(2), paper=50, smoke=10)
+    distances: int = option(
+        "distances along each, evenly up to that of the next optimum", at_least(4), paper=20, smoke=8
     )
-    distances: int = runs.option(
-        "distances along each direction, evenly up to that of the next optimum; e.g. 20",
-        lambda v: v > 3,
-        "at least 4",
-    )
-    steps: int = runs.option("points along each side of a cut; e.g. 25", lambda v: v > 4, "at least 5")
-    toy: str = runs.option("toy landscape as DxN, D dimensions with n-wedges; e.g. 1000x900")
-    toy_k: int = runs.option("K, the toy's wedges; e.g. 10", lambda v: v > 2, "at least 3")
-    height: float = runs.option(
-        "toy: distance of the point to its wedge, the loss there; e.g. 1", positive, "above 0"
-    )
+    steps: int = option("points along each side of a cut", at_least(5), paper=25, quick=21, smoke=9)
+    toy: str = option("toy landscape as DxN, D dimensions with n-wedges", paper="1000x900")
+    toy_k: int = option("K, the toy's wedges", at_least(3), paper=10)
+    height: float = option("toy: distance of a point to its wedge, the loss there", above(0), paper=1.0)
+
+    def check(self):
+        super().check()
+        toys.sizes(self.toy, "toy")
 
 
-_PAPER = {
-    **optima.TRAINING,
-    "dataset": "cifar10",
-    "seed": 0,
-    "examples": 2000,
-    "directions": 50,
-    "distances": 20,
-    "steps": 25,
-    "toy": "1000x900",
-    "toy_k": 10,
-    "height": 1.0,
-}
-_QUICK = {**_PAPER, "dataset": "digits", "epochs": 40, "batch_size": 32, "examples": 1000, "steps": 21}
-_SMOKE = {**_QUICK, "epochs": 6, "examples": 200, "directions": 10, "distances": 8, "steps": 9}
-PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
+# ---- measuring --------------------------------------------------------------------------------------
 
 
-def measure(config, run):
+def measure(config):
     """Arrays "net <number>" and "toy <number>", as `_look` names them."""
-    from reproductions.bench import parallel
-    from reproductions.common import data
-
-    toys.sizes(config.toy, "toy")
-    dataset = data.load(config.dataset, run.data_dir)
-    seeds = range(config.seed, config.seed + CORNERS)
-    train = functools.partial(optima.trained, config, run, dataset)
-    thetas = np.stack(parallel.over(run, train, seeds))  # [3, D]
-    seen = optima.network(config, dataset).seen
-    key = {"data": dataset.fingerprint, "config": dataclasses.asdict(config)}
-    look = functools.partial(_look, config, seen, thetas, thetas)
-    net = run.cached({**key, "thetas": store.fingerprint(thetas)}, look)
-    return {
-        **{f"net {k}": v for k, v in net.items()},
-        **{f"toy {k}": v for k, v in _toy(config).items()},
-    }
+    view = View(config.directions, config.distances, config.steps, config.seed)
+    toy = toys.Toy("finite", *toys.sizes(config.toy, "toy"), config.toy_k, config.seed)
+    thetas = optima.trained(config, CORNERS)  # [3, D]
+    net = cache.cached(_around_optima, config.network(), thetas, view)
+    return named("net", net) | named("toy", cache.cached(_above_wedges, toy, config.height, view))
 
 
-def _toy(config):
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What is looked at from a point: random directions, distances along each, points along a cut."""
+
+    directions: int
+    distances: int
+    steps: int
+    seed: int
+
+
+def _around_optima(network, thetas, view):
+    return _look(network.seen, thetas, thetas, view)
+
+
+def _above_wedges(toy, height, view):
     """The same on the toy: three optima on its wedges, and a point above each."""
-    dimension, n = toys.sizes(config.toy, "toy")
-    landscape = toys.build("finite", dimension, n, k=config.toy_k, seed=config.seed)
-    starts = [toys.gaussian(config.seed + i, 1, dimension) for i in range(CORNERS)]
-    wedges, points = zip(*(toys.near(landscape, s, config.height) for s in starts), strict=True)
-    return _look(config, landscape, np.stack(points), np.stack(wedges))
+    starts = [toys.gaussian(toy.seed + i, 1, toy.dimension) for i in range(CORNERS)]
+    corners, points = zip(*(toy.near(start, height) for start in starts), strict=True)
+    return _look(toy.landscape, np.stack(points), np.stack(corners), view)
 
 
-def _look(config, landscape, points, corners):
+def _look(landscape, points, corners, view):
     """The landscape from each of points [3, D], and on the plane through corners [3, D].
 
-    Returns "distances" [A], "losses" [3, A, directions]; "doubled" [3], the distance where their mean is
-    twice the loss at the point, "there" [3, directions], losses at that distance, "ring" [3, directions]
-    the same on a random 2-D cut; "side" [X], "random cut" and "optima cut" [X, X], "corners" [3, 2],
-    where the corners stand on the latter; "start" [3], the losses at the points.
+    Returns what `_well` finds at each point, [3, ...]; "distances" [A]; "start" [3], the losses at the
+    points; "side" [X], "random cut" and "optima cut" [X, X], "corners" [3, 2], where the corners stand
+    on the latter.
     """
-    import tensorflow as tf
-
-    import wedges
-
-    points = np.asarray(points)
     gaps = [np.linalg.norm(corners[i] - corners[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
-    a = np.linspace(0, min(gaps), config.distances + 1)[1:]
-    found = {"distances": a, "start": np.array([landscape(p) for p in points])}
-    rows = []
-    for i, point in enumerate(points):
-        v = wedges.isotropic(len(point), config.directions, seed=[config.seed, i])
-        losses = wedges.radial_profile(landscape, point, v, a).losses
-        doubled = _crossing(a, losses.mean(axis=1), found["start"][i])
-        cut = wedges.random_cut(point, 2, seed=config.seed + i)
-        turn = 2 * np.pi * np.arange(config.directions) / config.directions
-        ring = cut.embed(doubled * np.stack([np.cos(turn), np.sin(turn)], axis=1).astype("float32"))
-        at = functools.partial(wedges.radial_profile, landscape, point)
-        there = at(v, [doubled]).losses[0] if np.isfinite(doubled) else np.full(len(v), np.nan)
-        around = at(ring - point, [1.0]).losses[0] if np.isfinite(doubled) else 0 * there
-        rows.append({"losses": losses, "doubled": doubled, "there": there, "ring": around})
-    found |= {k: np.stack([r[k] for r in rows]) for k in rows[0]}
-    side = np.linspace(-_SEEN / 2, _SEEN / 2, config.steps) * np.mean(gaps)
+    a = np.linspace(0, min(gaps), view.distances + 1)[1:]
+    start = np.array([landscape(p) for p in points])
+    wells = [_well(landscape, points[i], i, a, start[i], view) for i in range(len(points))]
+    side = np.linspace(-_WINDOW / 2, _WINDOW / 2, view.steps) * np.mean(gaps)
+    random = wedges.random_cut(points[0], 2, seed=view.seed)
     through = wedges.through(corners)
     middle = through.coordinates(corners.mean(axis=0, dtype=np.float64).astype(corners.dtype))
     shown = wedges.AffineSubspace(through.embed(middle), through.directions)  # the window's center
-    return found | {
+    return stacked(wells) | {
+        "distances": a,
+        "start": start,
         "side": side,
-        "random cut": wedges.plane(
-            landscape, wedges.random_cut(points[0], 2, seed=config.seed), side, side
-        ),
-        "optima cut": wedges.plane(landscape, shown, side, side),
-        "corners": shown.coordinates(tf.constant(corners)).numpy(),
+        "random cut": wedges.probe.plane(landscape, random, side, side),
+        "optima cut": wedges.probe.plane(landscape, shown, side, side),
+        "corners": shown.coordinates(corners).numpy(),
     }
 
 
-def _crossing(a, mean, start):
-    """The distance at which the mean loss first reaches twice that at the start; NaN if it does not."""
-    a, mean = np.concatenate([[0.0], a]), np.concatenate([[start], mean])
-    above = np.flatnonzero(mean >= 2 * start)
-    if not len(above) or not np.isfinite(mean[: above[0] + 1]).all():
-        return np.nan
-    j = above[0]
-    return float(np.interp(2 * start, mean[j - 1 : j + 1], a[j - 1 : j + 1]))
+def _well(landscape, point, i, a, start, view):
+    """Of point number i: "losses" [A, directions]; "doubled" [], the distance where their mean is twice
+    `start`, the loss at the point; "there" [directions], losses at that distance, "ring" [directions]
+    the same on a random 2-D cut."""
+    at = functools.partial(wedges.radial_profile, landscape, point)
+    v = wedges.isotropic(len(point), view.directions, seed=[view.seed, i])
+    losses = at(v, a).losses
+    mean = np.concatenate([[start], losses.mean(axis=1)])
+    doubled = wedges.compare.first_crossing(np.concatenate([[0.0], a]), mean, 2 * start)
+    there = around = np.full(len(v), np.nan)
+    if np.isfinite(doubled):
+        there = at(v, [doubled]).losses[0]
+        turn = 2 * np.pi * np.arange(view.directions) / view.directions
+        circle = doubled * np.stack([np.cos(turn), np.sin(turn)], axis=1).astype("float32")
+        ring = wedges.random_cut(point, 2, seed=view.seed + i).embed(circle)
+        around = at(ring - point, [1.0]).losses[0]
+    return {"losses": losses, "doubled": doubled, "there": there, "ring": around}
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
@@ -156,29 +137,24 @@ def _variation(losses):
     return losses.std(axis=-1, ddof=1) / losses.mean(axis=-1)
 
 
-def _numbers(arrays, name):
-    """The quantities that claims are about, [3] each, but for the two cuts' []."""
-    losses = np.concatenate(
-        [arrays[f"{name} start"][:, None], arrays[f"{name} losses"].mean(axis=-1)], axis=1
-    )  # [3, A + 1]
-    far = _far(arrays, name)
-    low = arrays[f"{name} start"][0]
+def _numbers(mine):
+    """What claims are about, of the arrays of network or toy: [3] each, but for the two cuts' []."""
+    start = mine["start"]
+    losses = np.insert(mine["losses"].mean(axis=-1), 0, start, axis=1)  # [3, A + 1]
     return {
-        "steepest fall": np.diff(losses, axis=1).min(axis=1) / arrays[f"{name} start"],
-        "variation": _variation(arrays[f"{name} there"]),
-        "ring": _variation(arrays[f"{name} ring"]),
-        "doubled": arrays[f"{name} doubled"],
-        "random cut": arrays[f"{name} random cut"][far["random cut"]].min() / low,
-        "optima cut": arrays[f"{name} optima cut"][far["optima cut"]].min() / low,
+        "steepest fall": np.diff(losses, axis=1).min(axis=1) / start,
+        "variation": _variation(mine["there"]),
+        "ring": _variation(mine["ring"]),
+        "doubled": mine["doubled"],
+        **{cut: mine[cut][far].min() / start[0] for cut, far in _far(mine).items()},
     }
 
 
-def _far(arrays, name):
+def _far(mine):
     """Where a cut is farther from the (first) optimum than half of the way to the next: [X, X]."""
-    x, y = np.meshgrid(arrays[f"{name} side"], arrays[f"{name} side"])
-    corners = arrays[f"{name} corners"]
-    half = np.linalg.norm(corners[1:] - corners[0], axis=1).min() / 2
-    first = corners[0]
+    x, y = np.meshgrid(mine["side"], mine["side"])
+    first, *others = mine["corners"]
+    half = np.linalg.norm(others - first, axis=1).min() / 2
     return {
         "random cut": np.hypot(x, y) > half,
         "optima cut": np.hypot(x - first[0], y - first[1]) > half,
@@ -187,79 +163,72 @@ def _far(arrays, name):
 
 def claims(arrays, config):
     """Circular wells along random directions; other optima on the cut through them."""
-    found = []
-
-    def claim(id, statement, measured, relation, expected, source=PAPER):
-        found.append(Claim(f"fig2.{id}", statement, source, measured, relation, expected))
-
+    claim = Verdict("fig2", PAPER)
+    at = "where the loss has doubled, largest of three optima"
+    far = "lowest loss beyond half of the way to the next optimum, over that at the optimum"
     for name, place in (("net", "network"), ("toy", "toy")):
-        n = _numbers(arrays, name)
-        rise = (
-            f"{place}: mean loss over directions, smallest step from one distance to the next, over the"
-        )
-        claim(f"{name}.rises", f"{rise} loss at the optimum", n["steepest fall"].min(), ">", 0.0)
-        at = "where the loss has doubled, largest of three optima"
-        over = f"{place}: coefficient of variation of the loss over directions"
-        claim(f"{name}.variation", f"{over}, {at}", n["variation"].max(), "<=", 0.15)
+        n = _numbers(under(name, arrays))
+        rise = f"{place}: mean loss over directions, smallest step from one distance to the next, over"
+        over = f"{place}: coefficient of variation of the loss over directions, {at}"
         ring = f"{place}: the same around a ring on a random 2-D cut, {at}"
+        claim(f"{name}.rises", f"{rise} the loss at the optimum", n["steepest fall"].min(), ">", 0.0)
+        claim(f"{name}.variation", over, n["variation"].max(), "<=", 0.15)
         claim(f"{name}.ring", ring, n["ring"].max(), "<=", 0.15)
-        far = "lowest loss beyond half of the way to the next optimum, over that at the optimum"
-        claim(f"{name}.hidden", f"{place}, random cut: {far}", n["random cut"], ">=", 2.0, OURS)
-        claim(f"{name}.shown", f"{place}, cut through optima: {far}", n["optima cut"], "<=", 1.5, OURS)
-    return found
+        claim(f"{name}.hidden", f"{place}, random cut: {far}", n["random cut"], ">=", 2.0, source=OURS)
+        shown = f"{place}, cut through optima: {far}"
+        claim(f"{name}.shown", shown, n["optima cut"], "<=", 1.5, source=OURS)
+    return claim.claims
 
 
 def summary(arrays, config):
     """What claims are about, by optimum: what the reference guards."""
     found = {}
     for name in ("net", "toy"):
-        found |= {f"{name}: {k}": np.atleast_1d(v) for k, v in _numbers(arrays, name).items()}
-        found[f"{name}: loss at the optimum"] = arrays[f"{name} start"]
+        mine = under(name, arrays)
+        found |= {f"{name}: {k}": np.atleast_1d(v) for k, v in _numbers(mine).items()}
+        found[f"{name}: loss at the optimum"] = mine["start"]
     return found
+
+
+# ---- the picture ------------------------------------------------------------------------------------
 
 
 def plot(arrays, config):
     """A row each for network and toy: both cuts, the radial profile, the variation over directions."""
-    from wedges import plots
-
-    figure, axes = plots.grid(
-        2,
-        4,
-        title="Figure 2: random directions see a circular well, and hide the other optima\n"
+    plots = wedges.plots
+    title = (
+        "Figure 2: random directions see a circular well, and hide the other optima\n"
         f"top: {config.model} on {config.dataset}; bottom: toy, {config.toy_k} random wedges, "
-        f"D x n = {config.toy}; {config.directions} directions from each of {CORNERS} optima",
-        panel=(3.6, 3.1),
+        f"D x n = {config.toy}; {config.directions} directions from each of {CORNERS} optima"
     )
-    for row, name in zip(axes, ("net", "toy"), strict=True):
-        start, side = arrays[f"{name} start"][0], arrays[f"{name} side"]
-        corners, cuts = arrays[f"{name} corners"], ("random cut", "optima cut")
-        unit = "training loss (nats)" if name == "net" else "loss (distance to a wedge)"
-        high = 6 * start if name == "net" else np.nanmax(arrays[f"{name} optima cut"])
-        shown = (np.zeros((1, 2)), corners)
-        titles = ("random 2-D cut", "cut through three optima")
-        for ax, cut, marks, title in zip(row, cuts, shown, titles, strict=False):
-            losses = arrays[f"{name} {cut}"]
-            plots.contours(ax, side, side, losses, low=0, high=high, lines=2 * start, label=unit)
-            ax.plot(*marks.T, "w*", markersize=10, markeredgecolor="black")
-            plots.label_axes(ax, title=f"{title} (line: twice the loss)", x="distance", y="distance")
-        a = np.concatenate([[0], arrays[f"{name} distances"]])
-        at = np.broadcast_to(arrays[f"{name} start"][:, None, None], (CORNERS, 1, config.directions))
-        losses = np.concatenate([at, arrays[f"{name} losses"]], axis=1)  # [3, A + 1, directions]
-        row[2].plot(a, losses[0], color=plots.GREY, alpha=0.25, linewidth=0.6)
-        plots.curve(row[2], a, losses[0].T, color=plots.BLUE, label="mean and deviation", marker=".")
-        doubled = arrays[f"{name} doubled"]
-        row[2].axvline(doubled[0], color=plots.ORANGE, linewidth=1, label="loss doubled")
-        row[2].legend(fontsize=7)
-        plots.label_axes(row[2], title="along random directions", x="distance", y=unit)
-        for k in range(CORNERS):
-            row[3].plot(a[1:], _variation(losses[k, 1:]), ".-", color=plots.shade(k / 2), linewidth=1)
-            row[3].axvline(doubled[k], color=plots.ORANGE, linewidth=0.8)
-        row[3].axhline(0.15, color="black", linewidth=0.8, linestyle=":")
-        row[3].set_ylim(bottom=0)
-        plots.label_axes(
-            row[3], title="three optima", x="distance", y="deviation / mean over directions"
+    figure, axes = plots.grid(2, 4, title=title, panel=(3.6, 3.1))
+    units = {"net": "training loss (nats)", "toy": "loss (distance to a wedge)"}
+    tops = {"net": 6 * arrays["net start"][0], "toy": np.nanmax(arrays["toy optima cut"])}
+    for (*cuts, profile, variation), (name, unit) in zip(axes, units.items(), strict=True):
+        mine = under(name, arrays)
+        start, side, a = mine["start"][0], mine["side"], mine["distances"]
+        how = {"low": 0, "high": tops[name], "lines": 2 * start, "label": unit}
+        shown = (
+            ("random cut", np.zeros((1, 2)), "random 2-D cut"),
+            ("optima cut", mine["corners"], "cut through three optima"),
         )
-    plots.verdict(figure, claims(arrays, config))
+        for ax, (cut, marks, words) in zip(cuts, shown, strict=True):
+            plots.contours(ax, side, side, mine[cut], **how)
+            ax.plot(*marks.T, "w*", markersize=10, markeredgecolor="black")
+            plots.label_axes(ax, title=f"{words} (line: twice the loss)", x="distance", y="distance")
+        losses = np.insert(mine["losses"][0], 0, start, axis=0)  # [A + 1, directions]
+        profile.plot([0, *a], losses, color=plots.GREY, alpha=0.25, linewidth=0.6)
+        plots.curve(profile, [0, *a], losses.T, color=plots.BLUE, label="mean and deviation", marker=".")
+        profile.axvline(mine["doubled"][0], color=plots.ORANGE, linewidth=1, label="loss doubled")
+        profile.legend(fontsize=7)
+        plots.label_axes(profile, title="along random directions", x="distance", y=unit)
+        for i, (each, doubled) in enumerate(zip(mine["losses"], mine["doubled"], strict=True)):
+            variation.plot(a, _variation(each), ".-", color=plots.shade(i / 2), linewidth=1)
+            variation.axvline(doubled, color=plots.ORANGE, linewidth=0.8)
+        pictures.level(variation, 0.15)
+        variation.set_ylim(bottom=0)
+        spread = "deviation / mean over directions"
+        plots.label_axes(variation, title="three optima", x="distance", y=spread)
     return figure
 
 

@@ -19,207 +19,168 @@ import sys
 
 import numpy as np
 
-from reproductions.bench import devices, runs, store
-from reproductions.bench.claims import Claim
-from reproductions.common import optima, toys
+import wedges
+from reproductions.bench import cache, options, parallel, progress, runs
+from reproductions.bench.claims import Verdict
+from reproductions.bench.options import at_least, between, but, one_of, option
+from reproductions.common import optima, pictures, toys
+from reproductions.common.arrays import stacked
 
 PAPER = "Fort & Jastrzebski 2019, Fig. 3"
-OURS = "beyond the paper; wedges.connect.joint"
-positive = optima.positive
+OURS = "beyond the paper; wedges.joint_connector"
 PATHS = ("line", "tunnel", "joint", "bezier")
+LOW = 0.25  # of the line's barrier: what counts as low
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@options.settings
 class Config(optima.Config):
     """Settings of the figure."""
 
-    pairs: int = runs.option(
-        "pairs of optima; pair i has the seeds seed + 2i, seed + 2i + 1; e.g. 3", positive, "at least 1"
+    epochs: int = but(smoke=10)
+    examples: int = but(smoke=500)
+    pairs: int = option(
+        "pairs of optima, i of seeds seed + 2i, seed + 2i + 1", at_least(1), paper=3, quick=2
     )
-    segments: int = runs.option(
-        "S, segments of the tunnel; e.g. 10", lambda v: 6 <= v <= 1000, "from 6 to 1000"
+    segments: int = option("S, segments of the tunnel", between(6, 1000), paper=10, smoke=6)
+    steps: int = option(
+        "gradient steps at each vertex; the other paths get (S - 1) times as many",
+        at_least(1),
+        paper=780,
+        quick=200,
+        smoke=60,
     )
-    steps: int = runs.option(
-        "gradient steps at each vertex; the other paths get (S - 1) times as many; e.g. 780",
-        positive,
-        "at least 1",
-    )
-    start: str = runs.option(
+    start: str = option(
         "where a vertex starts: on the straight line (flat), or displaced like the vertex before it",
-        choices=("flat", "neighbour"),
+        one_of("flat", "neighbour"),
+        paper="flat",
     )
-    toy_dimension: int = runs.option(
-        "D of the toy landscape; e.g. 1000", lambda v: 3 < v <= 5000, "4..5000"
-    )
-    toy_n: int = runs.option("long directions of its wedges; e.g. 900", positive, "at least 1")
-    toy_k: int = runs.option("K, its wedges; e.g. 10", lambda v: v > 1, "at least 2")
+    toy_dimension: int = option("D of the toy", between(4, 5000), paper=1000, quick=300, smoke=100)
+    toy_n: int = option("long directions of its wedges", at_least(1), paper=900, quick=270, smoke=90)
+    toy_k: int = option("K, its wedges", at_least(2), paper=10, smoke=5)
+
+    def check(self):
+        super().check()
+        toys.below("toy_n", self.toy_n, "toy_dimension", self.toy_dimension)
 
 
-_PAPER = {
-    **optima.BETWEEN,
-    "dataset": "cifar10",
-    "seed": 0,
-    "pairs": 3,
-    "segments": 10,
-    "steps": 780,
-    "start": "flat",
-    "toy_dimension": 1000,
-    "toy_n": 900,
-    "toy_k": 10,
-}
-_QUICK = {
-    **_PAPER,
-    "dataset": "digits",
-    "epochs": 40,
-    "batch_size": 32,
-    "steps": 200,
-    "pairs": 2,
-    "toy_dimension": 300,
-    "toy_n": 270,
-}
-_SMOKE = {
-    **_QUICK,
-    "epochs": 10,
-    "steps": 60,
-    "segments": 6,
-    "examples": 500,
-    "toy_dimension": 100,
-    "toy_n": 90,
-    "toy_k": 5,
-}
-PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
+# ---- measuring --------------------------------------------------------------------------------------
 
 
-def measure(config, run):
+def measure(config):
     """ "<path> <reading>" [pairs, 2S + 1] at vertices and middles, "cosines", "labels"; "toy ..." """
-    from reproductions.bench import parallel
-    from reproductions.bench.errors import UsageError
-    from reproductions.common import data
-
-    if config.toy_n >= config.toy_dimension:
-        raise UsageError(
-            f"--toy_n={config.toy_n}: must be below --toy_dimension={config.toy_dimension}."
-        )
-    dataset = data.load(config.dataset, run.data_dir)
-    pairs = range(config.pairs)
-    networks = parallel.over(run, functools.partial(_network, config, run, dataset), pairs)
-    landscapes = parallel.over(run, functools.partial(_toy, config, run), pairs)
-    arrays = {name: np.stack([n[name] for n in networks]) for name in networks[0]}
-    return arrays | {name: np.stack([t[name] for t in landscapes]) for name in landscapes[0]}
+    ends = optima.trained(config, 2 * config.pairs)  # [2 pairs, D]
+    pairs = enumerate(zip(ends[::2], ends[1::2], strict=True), 1)
+    paths = Paths(config.segments, config.steps, config.rate, config.start, config.seed)
+    found = parallel.over(functools.partial(_pair, config.network(), paths), list(pairs))
+    size = config.toy_dimension, config.toy_n, config.toy_k
+    landscapes = [toys.Toy("finite", *size, config.seed + i) for i in range(config.pairs)]
+    toy = parallel.over(functools.partial(cache.cached, _on_toy, config.segments), landscapes)
+    return stacked(found) | stacked(toy)
 
 
-def _network(config, run, dataset, pair):
-    """All that is shown of one pair of trained optima."""
-    import wedges
-    from wedges.compare import cosine_matrix, disagreement, label_agreement
+@dataclasses.dataclass(frozen=True)
+class Paths:
+    """The tunnel between two optima, and what all paths there are trained by: see Config."""
 
-    seeds = (config.seed + 2 * pair, config.seed + 2 * pair + 1)
-    ends = np.stack([optima.trained(config, run, dataset, seed) for seed in seeds])  # [2, D]
-    network = optima.network(config, dataset)
-    line = wedges.Connector(ends, wedges.simplex.Grid(1, 1))
-    surfaces = {"line": line, **_paths(config, run, network, ends, f"pair {pair + 1}")}
-    w = _positions(config)  # [2S + 1, 2]
-    found = {}
-    for name, surface in surfaces.items():
-        at = optima.read(run, network, surface(w), f"pair {pair + 1}, {name}")
-        labels = at.pop("labels")  # [2S + 1, N]
-        found |= {f"{name} {reading}": values for reading, values in at.items()}
-        if name == "tunnel":
-            found["labels"] = label_agreement(labels[::2])  # [S + 1, S + 1], at the vertices
-            found["ends disagree"] = disagreement(labels[[0, -1]], dataset.y_test)[0, 1]
-    deviations = surfaces["tunnel"].deviations
+    segments: int
+    steps: int
+    rate: float
+    start: str
+    seed: int
+
+    @property
+    def total(self):
+        """Gradient steps of each path."""
+        return (self.segments - 1) * self.steps
+
+
+def _pair(network, paths, item):
+    """All that is shown of one pair of trained optima, and their number from 1."""
+    number, ends = item
+    ends, w = np.stack(ends), positions(paths.segments)  # [2, D], [2S + 1, 2]
+    with progress.labelled(f"pair {number}"):
+        surfaces = {
+            "line": wedges.Connector(ends, wedges.simplex.Grid(1, 1)),
+            "tunnel": _tunnel(network, ends, paths),
+            "joint": _joint(network, ends, paths),
+            "bezier": _bezier(network, ends, paths),
+        }
+        found = {}
+        for name, surface in surfaces.items():
+            found |= optima.read(network, surface(w), name)
+        labels = optima.predicted(network, surfaces["tunnel"](w))  # [2S + 1, N]
+    truth = network.problem.source.load().y_test
+    deviations = surfaces["tunnel"].deviations  # [S - 1, D]
     return found | {
-        "cosines": cosine_matrix(deviations),
+        "labels": wedges.label_agreement(labels[::2]),  # [S + 1, S + 1], at the vertices
+        "ends disagree": wedges.disagreement(labels[[0, -1]], truth)[0, 1],
+        "cosines": wedges.cosine_matrix(deviations),
         "distance": np.linalg.norm(ends[1] - ends[0]),
         "deviation": np.linalg.norm(deviations, axis=1),
     }
 
 
-def _paths(config, run, network, ends, label):
-    """{name: Connector} of the three trained paths, each by (S - 1) x steps gradient steps."""
-    from reproductions.common import training
-    from wedges import connect, simplex
-
-    adam = functools.partial(optima.adam, config)
-    compiled = devices.compiled(run)
-    total = (config.segments - 1) * config.steps
-    key = {**network.key, "rate": config.rate, "ends": store.fingerprint(ends)}
-    follow = lambda name: training.following(run, f"{label}, {name}", total, key={**key, "path": name})
-    seen = network.descend
-    with follow(f"tunnel {config.start}") as each:
-        tunnel = connect.tunnel(
-            seen,
-            *ends,
-            config.segments,
-            adam(config.steps),
-            config.steps,
-            start=config.start,
-            jit_compile=compiled,
-            follow=each,
-        )
-    random = {"seed": config.seed, "samples": total, "jit_compile": compiled}
-    with follow("joint") as each:
-        # Coarse first: with few points each is moved often; then the same path with twice as many.
-        part, rest = total // 2, total - total // 2
-        coarse = simplex.Grid(1, 2)
-        half = connect.joint(seen, ends, coarse, adam(part), part, follow=each, **random)
-        fine = connect.refined(half, simplex.Grid(1, 4))
-        settings = {**random, "start": fine, "follow": each}
-        joint = connect.joint(seen, ends, fine.basis, adam(rest), rest, **settings)
-    with follow("bezier") as each:
-        bend = simplex.Bernstein(1, 2)
-        settings = {**random, "normal": False, "follow": each}
-        bezier = connect.joint(seen, ends, bend, adam(total), total, **settings)
-    return {"tunnel": tunnel, "joint": joint, "bezier": bezier}
-
-
-def _positions(config):
-    """Barycentric positions of the tunnel's vertices and the middles between, [2S + 1, 2]."""
-    t = np.linspace(0, 1, 2 * config.segments + 1)
+def positions(segments):
+    """Barycentric positions of a tunnel's vertices and the middles between, [2S + 1, 2]."""
+    t = np.linspace(0, 1, 2 * segments + 1)
     return np.stack([1 - t, t], axis=1)
 
 
-def _toy(config, run, pair):
-    """The same on the toy landscape, K random wedges."""
-    import wedges
-    from wedges import compare, connect, simplex
+def _tunnel(network, ends, paths):
+    how = optima.OneByOne(paths.rate, paths.steps, paths.start)
+    return optima.surface(network, ends, wedges.simplex.Grid(1, paths.segments), how, "tunnel")
 
-    seed = config.seed + pair
-    landscape = toys.build("finite", config.toy_dimension, config.toy_n, k=config.toy_k, seed=seed)
-    squared, cg = wedges.Squared(landscape), wedges.ConjugateGradients()
-    _, ends = toys.two_optima(landscape, seed)
-    ends = ends.numpy()
-    w = _positions(config)
-    tunnel = connect.tunnel(squared, *ends, config.segments, cg, 200, tolerance=1e-6)
-    line = connect.Connector(ends, simplex.Grid(1, 1))
+
+def _joint(network, ends, paths):
+    """A polygon of three points between. With one point it is moved often, so that comes first; then
+    the same path with three."""
+    coarse, fine = wedges.simplex.Grid(1, 2), wedges.simplex.Grid(1, 4)
+    part, rest = paths.total // 2, paths.total - paths.total // 2
+    how = optima.Jointly(paths.rate, part, paths.seed, samples=paths.total)
+    half = optima.surface(network, ends, coarse, how, "joint")
+    begin = half(fine.points[2:])  # [3, D]
+    how = optima.Jointly(paths.rate, rest, paths.seed, samples=paths.total, begin=begin)
+    return optima.surface(network, ends, fine, how, "joint")
+
+
+def _bezier(network, ends, paths):
+    bend = wedges.simplex.Bernstein(1, 2)
+    how = optima.Jointly(paths.rate, paths.total, paths.seed, samples=paths.total, normal=False)
+    return optima.surface(network, ends, bend, how, "bezier")
+
+
+def _on_toy(segments, toy):
+    """Line and tunnel on a toy landscape, K random wedges."""
+    _, ends = toy.two_optima()
+    line, tunnel = wedges.Connector(ends, wedges.simplex.Grid(1, 1)), toy.tunnel(ends, segments)
+    w = positions(segments)
     return {
-        "toy line": landscape(line(w)).numpy(),
-        "toy tunnel": landscape(tunnel(w)).numpy(),
-        "toy cosines": compare.cosine_matrix(tunnel.deviations),
+        "toy line": toy.landscape(line(w)),
+        "toy tunnel": toy.landscape(tunnel(w)),
+        "toy cosines": wedges.cosine_matrix(tunnel.deviations),
     }
+
+
+# ---- what the numbers say ---------------------------------------------------------------------------
 
 
 def _numbers(arrays, config):
     """{name: [pairs]}: what the claims are about. Heights are above the ends' mean, over the barrier."""
-    from wedges.compare import halves, switch
-    from wedges.probe import barrier
-
-    line = arrays["line train loss"]  # [pairs, T]
+    line = arrays["line train loss"]  # [pairs, 2S + 1]
     ends = (line[:, 0] + line[:, -1]) / 2
-    rise = barrier(line)
-    height = lambda name: (arrays[f"{name} train loss"].max(axis=1) - ends) / rise
-    within, across = halves(arrays["cosines"])
-    same, other = halves(arrays["labels"])
+    rise, toy_rise = wedges.barrier(line), wedges.barrier(arrays["toy line"])
+    height = lambda losses: (losses.max(axis=1) - ends) / rise
+    within, across = wedges.compare.halves(arrays["cosines"])
+    same, other = wedges.compare.halves(arrays["labels"])
+    toy_within, toy_across = wedges.compare.halves(arrays["toy cosines"])
     # Row i of the cosines stands at vertex i + 1, row i of the labels at vertex i.
-    turn = np.array([switch(c) for c in arrays["cosines"]]) + 0.5
-    labels_turn = np.array([switch(a) for a in arrays["labels"]]) - 0.5
-    toy_within, toy_across = halves(arrays["toy cosines"])
-    toy_rise = barrier(arrays["toy line"])
+    turn = np.array([wedges.compare.switch(c) for c in arrays["cosines"]]) + 0.5
+    labels_turn = np.array([wedges.compare.switch(a) for a in arrays["labels"]]) - 0.5
     return {
         "ends": ends,
         "barrier": rise,
-        **{f"{name} highest": height(name) for name in PATHS[1:]},
-        "vertices highest": (arrays["tunnel train loss"][:, ::2].max(axis=1) - ends) / rise,
+        **{f"{name} highest": height(arrays[f"{name} train loss"]) for name in PATHS[1:]},
+        "vertices highest": height(arrays["tunnel train loss"][:, ::2]),
         "within": within,
         "across": across,
         "turn": turn / config.segments,
@@ -236,41 +197,44 @@ def _numbers(arrays, config):
     }
 
 
+def _judged(n, config):
+    """{claim: the number it is about}, over all pairs."""
+    mean = {name: values.mean() for name, values in n.items()}
+    blocks = np.abs(n["turn"] - n["labels turn"]).max() * config.segments
+    return {
+        "barrier": (n["barrier"] / n["ends"]).min(),
+        "tunnel": n["tunnel highest"].max(),
+        "within": mean["within"],
+        "across": mean["within"] - mean["across"],
+        "labels": (n["labels within"] - n["labels across"]).min(),
+        "blocks": np.round(blocks, 6),
+        "toy.vertices": n["toy vertices"].max(),
+        "toy.within": mean["toy within"],
+        "toy.across": mean["toy within"] - mean["toy across"],
+        "joint": mean["joint highest"] - mean["tunnel highest"],
+    }
+
+
 def claims(arrays, config):
     """Every claim of fig3."""
-    n = _numbers(arrays, config)
-    mean = {name: values.mean() for name, values in n.items()}
-    gap = mean["within"] - mean["across"]
-    labels = (n["labels within"] - n["labels across"]).min()
-    blocks = np.abs(n["turn"] - n["labels turn"]).max() * config.segments
-    toy_gap = mean["toy within"] - mean["toy across"]
-    lower = mean["joint highest"] - mean["tunnel highest"]
-    rows = [
-        ("barrier", "line's barrier / loss of its ends", (n["barrier"] / n["ends"]).min(), ">", 0.1),
-        (
-            "tunnel",
-            "highest vertex or middle of the tunnel above its ends / line's barrier",
-            n["tunnel highest"].max(),
-            "<=",
-            0.25,
-        ),
-        ("within", "mean cosine of deviations within a half", mean["within"], ">=", 0.5),
-        ("across", "by how much it is lower across halves", gap, ">=", 0.25),
-        ("labels", "label agreement within a half less across", labels, ">", 0),
-        (
-            "blocks",
-            "where labels and deviations change sides: vertices apart",
-            np.round(blocks, 6),
-            "<=",
-            max(1, config.segments // 10),
-        ),
-        ("toy.vertices", "toy: highest vertex / line's barrier", n["toy vertices"].max(), "<", 1e-3),
-        ("toy.within", "toy: mean cosine within a half", mean["toy within"], ">=", 0.5),
-        ("toy.across", "toy: by how much it is lower across", toy_gap, ">=", 0.25),
-    ]
-    found = [Claim(f"fig3.{id}", words, PAPER, *rest) for id, words, *rest in rows]
+    n, claim = _judged(_numbers(arrays, config), config), Verdict("fig3", PAPER)
+    near = max(1, config.segments // 10)
+    rows = (
+        ("barrier", "line's barrier / loss of its ends", ">", 0.1),
+        ("tunnel", "highest vertex or middle of the tunnel above its ends / line's barrier", "<=", LOW),
+        ("within", "mean cosine of deviations within a half", ">=", 0.5),
+        ("across", "by how much it is lower across halves", ">=", 0.25),
+        ("labels", "label agreement within a half less across", ">", 0),
+        ("blocks", "where labels and deviations change sides: vertices apart", "<=", near),
+        ("toy.vertices", "toy: highest vertex / line's barrier", "<", 1e-3),
+        ("toy.within", "toy: mean cosine within a half", ">=", 0.5),
+        ("toy.across", "toy: by how much it is lower across", ">=", 0.25),
+    )
+    for id, words, *bound in rows:
+        claim(id, words, n[id], *bound)
     words = "highest point of the joint path less the tunnel's, at as many steps"
-    return [*found, Claim("fig3.joint", words, OURS, lower, "<", 0)]
+    claim("joint", words, n["joint"], "<", 0, source=OURS)
+    return claim.claims
 
 
 def summary(arrays, config):
@@ -278,22 +242,22 @@ def summary(arrays, config):
     return _numbers(arrays, config)
 
 
+# ---- the picture ------------------------------------------------------------------------------------
+
+
 def plot(arrays, config):
     """Above the toy, with the network's accuracy; below the network."""
-    from wedges import plots
-
+    plots = wedges.plots
     n = {name: values.mean() for name, values in _numbers(arrays, config).items()}
-    figure, axes = plots.grid(
-        2,
-        3,
-        title="Figure 3: a tunnel between two optima\n"
-        f"{config.model} on {config.dataset}, {config.pairs} pair{'s' * (config.pairs > 1)} "
+    title = (
+        "Figure 3: a tunnel between two optima\n"
+        f"{config.model} on {config.dataset}, {pictures.counted(config.pairs, 'pair')} "
         f"(mean and deviation; matrices: mean), {config.segments} segments; toy: "
-        f"D = {config.toy_dimension}, n = {config.toy_n}, K = {config.toy_k}",
-        panel=(4.6, 3.4),
+        f"D = {config.toy_dimension}, n = {config.toy_n}, K = {config.toy_k}"
     )
-    t = np.linspace(0, 1, 2 * config.segments + 1)
-    along = "from one optimum (0) to the other (1)"
+    figure, axes = plots.grid(2, 3, title=title, panel=(4.6, 3.4))
+    (toy, toy_cosines, accuracy), (loss, cosines, labels) = axes
+    t = positions(config.segments)[:, 1]
     styles = (
         ("line", plots.GREY, "straight line", "s"),
         ("tunnel", plots.ORANGE, "tunnel (vertices and middles)", "o"),
@@ -302,33 +266,32 @@ def plot(arrays, config):
     )
     for name, color, label, marker in styles:
         style = {"color": color, "label": label, "marker": marker}
-        plots.curve(axes[1, 0], t, arrays[f"{name} train loss"], **style)
-        plots.curve(axes[0, 2], t, 100 * arrays[f"{name} test accuracy"], **style)
-        if name in ("line", "tunnel"):
-            plots.curve(axes[0, 0], t, arrays[f"toy {name}"], **style)
-    limit = n["ends"] + 0.25 * n["barrier"]
-    axes[1, 0].axhline(limit, color="black", linewidth=0.8, linestyle=":", label="ends + 25% barrier")
-    axes[1, 0].legend(fontsize=7, loc="upper left")
-    plots.label_axes(axes[0, 0], title="toy landscape", x=along, y="loss (distance to a wedge)")
-    plots.label_axes(axes[0, 2], title="network, test accuracy", x=along, y="test accuracy (%)")
-    plots.label_axes(
-        axes[1, 0],
-        title=f"network: highest point {100 * n['tunnel highest']:.0f}% of the barrier,\n"
-        f"joint {100 * n['joint highest']:.0f}%, Bezier {100 * n['bezier highest']:.0f}%",
-        x=along,
-        y="training loss (nats)",
-    )
-    for ax, name, who in ((axes[0, 1], "toy ", "toy"), (axes[1, 1], "", "network")):
-        plots.matrix(ax, arrays[f"{name}cosines"].mean(axis=0), low=-1, high=1, label="cosine")
-        title = f"{who}: deviations, within {n[f'{name}within']:.2f}, across {n[f'{name}across']:.2f}"
-        plots.label_axes(ax, title=title, x="inner vertex", y="inner vertex")
+        plots.curve(loss, t, arrays[f"{name} train loss"], **style)
+        plots.curve(accuracy, t, 100 * arrays[f"{name} test accuracy"], **style)
+        if f"toy {name}" in arrays:
+            plots.curve(toy, t, arrays[f"toy {name}"], **style)
+    pictures.level(loss, n["ends"] + LOW * n["barrier"], "ends + 25% barrier")
+    loss.legend(fontsize=7, loc="upper left")
+    high, joint, bezier = (f"{100 * n[f'{name} highest']:.0f}%" for name in PATHS[1:])
+    words = f"network: highest point {high} of the barrier,\njoint {joint}, Bezier {bezier}"
+    for ax, title, y in (
+        (toy, "toy landscape", "loss (distance to a wedge)"),
+        (accuracy, "network, test accuracy", "test accuracy (%)"),
+        (loss, words, "training loss (nats)"),
+    ):
+        plots.label_axes(ax, title=title, x="from one optimum (0) to the other (1)", y=y)
     agreement = arrays["labels"].mean(axis=0)
-    plots.matrix(axes[1, 2], agreement, low=agreement.min(), high=1, label="share of labels equal")
-    title = f"labels agree: within {n['labels within']:.2f}, across {n['labels across']:.2f}"
-    plots.label_axes(axes[1, 2], title=title, x="vertex", y="vertex")
-    for ax in (axes[0, 1], axes[1, 1], axes[1, 2]):
+    share = {"low": agreement.min(), "high": 1, "label": "share of labels equal"}
+    cosine = {"low": -1, "high": 1, "label": "cosine"}
+    for ax, name, prefix, title, vertex, how in (
+        (toy_cosines, "toy cosines", "toy ", "toy: deviations,", "inner vertex", cosine),
+        (cosines, "cosines", "", "network: deviations,", "inner vertex", cosine),
+        (labels, "labels", "labels ", "labels agree:", "vertex", share),
+    ):
+        plots.matrix(ax, arrays[name].mean(axis=0), **how)
+        title += f" within {n[f'{prefix}within']:.2f}, across {n[f'{prefix}across']:.2f}"
+        plots.label_axes(ax, title=title, x=vertex, y=vertex)
         ax.grid(False)
-    plots.verdict(figure, claims(arrays, config))
     return figure
 
 

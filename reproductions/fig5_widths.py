@@ -8,170 +8,81 @@ with L2 and with dropout until these get too strong, narrower with batch size.
 
     python -m reproductions.fig5_widths --preset=quick              digits, a minute or two
     python -m reproductions.fig5_widths --hyperparameter=lr         CIFAR-10, one of the five
-    python -m reproductions.fig5_widths --jobs=2                    all five, two settings at a time
-    python -m reproductions.fig5_widths --backend=dask --address=tcp://10.0.0.1:8786
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
 
 import dataclasses
-import functools
-import inspect
 import sys
 
 import numpy as np
 
-from reproductions.bench import runs, store
-from reproductions.bench.claims import Claim
-from reproductions.common import optima
+import wedges
+from reproductions.bench import options, runs, sweep
+from reproductions.bench.claims import Verdict
+from reproductions.bench.options import above, at_least, but, one_of, option
+from reproductions.common import networks, pictures, training
+from reproductions.common.arrays import named, stacked
 
-PAPER = "Fort & Jastrzebski 2019, Fig. 5"
-positive = lambda v: v > 0
 # What the paper says of each: 1 wider with larger values, -1 narrower, 0 nothing that we know.
 EXPECTED = {"lr": 1, "l2": 1, "dropout": 1, "batch_size": -1, "width": 0}
-REVERSES = ("l2", "dropout")
-TITLES = {
-    "lr": "learning rate (Adam)",
-    "l2": "L2 coefficient",
-    "dropout": "dropout rate",
-    "batch_size": "batch size",
-    "width": "network width (x the paper's)",
-}
-THRESHOLDS = ("multiple", "fixed")
-MEASURES = ("distance", "angle")
-_CHECKS = 5  # of the training loss, an epoch
-_REPORTED = 10_000  # training examples in the training loss that is reported
-# The code that decides what a width is, given the weights.
-_PROBES = store.source_mark("wedges/probe.py", "wedges/network.py", "wedges/stateless.py")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(runs.DataConfig):
-    """Settings of the figure."""
+@options.settings
+class Config(networks.NetworkConfig):
+    """Settings of the figure: five that are varied, where those stay meanwhile, what is common."""
 
-    hyperparameter: tuple[str, ...] = runs.option(
-        "what is varied, one column each; several with commas", choices=("all", *EXPECTED)
+    hyperparameter: tuple[str, ...] = option(
+        "what is varied, one column each", one_of("all", *EXPECTED), paper=("all",), smoke=("lr", "l2")
     )
-    lr: tuple[float, ...] = runs.option(
-        "Adam's constant learning rates to sweep; e.g. 0.0003,0.001,0.003", positive, "above 0"
+    lr: tuple[float, ...] = option(
+        "Adam's constant learning rates to sweep",
+        above(0),
+        paper=(3e-4, 5e-4, 1e-3, 2e-3, 4e-3),
+        quick=(1e-3, 3e-3, 1e-2),
+        smoke=(2e-3, 4e-3, 8e-3),
     )
-    l2: tuple[float, ...] = runs.option(
-        "L2 coefficients c, penalty c * sum(w^2) of kernels, to sweep; e.g. 0,1e-4,1e-3",
-        lambda v: v >= 0,
-        "at least 0",
+    l2: tuple[float, ...] = option(
+        "L2 coefficients c, penalty c * sum(w^2) of kernels, to sweep",
+        at_least(0),
+        paper=(0.0, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1),
+        quick=(0.0, 1e-3, 1e-2),
+        smoke=(0.0, 1e-3, 1e-1),
     )
-    dropout: tuple[float, ...] = runs.option(
-        "dropout rates to sweep; e.g. 0,0.1,0.3", lambda v: 0 <= v < 1, "from 0 to below 1"
+    dropout: tuple[float, ...] = option(
+        "dropout rates to sweep",
+        at_least(0, below=1),
+        paper=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7),
+        quick=(0.0, 0.2, 0.5),
     )
-    batch_size: tuple[int, ...] = runs.option(
-        "batch sizes to sweep; e.g. 32,128,512", positive, "at least 1"
+    batch_size: tuple[int, ...] = but(paper=(32, 64, 128, 256, 512), quick=(16, 64, 256))
+    width: tuple[float, ...] = but(paper=(0.5, 0.75, 1.0, 1.5, 2.0), quick=(0.5, 1.0, 2.0))
+    base_lr: float = option("lr where others vary", above(0), paper=1e-3, quick=3e-3, smoke=4e-3)
+    base_batch_size: int = option("batch size where others vary", at_least(1), paper=128, quick=64)
+    seeds: int = option("networks a value", at_least(1), paper=3, quick=2)
+    target: float = option("training loss (nats) that ends training", above(0), paper=0.95, quick=0.1)
+    epochs: int = option("most epochs of training", at_least(1), paper=14, quick=40, smoke=10)
+    examples: int = option(
+        "training examples in that loss and in widths", at_least(1), paper=2000, quick=1000, smoke=300
     )
-    width: tuple[float, ...] = runs.option(
-        "factors on the network's channels to sweep; e.g. 0.5,1,2",
-        lambda v: 0 < v <= 1000,
-        "above 0 and at most 1000",
-    )
-    base_lr: float = runs.option("learning rate where another is varied", positive, "above 0")
-    base_batch_size: int = runs.option("batch size where another is varied", positive, "at least 1")
-    model: str = runs.option("network", choices=("simple_cnn", "fc", "lenet", "resnet"))
-    depth: int | None = runs.option(
-        "layers (blocks) of the network; None: its own", positive, "at least 1"
-    )
-    activation: str = runs.option("nonlinearity", choices=("tanh", "relu"))
-    seeds: int = runs.option(
-        "networks a value, with seeds seed, seed + 1, ...; e.g. 3", positive, "at least 1"
-    )
-    target: float = runs.option(
-        "training loss (nats, without dropout or penalty) at which training ends; e.g. 0.95",
-        positive,
-        "above 0",
-    )
-    epochs: int = runs.option("most epochs of training; e.g. 20", positive, "at least 1")
-    examples: int = runs.option(
-        "training examples in the loss that ends training and along directions; e.g. 2000",
-        positive,
-        "at least 1",
-    )
-    directions: int = runs.option(
-        "random directions from each optimum; e.g. 16", lambda v: v > 1, "at least 2"
-    )
-    multiple: float = runs.option(
-        "first threshold, in multiples of the optimum's own loss; e.g. 2", lambda v: v > 1, "above 1"
-    )
-    fixed: float = runs.option("second threshold, in nats; e.g. 2", positive, "above 0")
+    directions: int = option("directions from each optimum", at_least(2), paper=12, quick=8, smoke=4)
+    multiple: float = option("first threshold, in multiples of the optimum's loss", above(1), paper=2.0)
+    fixed: float = option("second threshold, in nats", above(0), paper=1.5, quick=1.0)
 
 
-_PAPER = {
-    "dataset": "cifar10",
-    "seed": 0,
-    "seeds": 3,
-    "hyperparameter": ("all",),
-    "lr": (3e-4, 5e-4, 1e-3, 2e-3, 4e-3),
-    "l2": (0.0, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1),
-    "dropout": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7),
-    "batch_size": (32, 64, 128, 256, 512),
-    "width": (0.5, 0.75, 1.0, 1.5, 2.0),
-    "base_lr": 1e-3,
-    "base_batch_size": 128,
-    "model": "simple_cnn",
-    "depth": None,
-    "activation": "tanh",
-    "target": 0.95,
-    "epochs": 14,
-    "examples": 2000,
-    "directions": 12,
-    "multiple": 2.0,
-    "fixed": 1.5,
-}
-_QUICK = {
-    **_PAPER,
-    "dataset": "digits",
-    "lr": (1e-3, 3e-3, 1e-2),
-    "l2": (0.0, 1e-3, 1e-2),
-    "dropout": (0.0, 0.2, 0.5),
-    "batch_size": (16, 64, 256),
-    "width": (0.5, 1.0, 2.0),
-    "seeds": 2,
-    "base_lr": 3e-3,
-    "base_batch_size": 64,
-    "target": 0.1,
-    "epochs": 40,
-    "examples": 1000,
-    "directions": 8,
-    "fixed": 1.0,
-}
-_SMOKE = {
-    **_QUICK,
-    "hyperparameter": ("lr", "l2"),
-    "lr": (2e-3, 4e-3, 8e-3),
-    "l2": (0.0, 1e-3, 1e-1),
-    "base_lr": 4e-3,
-    "epochs": 10,
-    "directions": 4,
-    "examples": 300,
-}
-PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
+# ---- measuring --------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """One training and the width of its tunnel: all that the result depends on."""
-
-    dataset: str
-    model: str
-    depth: int | None
-    activation: str
-    lr: float
-    l2: float
-    dropout: float
-    batch_size: int
-    width: float
-    seed: int
-    target: float
-    epochs: int
-    examples: int
-    directions: int
-    multiple: float
-    fixed: float
+def measure(config):
+    """Arrays "<hyperparameter> <number>" [values, seeds, ...] of everything the figure shows."""
+    found = sweep.over(measure_one, settings(config), figure="fig5_widths").require()
+    arrays = {}
+    for name in varied(config):
+        rows = [
+            stacked([found.arrays(words(config, name, value, seed)) for seed in config.repeats])
+            for value in values(config, name)
+        ]
+        arrays |= named(name, stacked(rows))
+    return arrays
 
 
 def varied(config):
@@ -191,113 +102,93 @@ def base(config):
     return {**common, "l2": 0.0, "dropout": 0.0, "width": 1.0}
 
 
+def words(config, name, value, seed):
+    """What is special about a setting: all that are at the base share one."""
+    return f"{'base' if value == base(config)[name] else f'{name}={value}'}, seed {seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One training and the width of its tunnel: all that the result depends on.
+
+    Attributes:
+      problem, recipe: what is trained, and how.
+      target: the loss of the first `examples` training examples at which training ends.
+      directions: random ones, along which that loss is followed.
+      multiple, fixed: the thresholds, in multiples of the optimum's own loss and in nats.
+    """
+
+    problem: networks.Problem
+    recipe: training.Recipe
+    target: float
+    examples: int
+    directions: int
+    multiple: float
+    fixed: float
+
+
 def settings(config):
-    """{(hyperparameter, value, seed): Setting}; all of them share what is at its base value."""
-    own = {f.name for f in dataclasses.fields(Setting)} - {*base(config), "seed"}
-    common = {**base(config), **{name: getattr(config, name) for name in own}}
+    """{what is special about it: Setting} of all values and seeds."""
     return {
-        (name, value, seed): Setting(**{**common, name: value}, seed=seed)
+        words(config, name, value, seed): _setting(config, seed, {**base(config), name: value})
         for name in varied(config)
         for value in values(config, name)
-        for seed in range(config.seed, config.seed + config.seeds)
+        for seed in config.repeats
     }
 
 
-def measure(config, run):
-    """Arrays "<hyperparameter> <number>" [values, seeds, ...] of everything the figure shows."""
-    from reproductions.bench import sweep
-
-    wanted = {which: (_name(setting, config), setting) for which, setting in settings(config).items()}
-    found = sweep.over(run, measure_one, dict(wanted.values()), figure="fig5_widths").require()
-    seeds = range(config.seed, config.seed + config.seeds)
-    arrays = {}
-    for name in varied(config):
-        at = {
-            v: [found.arrays(wanted[name, v, seed][0]) for seed in seeds] for v in values(config, name)
-        }
-        names = at[values(config, name)[0]][0]
-        arrays |= {f"{name} {k}": np.array([[r[k] for r in row] for row in at.values()]) for k in names}
-    return arrays
+def _setting(config, seed, at):
+    network = {name: at[name] for name in ("batch_size", "width", "dropout", "l2")}
+    problem = config.problem(initial=seed, seed=seed, **network)
+    recipe = training.Recipe("adam", at["lr"], config.epochs)
+    own = ("target", "examples", "directions", "multiple", "fixed")
+    return Setting(problem, recipe, **{name: getattr(config, name) for name in own})
 
 
-def _name(setting, config):
-    """What is special about a setting, in words."""
-    own = {k: getattr(setting, k) for k, v in base(config).items() if getattr(setting, k) != v}
-    return f"{', '.join(f'{k}={v:g}' for k, v in own.items()) or 'base'}, seed {setting.seed}"
+THRESHOLDS = ("multiple", "fixed")
+_CHECKS = 5  # of the training loss, an epoch
+_REPORTED = 10_000  # training examples in the training loss that is reported
 
 
-@functools.lru_cache(maxsize=1)
-def _data(name, data_dir):
-    from reproductions.common import data
-
-    return data.load(name, data_dir)
-
-
-def measure_one(setting, run):
+def measure_one(setting):
     """Train one network until the target, and find the widths of its tunnel."""
-    from reproductions.bench import devices
-
-    devices.start(run)  # in a worker in silence, before anything imports TensorFlow
-    from reproductions.common import models, training
-
-    recipe = models.Model(
-        setting.model, setting.width, setting.depth, setting.activation, setting.dropout, setting.l2
-    )
-    dataset = _data(setting.dataset, run.data_dir)
-    x_train, y_train, x_test, y_test = dataset.tensors
-    how = {"initial": setting.seed, "seed": setting.seed, "batch_size": setting.batch_size}
-    landscape, key = optima.landscape(recipe, dataset, **how)
-    # What is reported is the loss without penalty and dropout, batch norm's statistics made anew.
-    plain = {"regularize": False, "batch_norm": "reestimate"}
-    part = landscape.on(x_train[: setting.examples], y_train[: setting.examples], **plain)
-    until = training.Until(part, setting.target, max(1, landscape.steps_per_epoch // _CHECKS))
-    trained = training.train(
-        landscape,
-        landscape.space.read().numpy(),
-        training.Recipe("adam", setting.lr, setting.epochs),
-        key={**key, "initial": setting.seed},
-        run=run,
-        label=f"seed {setting.seed}",
-        until=until,
-    )
-    # Not all of this file: who edits a claim or the picture does not measure again.
-    code = store.digest([_PROBES, inspect.getsource(_probe)])
-    key |= {"theta": store.fingerprint(trained.theta), "examples": setting.examples, "code": code}
-    key |= {k: getattr(setting, k) for k in ("seed", "directions", "multiple", "fixed")}
-    key |= {"software": training.software()}
-    more = landscape.on(x_train[:_REPORTED], y_train[:_REPORTED], **plain)
-    reported = (more, landscape.on(x_test, y_test, **plain))
-    probe = functools.partial(_probe, setting, part, reported, trained.theta)
-    found = store.cached(run.checkpoints / f"{store.digest(key)}.npz", key, probe)
-    epochs = len(trained.losses) / landscape.steps_per_epoch
-    return found | {"epochs": np.array(epochs), "reached": found["loss"] <= setting.target}
-
-
-def _probe(setting, seen, reported, theta):
-    """Losses at theta, and how far both thresholds are along random directions."""
-    import wedges
-
-    here, there = (landscape.evaluate(theta) for landscape in reported)
-    v = wedges.isotropic(len(theta), setting.directions, seed=setting.seed)
+    problem, epoch = setting.problem, networks.landscape(setting.problem).steps_per_epoch
+    until = training.Until(setting.examples, setting.target, max(1, epoch // _CHECKS))
+    trained = training.train(problem, setting.recipe, label=f"seed {problem.seed}", until=until)
+    theta, seen = trained.theta, networks.seen(problem, setting.examples)
     loss = float(seen(theta))
+    here = networks.seen(problem, _REPORTED).evaluate(theta)
+    there = networks.unseen(problem).evaluate(theta)
+    numbers = {
+        "loss": loss,
+        "train loss": here.loss,
+        "train accuracy": here.accuracy,
+        "test loss": there.loss,
+        "test accuracy": there.accuracy,
+        "norm": np.linalg.norm(theta),
+        "dimension": len(theta),
+        "epochs": len(trained.losses) / epoch,
+        "reached": loss <= setting.target,
+    }
+    return probe(seen, theta, loss, setting) | {name: np.array(v) for name, v in numbers.items()}
+
+
+def probe(seen, theta, loss, setting):
+    """How far both thresholds are along random directions from theta, where the loss is `loss`."""
+    v = wedges.isotropic(len(theta), setting.directions, seed=setting.problem.seed)
     thresholds = [setting.multiple * loss, max(setting.fixed, loss)]
     found = {}
     for name, width in zip(THRESHOLDS, wedges.tunnel_width(seen, theta, v, thresholds), strict=True):
         if name == "fixed" and loss > setting.fixed:  # it is crossed where it begins
             width = width._replace(distances=0 * width.distances)
         found |= {f"{name} distances": width.distances, f"{name} censored": width.censored}
-    return found | {
-        "loss": np.array(loss),
-        "train loss": np.array(here.loss),
-        "train accuracy": np.array(here.accuracy),
-        "test loss": np.array(there.loss),
-        "test accuracy": np.array(there.accuracy),
-        "norm": np.array(np.linalg.norm(theta)),
-        "dimension": np.array(len(theta)),
-    }
+    return found
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
+
+MEASURES = ("distance", "angle")
+DRAWS = 2000  # of the bootstrap
 
 
 def widths(arrays, name, measure, threshold):
@@ -313,11 +204,17 @@ def in_range(arrays, name):
     return arrays[f"{name} reached"].all(axis=1)
 
 
+def unequal(arrays, config, name):
+    """How far the training losses in range are from the target, at most, as a share of it."""
+    off = np.abs(arrays[f"{name} train loss"][in_range(arrays, name)] / config.target - 1)
+    return off.max() if off.size else np.nan
+
+
 def rank(arrays, config, name, measure, threshold="multiple"):
     """Spearman's rank correlation of value and width in range, and its 95% bootstrap interval.
 
-    Every network is a point. The bootstrap draws the seeds of each value again, 2,000 times. NaN where
-    fewer than three values are in range.
+    Every network is a point. The bootstrap draws the seeds of each value again. NaN where fewer than
+    three values are in range.
     """
     from scipy.stats import rankdata
 
@@ -326,8 +223,8 @@ def rank(arrays, config, name, measure, threshold="multiple"):
     if len(w) < 3 or np.isnan(w).any():
         return np.nan, np.nan, np.nan
     x = np.broadcast_to(np.array(values(config, name))[good][:, None], w.shape)
-    draws = np.random.default_rng(0).integers(w.shape[1], size=(2000, *w.shape))
-    drawn = np.take_along_axis(w[None], draws, axis=2)  # [2000, values in range, seeds]
+    draws = np.random.default_rng(0).integers(w.shape[1], size=(DRAWS, *w.shape))
+    drawn = np.take_along_axis(w[None], draws, axis=2)  # [draws, values in range, seeds]
     every = np.concatenate([w[None], drawn]).reshape(-1, w.size)
     a, b = (rankdata(v, axis=-1) - (w.size + 1) / 2 for v in (x.reshape(1, -1), every))
     rho = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))  # all draws at once
@@ -345,94 +242,95 @@ def reversal(arrays, name, measure):
     return (mean[-1] - mean[best]) / np.sqrt(square[-1] + square[best])
 
 
+TITLES = {
+    "lr": "learning rate (Adam)",
+    "l2": "L2 coefficient",
+    "dropout": "dropout rate",
+    "batch_size": "batch size",
+    "width": "network width (x the paper's)",
+}
+REVERSES = ("l2", "dropout")  # when they get too strong
+
+
 def claims(arrays, config):
     """Equal convergence; the sign of each trend; the reversals."""
-    found = []
-
-    def claim(id, statement, measured, relation, expected, source=PAPER):
-        found.append(Claim(f"fig5.{id}", statement, source, measured, relation, expected))
-
+    claim = Verdict("fig5", "Fort & Jastrzebski 2019, Fig. 5")
+    ours = "this project: what makes widths comparable"
     for name in varied(config):
-        sign, good, title = EXPECTED[name], in_range(arrays, name), TITLES[name]
+        sign, title = EXPECTED[name], TITLES[name]
         if not sign:
             continue
-        off = np.abs(arrays[f"{name} train loss"][good] / config.target - 1)
         worst = f"{title}: training losses in range, farthest from {config.target:g}, as a share of it"
-        comparable = ("<=", 0.1, "this project: what makes widths comparable")
-        claim(f"{name}.convergence", worst, off.max() if off.size else np.nan, *comparable)
+        claim(f"{name}.convergence", worst, unequal(arrays, config, name), "<=", 0.1, source=ours)
         for measure in MEASURES:
             rho, low, high = rank(arrays, config, name, measure)
-            end, which, relation = (low, "lower", ">") if sign > 0 else (high, "upper", "<")
-            statement = f"{title}: rank correlation with the width ({measure}), {rho:.2f}"
-            statement += f"; {which} end of its 95% interval"
-            claim(f"{name}.{measure}", statement, end, relation, 0.0)
+            trend = f"{title}: rank correlation with the width ({measure}), {rho:.2f}; "
+            if sign > 0:
+                claim(f"{name}.{measure}", f"{trend}lower end of its 95% interval", low, ">", 0.0)
+            else:
+                claim(f"{name}.{measure}", f"{trend}upper end of its 95% interval", high, "<", 0.0)
         for measure in MEASURES if name in REVERSES else ():
-            statement = f"{title}: width ({measure}) at the strongest value less the widest in range"
-            statement += ", in standard errors"
-            claim(f"{name}.reversal.{measure}", statement, reversal(arrays, name, measure), "<", -2.0)
-    return found
+            less = f"{title}: width ({measure}) at the strongest value less the widest in range, "
+            less += "in standard errors"
+            claim(f"{name}.reversal.{measure}", less, reversal(arrays, name, measure), "<", -2.0)
+    return claim.claims
 
 
 def summary(arrays, config):
     """Losses and widths of every value, by seed: what the reference guards."""
     found = {}
     for name in varied(config):
+        numbers = {loss: arrays[f"{name} {loss}"] for loss in ("train loss", "test loss")}
+        numbers |= {f"{m}, {t}": widths(arrays, name, m, t) for m in MEASURES for t in THRESHOLDS}
         for i, value in enumerate(values(config, name)):
-            at = f"{name} {value:g}"
-            for loss in ("train loss", "test loss"):
-                found[f"{at}: {loss}"] = arrays[f"{name} {loss}"][i]
-            for measure in MEASURES:
-                for threshold in THRESHOLDS:
-                    found[f"{at}: {measure}, {threshold}"] = widths(arrays, name, measure, threshold)[i]
+            found |= {f"{name} {value:g}: {what}": each[i] for what, each in numbers.items()}
     return found
+
+
+# ---- the picture ------------------------------------------------------------------------------------
 
 
 def plot(arrays, config):
     """A column for each hyperparameter: distance, angle, and the losses that were reached."""
-    from wedges import plots
-
-    names = varied(config)
+    plots, names = wedges.plots, varied(config)
     figure, axes = plots.grid(
         3,
         len(names),
         title="Figure 5: how wide a tunnel is, by how its network was trained\n"
-        f"{config.model} on {config.dataset}, {config.seeds} seeds, {config.directions} directions,\n"
-        f"trained to a training loss of {config.target:g} (grey: not reached; triangles: lower bounds)",
+        f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
+        f"{config.directions} directions,\ntrained to a training loss of {config.target:g} "
+        "(grey: not reached; triangles: lower bounds)",
         panel=(3.6, 2.8),
     )
-    labels = {
-        "multiple": f"to {config.multiple:g} x the optimum's loss",
-        "fixed": f"to {config.fixed:g} nats",
-    }
-    styles = dict(zip(THRESHOLDS, (plots.BLUE, plots.ORANGE), strict=True))
-    units = {"distance": "distance", "angle": "angle (degrees)"}
-    for i, name in enumerate(names):
-        x, good = np.arange(len(values(config, name))), in_range(arrays, name)
-        error = lambda w: w.std(axis=1, ddof=1) / np.sqrt(w.shape[1]) if w.shape[1] > 1 else None
-        for ax, measure in zip(axes[:, i], MEASURES, strict=False):
-            for threshold in THRESHOLDS:
+    thresholds = (
+        ("multiple", plots.BLUE, f"to {config.multiple:g} x the optimum's loss"),
+        ("fixed", plots.ORANGE, f"to {config.fixed:g} nats"),
+    )
+    rows = (("distance", "width, distance"), ("angle", "width, angle (degrees)"))
+    error = lambda w: w.std(axis=1, ddof=1) / np.sqrt(w.shape[1]) if w.shape[1] > 1 else None
+    for column, name in zip(axes.T, names, strict=True):
+        x = np.arange(len(values(config, name)))
+        for ax, (measure, unit) in zip(column, rows, strict=False):
+            for threshold, color, label in thresholds:
                 w = widths(arrays, name, measure, threshold)
-                how = {"color": styles[threshold], "label": labels[threshold]}
-                plots.errorbars(ax, x, w.mean(axis=1), error(w), **how)
+                plots.errorbars(ax, x, w.mean(axis=1), error(w), color=color, label=label)
                 bound = arrays[f"{name} {threshold} censored"].any(axis=(1, 2))
-                ax.plot(x[bound], w.mean(axis=1)[bound], "^", color=styles[threshold], markersize=9)
+                ax.plot(x[bound], w.mean(axis=1)[bound], "^", color=color, markersize=9)
             rho, low, high = rank(arrays, config, name, measure)
             title = f"rank {rho:.2f} [{low:.2f}, {high:.2f}]"
-            plots.label_axes(ax, title=title, y=f"width, {units[measure]}", x=TITLES[name])
+            plots.label_axes(ax, title=title, y=unit, x=TITLES[name])
             ax.set_ylim(bottom=0)
-        bottom = axes[2, i]
         for loss, color in (("train loss", plots.GREEN), ("test loss", plots.GREY)):
             w = arrays[f"{name} {loss}"]
-            plots.errorbars(bottom, x, w.mean(axis=1), error(w), color=color, label=loss)
-        bottom.axhline(config.target, color="black", linewidth=0.8, linestyle=":")
-        plots.label_axes(bottom, y="loss (nats)", x=TITLES[name])
-        for ax in axes[:, i]:
+            plots.errorbars(column[2], x, w.mean(axis=1), error(w), color=color, label=loss)
+        column[2].axhline(config.target, color="black", linewidth=0.8, linestyle=":")
+        plots.label_axes(column[2], y="loss (nats)", x=TITLES[name])
+        for ax in column:
             ax.set_xticks(x, [f"{v:g}" for v in values(config, name)])
-            for j in np.flatnonzero(~good):
+            for j in np.flatnonzero(~in_range(arrays, name)):
                 ax.axvspan(j - 0.5, j + 0.5, color="black", alpha=0.08, linewidth=0)
     axes[0, 0].legend(fontsize=7)
     axes[2, 0].legend(fontsize=7)
-    plots.verdict(figure, claims(arrays, config))
     return figure
 
 

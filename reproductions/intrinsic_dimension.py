@@ -12,17 +12,105 @@ dimension d_int90. Measured: test and training accuracy and loss for each d and 
 Source: Li et al. 2018, arXiv:1804.08838; Fort & Jastrzebski 2019, arXiv:1906.04724, section 3.
 """
 
-import dataclasses
 import functools
 import sys
 
 import numpy as np
 
-from reproductions.bench import runs
-from reproductions.bench.claims import Claim
+import wedges
+from reproductions.bench import cache, options, parallel, runs
+from reproductions.bench.claims import Verdict
+from reproductions.bench.errors import UsageError
+from reproductions.bench.options import above, at_least, option
+from reproductions.common import data, models, networks, pictures, training
+from reproductions.common.arrays import stacked
 
 LI = "Li et al. 2018, arXiv:1804.08838"
-positive = lambda v: v > 0
+
+
+@options.settings
+class Config(data.DataConfig):
+    """Settings of the figure. Li et al.'s: Adam at 1e-3, batches of 128."""
+
+    dims: tuple[int, ...] = option(
+        "dimensions d of the random cuts",
+        at_least(1),
+        paper=(250, 500, 1000, 2000, 2900, 5000),
+        quick=(10, 20, 50, 100, 200, 400),
+        smoke=(20, 400),
+    )
+    seeds: int = option(
+        "independent repetitions (weights, cut, minibatches)", at_least(1), paper=1, quick=2, smoke=1
+    )
+    method: str = option(
+        "how a cut is held: dense (d D numbers), transform (D numbers), or auto, dense up to 32 MB",
+        options.one_of("auto", "dense", "transform"),
+        paper="auto",
+    )
+    epochs: int = option("epochs of training, for each d", at_least(1), paper=30, smoke=8)
+    lr: float = option("Adam's constant learning rate", above(0), paper=1e-3, quick=1e-2)
+    batch_size: int = option("examples a step", at_least(1), paper=128, quick=32)
+    model: str = option("network", models.NAMES, paper="lenet", quick="simple_cnn")
+    width: float = option("multiplies the network's widths", above(0, at_most=1000), paper=1.0)
+    activation: str = option("nonlinearity", models.ACTIVATIONS, paper="relu", quick="tanh")
+
+    def problem(self, seed):
+        """What is trained in the repetition of this seed."""
+        model = models.Model(self.model, self.width, activation=self.activation)
+        return networks.Problem(data.source(self.dataset), model, self.batch_size, seed, seed)
+
+
+# ---- measuring --------------------------------------------------------------------------------------
+
+
+def measure(config):
+    """Arrays [seeds, 1 + dims]: all weights first, then each cut."""
+    ambient = networks.dimension(config.problem(config.seed))
+    for d in config.dims:
+        if d > ambient:
+            raise UsageError(f"--dims={d}: at most as many as the network has weights, {ambient}.")
+    cuts = [(seed, d) for seed in config.repeats for d in (None, *config.dims)]
+    found = stacked(parallel.over(functools.partial(_train, config), cuts))
+    arrays = {name: values.reshape(config.seeds, -1) for name, values in found.items()}
+    return arrays | {"dims": np.array(config.dims), "ambient": np.array(ambient)}
+
+
+def _train(config, which):
+    """One seed, one d (None: all weights): train from the initial weights, then evaluate."""
+    seed, d = which
+    problem, recipe = config.problem(seed), training.Recipe("adam", config.lr, config.epochs)
+    cut = None if d is None else training.Cut(d, seed, config.method)
+    label = f"seed {seed}, {'all weights' if d is None else f'd {d}'}"
+    return cache.cached(_evaluate, problem, training.train(problem, recipe, label=label, cut=cut).theta)
+
+
+def _evaluate(problem, theta):
+    seen, unseen = networks.seen(problem).evaluate(theta), networks.unseen(problem).evaluate(theta)
+    return {
+        "test_accuracy": float(unseen.accuracy),
+        "train_accuracy": float(seen.accuracy),
+        "test_loss": float(unseen.loss),
+        "train_loss": float(seen.loss),
+    }
+
+
+# ---- what the numbers say ---------------------------------------------------------------------------
+
+
+def d90(arrays):
+    """d_int90 of each seed [seeds], and of the mean over seeds []."""
+    accuracy = arrays["test_accuracy"]
+    each = [_reaches(arrays["dims"], row) for row in accuracy]
+    mean = accuracy.mean(axis=0)
+    return np.array(each), _reaches(arrays["dims"], mean)
+
+
+def _reaches(dims, accuracy):
+    """The d at which `accuracy` [1 + dims], all weights first, reaches 90% of that of all weights."""
+    d, first = np.unique(dims, return_index=True)
+    return wedges.compare.first_crossing(d, accuracy[1:][first], 0.9 * accuracy[0], log=True)
+
+
 # What Li et al. report: test accuracy of training all weights and of d, and d_int90.
 PUBLISHED = {
     ("cifar10", "lenet"): {
@@ -35,186 +123,33 @@ PUBLISHED = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(runs.DataConfig):
-    """Settings of the figure. Li et al.'s: Adam at 1e-3, batches of 128."""
-
-    dims: tuple[int, ...] = runs.option(
-        "dimensions d of the random cuts, e.g. --dims=250,1000,5000", positive, "at least 1"
-    )
-    seeds: int = runs.option(
-        "independent repetitions (weights, cut, minibatches), with seeds seed, seed + 1, ...",
-        positive,
-        "at least 1",
-    )
-    method: str = runs.option(
-        "how a cut is held: dense (d D numbers), transform (D numbers), or auto, dense up to 32 MB",
-        choices=("auto", "dense", "transform"),
-    )
-    epochs: int = runs.option("epochs of training, for each d; e.g. 30", positive, "at least 1")
-    lr: float = runs.option("Adam's constant learning rate", positive, "above 0, e.g. 0.001")
-    batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
-    model: str = runs.option("network", choices=("simple_cnn", "fc", "lenet", "resnet"))
-    width: float = runs.option(
-        "multiplies the network's widths; e.g. 0.5", lambda v: 0 < v <= 1000, "above 0 and at most 1000"
-    )
-    activation: str = runs.option("nonlinearity", choices=("tanh", "relu"))
-
-
-_PAPER = {
-    "dataset": "cifar10",
-    "seed": 0,
-    "dims": (250, 500, 1000, 2000, 2900, 5000),
-    "seeds": 1,
-    "method": "auto",
-    "epochs": 30,
-    "lr": 1e-3,
-    "batch_size": 128,
-    "model": "lenet",
-    "width": 1.0,
-    "activation": "relu",
-}
-_QUICK = {
-    **_PAPER,
-    "dataset": "digits",
-    "dims": (10, 20, 50, 100, 200, 400),
-    "seeds": 2,
-    "lr": 1e-2,
-    "model": "simple_cnn",
-    "activation": "tanh",
-    "batch_size": 32,
-}
-_SMOKE = {**_QUICK, "dims": (20, 400), "seeds": 1, "epochs": 8}
-PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
-MEASURED = ("test_accuracy", "train_accuracy", "test_loss", "train_loss")
-
-
-def measure(config, run):
-    """Arrays [seeds, 1 + dims]: all weights first, then each cut."""
-    from reproductions.bench import parallel
-    from reproductions.bench.errors import UsageError
-    from reproductions.common import data
-
-    dataset = data.load(config.dataset, run.data_dir)
-    ambient = _landscape(config, dataset, config.seed)[0].dimension
-    for d in config.dims:
-        if d > ambient:
-            raise UsageError(f"--dims={d}: at most as many as the network has weights, {ambient}.")
-    items = [
-        (seed, d)
-        for seed in range(config.seed, config.seed + config.seeds)
-        for d in (None, *config.dims)
-    ]
-    rows = parallel.over(run, functools.partial(_train, config, run, dataset), items)
-    arrays = {name: np.array([r[name] for r in rows]).reshape(config.seeds, -1) for name in MEASURED}
-    return arrays | {"dims": np.array(config.dims), "ambient": np.array(ambient)}
-
-
-def _landscape(config, dataset, seed):
-    """The training landscape of a freshly built network, and the key of what it depends on."""
-    import wedges
-    from reproductions.common import models
-
-    recipe = models.Model(config.model, config.width, None, config.activation)
-    network = models.build(recipe, dataset.shape, dataset.classes, seed=seed)
-    landscape = wedges.NetworkLandscape(
-        network,
-        *dataset.tensors[:2],
-        models.LOSS,
-        seed=seed,
-        batch_size=config.batch_size,
-        batch_norm="reestimate",
-    )
-    key = {"data": dataset.fingerprint, "model": dataclasses.asdict(recipe), "initial": seed}
-    return landscape, key
-
-
-def _train(config, run, dataset, item):
-    """One seed, one cut (None: all weights): train from the initial weights, then evaluate."""
-    import wedges
-    from reproductions.common import training
-
-    seed, d = item
-    train, key = _landscape(config, dataset, seed)
-    start = train.space.read().numpy()
-    subspace = None if d is None else wedges.random_cut(start, d, seed=seed, method=config.method)
-    recipe = training.Recipe("adam", config.lr, config.epochs)
-    label = f"seed {seed}, " + ("all weights" if d is None else f"d {d}")
-    theta = training.train(train, start, recipe, key=key, run=run, label=label, subspace=subspace).theta
-    seen, unseen = train.evaluate(theta), train.on(*dataset.tensors[2:]).evaluate(theta)
-    found = (unseen.accuracy, seen.accuracy, unseen.loss, seen.loss)
-    return dict(zip(MEASURED, map(float, found), strict=True))
-
-
-def dimension_at(dims, accuracy, target):
-    """The d at which accuracy first reaches `target`, log-linear between the measured; NaN if never."""
-    order = np.argsort(dims)
-    dims, accuracy = np.asarray(dims, float)[order], np.asarray(accuracy)[order]
-    above = np.flatnonzero(accuracy >= target)
-    if not len(above):
-        return np.nan
-    i = above[0]
-    if i == 0:
-        return dims[0]
-    share = (target - accuracy[i - 1]) / (accuracy[i] - accuracy[i - 1])
-    return float(np.exp(np.log(dims[i - 1]) + share * np.log(dims[i] / dims[i - 1])))
-
-
-def _d90(arrays):
-    """d_int90 of each seed [seeds], and of the mean over seeds []."""
-    accuracy = arrays["test_accuracy"]
-    each = [dimension_at(arrays["dims"], row[1:], 0.9 * row[0]) for row in accuracy]
-    mean = accuracy.mean(axis=0)
-    return np.array(each), dimension_at(arrays["dims"], mean[1:], 0.9 * mean[0])
+def published(config):
+    """What Li et al. report of this network on these data; None if nothing."""
+    return PUBLISHED.get((config.dataset, config.model))
 
 
 def claims(arrays, config):
     """Accuracy rises with d and comes near that of all weights; Li et al.'s numbers where known."""
     mean = arrays["test_accuracy"].mean(axis=0)
-    order = np.argsort(arrays["dims"])
-    cuts = mean[1:][order]
-    found = []
-
-    def claim(id, statement, source, measured, relation, expected):
-        found.append(Claim(f"intrinsic.{id}", statement, source, measured, relation, expected))
-
+    cuts = mean[1:][np.argsort(arrays["dims"])]
+    _, reached = d90(arrays)
+    claim = Verdict("intrinsic", LI)
     if len(cuts) > 1:
-        claim(
-            "rises",
-            "test accuracy of the largest d minus that of the smallest",
-            LI,
-            cuts[-1] - cuts[0],
-            ">",
-            0.0,
-        )
-    _, d90 = _d90(arrays)
-    claim(
-        "d90",
-        "d that reaches 90% of the accuracy of all weights, over D",
-        LI,
-        d90 / arrays["ambient"],
-        "<=",
-        0.1,
-    )
-    known = PUBLISHED.get((config.dataset, config.model))
+        rise = "test accuracy of the largest d minus that of the smallest"
+        claim("rises", rise, cuts[-1] - cuts[0], ">", 0.0)
+    share = "d that reaches 90% of the accuracy of all weights, over D"
+    claim("d90", share, reached / arrays["ambient"], "<=", 0.1)
+    known = published(config)
     if known and config.width == 1 and known["baseline"]:
         ours = dict(zip(arrays["dims"].tolist(), mean[1:], strict=True))
         off = "test accuracy, |ours - Li et al.'s|"
-        pairs = [
-            (d, ours[d] - a) for d, a in zip(known["dims"], known["accuracy"], strict=True) if d in ours
-        ]
-        for d, difference in pairs:
-            claim(f"li.{d}", f"d = {d}: {off}", LI, abs(difference), "<=", 0.03)
-        claim("li.all", f"all weights: {off}", LI, abs(mean[0] - known["baseline"]), "<=", 0.03)
-        claim(
-            "li.d90",
-            "|log2(our d_int90 / Li et al.'s)|",
-            LI,
-            abs(np.log2(d90 / known["d90"])),
-            "<=",
-            0.5,
-        )
-    return found
+        for d, theirs in zip(known["dims"], known["accuracy"], strict=True):
+            if d in ours:
+                claim(f"li.{d}", f"d = {d}: {off}", abs(ours[d] - theirs), "<=", 0.03)
+        claim("li.all", f"all weights: {off}", abs(mean[0] - known["baseline"]), "<=", 0.03)
+        octaves = abs(np.log2(reached / known["d90"]))
+        claim("li.d90", "|log2(our d_int90 / Li et al.'s)|", octaves, "<=", 0.5)
+    return claim.claims
 
 
 def summary(arrays, config):
@@ -227,60 +162,44 @@ def summary(arrays, config):
     }
 
 
+# ---- the picture ------------------------------------------------------------------------------------
+
+
 def plot(arrays, config):
     """Accuracy, and loss, against d."""
-    from wedges import plots
-
+    plots = wedges.plots
     figure, axes = plots.grid(
         1,
         2,
         title=f"Training inside a random cut of d of the D = {int(arrays['ambient']):,} weights\n"
-        f"{config.model} on {config.dataset}, {config.seeds} seed{'s' * (config.seeds > 1)}, "
+        f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
         f"Adam {config.lr:g}, {config.epochs} epochs",
         panel=(5.2, 3.8),
     )
     order = np.argsort(arrays["dims"])
     dims = arrays["dims"][order]
-    each, d90 = _d90(arrays)
-    for ax, quantity, unit, scale in (
-        (axes[0, 0], "accuracy", "%", 100),
-        (axes[0, 1], "loss", "nats", 1),
-    ):
+    panels = (("accuracy", "%", 100), ("loss", "nats", 1))
+    for ax, (quantity, unit, scale) in zip(axes[0], panels, strict=True):
         for split, color, marker in (("test", plots.BLUE, "o"), ("train", plots.GREY, "s")):
             values = scale * arrays[f"{split}_{quantity}"]
-            plots.curve(
-                ax, dims, values[:, 1:][:, order], color=color, label=f"{split}, cut", marker=marker
-            )
-            ax.axhline(
-                values[:, 0].mean(),
-                color=color,
-                linestyle="--",
-                linewidth=1,
-                label=f"{split}, all weights",
-            )
+            cut = {"color": color, "marker": marker, "label": f"{split}, cut"}
+            plots.curve(ax, dims, values[:, 1:][:, order], **cut)
+            whole = {"color": color, "linestyle": "--", "label": f"{split}, all weights"}
+            ax.axhline(values[:, 0].mean(), linewidth=1, **whole)
         ax.set_xscale("log")
         ax.set_xticks(dims, [f"{d:g}" for d in dims])
         ax.set_xticks([], minor=True)
         plots.label_axes(ax, x="dimension d of the cut", y=f"{quantity} ({unit})")
-    top = axes[0, 0]
-    target = 90 * arrays["test_accuracy"][:, 0].mean()
-    top.axhline(
-        target, color=plots.ORANGE, linestyle=":", linewidth=1.2, label="90% of test, all weights"
-    )
-    if np.isfinite(d90):
-        top.axvline(d90, color=plots.ORANGE, linestyle=":", linewidth=1.2)
-        top.set_title(f"reaches 90% at d = {d90:,.0f}", fontsize=10)
-    known = PUBLISHED.get((config.dataset, config.model))
-    if known:
-        top.plot(
-            known["dims"],
-            100 * np.array(known["accuracy"]),
-            "x",
-            color=plots.GREEN,
-            markersize=8,
-            label="Li et al. 2018, test",
-        )
-    plots.verdict(figure, claims(arrays, config))
+    top, target = axes[0, 0], 90 * arrays["test_accuracy"][:, 0].mean()
+    dotted = {"color": plots.ORANGE, "linestyle": ":", "linewidth": 1.2}
+    top.axhline(target, label="90% of test, all weights", **dotted)
+    _, reached = d90(arrays)
+    if np.isfinite(reached):
+        top.axvline(reached, **dotted)
+        top.set_title(f"reaches 90% at d = {reached:,.0f}", fontsize=10)
+    if known := published(config):
+        theirs = {"color": plots.GREEN, "markersize": 8, "label": "Li et al. 2018, test"}
+        top.plot(known["dims"], 100 * np.array(known["accuracy"]), "x", **theirs)
     top.legend(fontsize=7, loc="upper left")
     return figure
 

@@ -24,221 +24,151 @@ import sys
 
 import numpy as np
 
-from reproductions.bench import devices, runs, store
-from reproductions.bench.claims import Claim
-from reproductions.common import optima
+import wedges
+from reproductions.bench import options, parallel, progress, runs
+from reproductions.bench.claims import Verdict
+from reproductions.bench.options import at_least, between, option
+from reproductions.common import optima, pictures
+from reproductions.common.arrays import named, stacked
 
 PAPER = "Fort & Jastrzebski 2019, section 4"
-OURS = "beyond the paper; wedges.connect.joint"
-positive = optima.positive
+OURS = "beyond the paper; wedges.joint_connector"
 LOW = 0.25  # of what the flat hull rises: what counts as low, as for the tunnel
 SURFACES = ("flat", "stitched", "joint")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@options.settings
 class Config(optima.Config):
     """Settings of the figure."""
 
-    m: tuple[int, ...] = runs.option(
-        "m of the chosen points, m + 1 optima each; e.g. 1,2,5,10",
-        lambda v: 1 <= v <= 50,
-        "from 1 to 50",
+    m: tuple[int, ...] = option(
+        "m of chosen points", between(1, 50), paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2)
     )
-    subsets: int = runs.option(
-        "sets of m + 1 optima, drawn from all, for each m; e.g. 2", positive, "at least 1"
+    subsets: int = option("sets of m + 1 optima, drawn from all", at_least(1), paper=2, smoke=1)
+    points: int = option("points of each set: the centre, then random ones", at_least(1), paper=2)
+    continuous: tuple[int, ...] = option(
+        "m of whole surfaces", between(1, 20), paper=(1, 2, 3, 5, 10), quick=(1, 2, 4), smoke=(1, 2)
     )
-    points: int = runs.option(
-        "chosen points of each set: the centre, then random ones; e.g. 2", positive, "at least 1"
+    steps: int = option(
+        "gradient steps for each point, by itself or on average",
+        at_least(1),
+        paper=780,
+        quick=100,
+        smoke=20,
     )
-    continuous: tuple[int, ...] = runs.option(
-        "m of the continuous connectors, of the first m + 1 optima; e.g. 1,2,5,10",
-        lambda v: 1 <= v <= 20,
-        "from 1 to 20",
-    )
-    steps: int = runs.option(
-        "gradient steps for each point, by itself or on average; e.g. 390", positive, "at least 1"
-    )
-    budget: int = runs.option(
-        "most gradient steps for one continuous connector; e.g. 15000", positive, "at least 1"
-    )
-    held_out: int = runs.option(
-        "held-out positions, and segments, of each continuous connector; e.g. 20", positive, "at least 1"
-    )
-    triangle: int = runs.option(
-        "positions on an edge of the triangle's picture; e.g. 13", lambda v: v > 2, "at least 3"
+    budget: int = option("most gradient steps for one whole surface", at_least(1), paper=15_000)
+    held_out: int = option("held-out positions, and segments, of each", at_least(1), paper=20, smoke=3)
+    triangle: int = option(
+        "positions on an edge of the triangle's picture", at_least(3), paper=13, quick=9, smoke=3
     )
 
 
-_PAPER = {
-    **optima.BETWEEN,
-    "dataset": "cifar10",
-    "seed": 0,
-    "m": tuple(range(1, 11)),
-    "subsets": 2,
-    "points": 2,
-    "continuous": (1, 2, 3, 5, 10),
-    "steps": 780,
-    "budget": 15_000,
-    "held_out": 20,
-    "triangle": 13,
-}
-_QUICK = {
-    **_PAPER,
-    "dataset": "digits",
-    "epochs": 40,
-    "batch_size": 32,
-    "m": (1, 2, 4),
-    "continuous": (1, 2, 4),
-    "steps": 100,
-    "triangle": 9,
-}
-_SMOKE = {
-    **_QUICK,
-    "epochs": 5,
-    "m": (1, 2),
-    "continuous": (1, 2),
-    "steps": 20,
-    "subsets": 1,
-    "held_out": 3,
-    "examples": 300,
-    "triangle": 3,
-}
-PRESETS = {"smoke": _SMOKE, "quick": _QUICK, "paper": _PAPER}
+# ---- measuring --------------------------------------------------------------------------------------
 
 
-def measure(config, run):
+def measure(config):
     """Readings "<what> <reading>" [m's, ...] of points, corners, held-out positions and segments."""
-    from reproductions.bench import parallel
-    from reproductions.common import data
-
-    dataset = data.load(config.dataset, run.data_dir)
-    count = max(*config.m, *config.continuous, 2) + 1
-    seeds = range(config.seed, config.seed + count)
-    train = functools.partial(optima.trained, config, run, dataset)
-    thetas = np.stack(parallel.over(run, train, seeds))  # [K, D]
-    look = functools.partial(_part, config, run, dataset, thetas)
-    chosen = parallel.over(run, look, [(_chosen, m) for m in config.m])
-    whole = parallel.over(run, look, [(_continuous, m) for m in config.continuous])
-    arrays = {}
-    for rows in (chosen, whole):
-        arrays |= {name: np.stack([r[name] for r in rows]) for name in rows[0]}
-    for part in parallel.over(run, look, [(_optima, None), (_triangle, 2)]):
-        arrays |= part
-    return arrays
+    network, seed = config.network(), config.seed
+    thetas = optima.trained(config, max(*config.m, *config.continuous, 2) + 1)  # [K, D]
+    points = Points(config.subsets, config.points, config.steps, config.rate, seed)
+    surfaces = Surfaces(config.steps, config.budget, config.rate, seed)
+    chosen = functools.partial(_chosen, network, thetas, points)
+    continuous = functools.partial(_continuous, network, thetas, surfaces, config.held_out)
+    return {
+        **stacked(parallel.over(chosen, config.m)),
+        **stacked(parallel.over(continuous, config.continuous)),
+        **optima.read(network, thetas, "optima"),
+        **_triangle(network, thetas[:3], surfaces, config.triangle),
+    }
 
 
-def _part(config, run, dataset, thetas, item):
-    """function(config, run, network, thetas, m) of one item (function, m), in whatever process."""
-    function, m = item
-    return function(config, run, optima.network(config, dataset), thetas, m)
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """The paper's chosen points of one m: `count` in each of `subsets` sets of optima, each made low in
+    `steps` steps."""
+
+    subsets: int
+    count: int
+    steps: int
+    rate: float
+    seed: int
 
 
-def _optima(config, run, network, thetas, m):
-    del config, m
-    return _read(run, network, thetas, "optima", "optima")
-
-
-def _read(run, network, thetas, what, name):
-    """{"<name> <reading>" [K]} of thetas [K, D], kept."""
-    found = optima.read(run, network, thetas, what)
-    return {f"{name} {reading}": v for reading, v in found.items() if reading != "labels"}
-
-
-def _follow(config, run, network, thetas, label, steps, **key):
-    """A `follow` for `steps` gradient steps among the optima `thetas`."""
-    from reproductions.common import training
-
-    key = {**network.key, "ends": store.fingerprint(thetas), "rate": config.rate, **key}
-    return training.following(run, label, steps, key=key)
-
-
-def _chosen(config, run, network, thetas, m):
-    """The paper's points of one m: readings [subsets, points], on the flat hull and minimised."""
-    from wedges import connect, simplex
-
-    rng = np.random.default_rng([config.seed, m])
+def _chosen(network, thetas, points, m):
+    """Readings [subsets, points] on the flat hull and minimised, and how far apart these are."""
+    how = optima.OneByOne(points.rate, points.steps)
+    rng = np.random.default_rng([points.seed, m])
     rows = []
-    for subset in range(config.subsets):
-        mine = thetas[rng.choice(len(thetas), m + 1, replace=False)] if subset else thetas[: m + 1]
-        random = simplex.dirichlet(m, config.points - 1, seed=[config.seed, m, subset])
-        w = np.concatenate([simplex.centroid(m), random])
-        basis, label = simplex.Scattered(w), f"m = {m}, set {subset + 1}"
-        with _follow(config, run, network, mine, label, len(w) * config.steps) as follow:
-            found = connect.connector(
-                network.descend,
-                mine,
-                basis,
-                optima.adam(config, config.steps),
-                config.steps,
-                jit_compile=devices.compiled(run),
-                follow=follow,
+    for subset in range(points.subsets):
+        # The first set is that of the first optima; the others are drawn.
+        ends = thetas[rng.choice(len(thetas), m + 1, replace=False)] if subset else thetas[: m + 1]
+        random = wedges.simplex.dirichlet(m, points.count - 1, seed=[points.seed, m, subset])
+        w = np.concatenate([wedges.simplex.centroid(m), random])  # [points, m + 1]
+        basis = wedges.simplex.Scattered(w)
+        with progress.labelled(f"m = {m}, set {subset + 1}"):
+            found = optima.surface(network, ends, basis, how, "points")
+            rows.append(
+                optima.read(network, found.vertices[m + 1 :], "points")
+                | optima.read(network, found.flat(w), "points flat")
+                | {"points deviation": np.linalg.norm(found.deviations, axis=1)}
             )
-        inner = found.vertices[m + 1 :]
-        rows.append(
-            _read(run, network, inner, label, "points")
-            | _read(run, network, found.flat(w), f"{label}, flat", "points flat")
-            | {"points deviation": np.linalg.norm(found.deviations, axis=1)}
-        )
-    return {name: np.stack([r[name] for r in rows]) for name in rows[0]}
+    return stacked(rows)
 
 
-def _surfaces(config, run, network, thetas):
-    """{name: Connector} over the edgewise subdivision with two pieces an edge."""
-    from wedges import connect, simplex
+@dataclasses.dataclass(frozen=True)
+class Surfaces:
+    """Continuous connectors over the edgewise subdivision with two pieces an edge.
 
-    m = len(thetas) - 1
-    basis = simplex.Grid(m, 2)
-    points = len(basis.points) - m - 1
-    steps = max(1, min(config.steps, config.budget // points))  # for each point
-    follow = lambda name: _follow(
-        config, run, network, thetas, f"m = {m}, {name}", points * steps, way=name
-    )
-    with follow("stitched") as each:
-        adam = optima.adam(config, steps)
-        how = {"follow": each, "jit_compile": devices.compiled(run)}
-        stitched = connect.connector(network.descend, thetas, basis, adam, steps, **how)
-    with follow("joint") as each:
-        joint = connect.joint(
-            network.descend,
-            thetas,
-            basis,
-            optima.adam(config, points * steps),
-            points * steps,
-            seed=config.seed,
-            positions=simplex.faces,
-            jit_compile=devices.compiled(run),
-            follow=each,
-        )
-    return {"flat": connect.Connector(thetas, basis), "stitched": stitched, "joint": joint}
+    Attributes:
+      steps: for each point, by itself or on average; fewer where more than `budget` would come together.
+    """
+
+    steps: int
+    budget: int
+    rate: float
+    seed: int
+
+    def among(self, network, ends):
+        """{name: Connector} of the optima `ends` [m + 1, D]."""
+        basis = wedges.simplex.Grid(len(ends) - 1, 2)
+        count = len(basis.points) - len(ends)
+        steps = max(1, min(self.steps, self.budget // count))  # for each point
+        alone = optima.OneByOne(self.rate, steps)
+        together = optima.Jointly(self.rate, count * steps, self.seed, positions="faces")
+        return {
+            "flat": wedges.Connector(ends, basis),
+            "stitched": optima.surface(network, ends, basis, alone, "stitched"),
+            "joint": optima.surface(network, ends, basis, together, "joint"),
+        }
 
 
-def _continuous(config, run, network, thetas, m):
-    """Continuous connectors of one m: readings [held_out] of three surfaces, at positions drawn from the
-    whole simplex and at the middles of segments of the subdivision."""
-    from wedges import simplex
-
-    held = simplex.dirichlet(m, config.held_out, seed=[config.seed, m, 1000])
-    basis = simplex.Grid(m, 2)
+def _continuous(network, thetas, surfaces, held_out, m):
+    """Readings [held_out] of three surfaces, at positions drawn from the whole simplex and at the
+    middles of segments of the subdivision."""
+    held = wedges.simplex.dirichlet(m, held_out, seed=[surfaces.seed, m, 1000])
+    basis = wedges.simplex.Grid(m, 2)
     pairs = basis.neighbours()
-    picked = np.random.default_rng([config.seed, m]).choice(len(pairs), config.held_out)
+    picked = np.random.default_rng([surfaces.seed, m]).choice(len(pairs), held_out)
     middles = basis.points[pairs[picked]].mean(axis=1)
     found = {}
-    for name, surface in _surfaces(config, run, network, thetas[: m + 1]).items():
-        label = f"m = {m}, {name}"
-        found |= _read(run, network, surface(held), f"{label}, held out", f"held {name}")
-        found |= _read(run, network, surface(middles), f"{label}, segments", f"segments {name}")
+    with progress.labelled(f"m = {m}"):
+        for name, surface in surfaces.among(network, thetas[: m + 1]).items():
+            found |= optima.read(network, surface(held), f"held {name}")
+            found |= optima.read(network, surface(middles), f"segments {name}")
     return found
 
 
-def _triangle(config, run, network, thetas, m):
-    """Training loss all over the triangle of three optima, [positions], and the positions."""
-    from wedges import simplex
+def _triangle(network, ends, surfaces, edge):
+    """Readings [positions] all over the triangle of three optima, and the positions."""
+    w = wedges.simplex.grid(2, edge - 1)
+    found = {"w": w}
+    with progress.labelled("triangle"):
+        for name, surface in surfaces.among(network, ends).items():
+            found |= optima.read(network, surface(w), name)
+    return named("triangle", found)
 
-    w = simplex.grid(m, config.triangle - 1)
-    found = {"triangle w": w}
-    for name, surface in _surfaces(config, run, network, thetas[: m + 1]).items():
-        found |= _read(run, network, surface(w), f"triangle, {name}", f"triangle {name}")
-    return found
+
+# ---- what the numbers say ---------------------------------------------------------------------------
 
 
 def _heights(arrays):
@@ -264,90 +194,68 @@ def verified(heights, m):
     return upto
 
 
+def _judged(arrays, config):
+    """{claim: the number it is about}."""
+    h, top = _heights(arrays), config.continuous.index(max(config.continuous))
+    accuracy = arrays["optima test accuracy"].mean()
+    return {
+        "points": h["points"].max(),
+        "accuracy": accuracy - arrays["points test accuracy"].min(),
+        "heldout": h["held joint"].max(),
+        "segments": h["segments joint"].max(),
+        "top": h["held joint"][top].mean(),
+        "stitched": h["held stitched"].max(),
+        "joint": h["held joint"].mean() - h["held stitched"].mean(),
+    }
+
+
 def claims(arrays, config):
     """Every claim about m-connectors."""
-    h = _heights(arrays)
-    accuracy = arrays["optima test accuracy"].mean()
-    joint, stitched = h["held joint"].mean(), h["held stitched"].mean()
-    top, share = max(config.continuous), "above the optima / the flat hull's rise"
-    worst = lambda name: h[name].max()
-    drop = accuracy - arrays["points test accuracy"].min()
-    at = config.continuous.index(top)
-    rows = [
-        ("points", f"highest chosen point, all m, {share}", PAPER, worst("points"), "<=", LOW),
-        ("accuracy", "test accuracy: optima less the worst chosen point", PAPER, drop, "<=", 0.1),
-        (
-            "heldout",
-            f"joint: highest held-out point, all m, {share}",
-            PAPER,
-            worst("held joint"),
-            "<=",
-            LOW,
-        ),
-        (
-            "segments",
-            f"joint: highest middle of a segment, all m, {share}",
-            PAPER,
-            worst("segments joint"),
-            "<=",
-            LOW,
-        ),
-        (
-            "top",
-            f"joint, m = {top}: mean held-out point {share}",
-            PAPER,
-            h["held joint"][at].mean(),
-            "<=",
-            LOW,
-        ),
-        (
-            "stitched",
-            f"points found one by one: highest held-out point, all m, {share}",
-            PAPER,
-            worst("held stitched"),
-            "<=",
-            LOW,
-        ),
-        ("joint", "held-out mean, joint less one by one, same cost", OURS, joint - stitched, "<", 0),
-    ]
-    return [Claim(f"m-connector.{id}", *rest) for id, *rest in rows]
+    top, above = max(config.continuous), "above the optima / the flat hull's rise"
+    n, claim = _judged(arrays, config), Verdict("m-connector", PAPER)
+    claim("points", f"highest chosen point, all m, {above}", n["points"], "<=", LOW)
+    claim("accuracy", "test accuracy: optima less the worst chosen point", n["accuracy"], "<=", 0.1)
+    claim("heldout", f"joint: highest held-out point, all m, {above}", n["heldout"], "<=", LOW)
+    claim("segments", f"joint: highest middle of a segment, all m, {above}", n["segments"], "<=", LOW)
+    claim("top", f"joint, m = {top}: mean held-out point {above}", n["top"], "<=", LOW)
+    words = f"points found one by one: highest held-out point, all m, {above}"
+    claim("stitched", words, n["stitched"], "<=", LOW)
+    words = "held-out mean, joint less one by one, same cost"
+    claim("joint", words, n["joint"], "<", 0, source=OURS)
+    return claim.claims
 
 
 def summary(arrays, config):
     """Mean heights and accuracies of each m: what the reference guards."""
-    found = {"optima: train loss": arrays["optima train loss"]}
-    found["optima: test accuracy"] = arrays["optima test accuracy"]
+    found = {f"optima: {name}": arrays[f"optima {name}"] for name in ("train loss", "test accuracy")}
     h = _heights(arrays)
     for i, m in enumerate(config.m):
         found[f"m {m}, points: height"] = h["points"][i].ravel()
-        found[f"m {m}, points: test accuracy"] = arrays["points test accuracy"][i].ravel()
-        found[f"m {m}, points flat: train loss"] = arrays["points flat train loss"][i].ravel()
-    for i, m in enumerate(config.continuous):
-        for name in SURFACES[1:]:
+        for name in ("points: test accuracy", "points flat: train loss"):
+            found[f"m {m}, {name}"] = arrays[name.replace(":", "")][i].ravel()
+    for name in SURFACES[1:]:
+        for i, m in enumerate(config.continuous):
             for where in ("held", "segments"):
                 found[f"m {m}, {where} {name}: height"] = h[f"{where} {name}"][i]
             found[f"m {m}, held {name}: test accuracy"] = arrays[f"held {name} test accuracy"][i]
-    for name in SURFACES[1:]:
         found[f"verified up to m, {name}"] = [verified(h[f"held {name}"], config.continuous)]
     return found
 
 
+# ---- the picture ------------------------------------------------------------------------------------
+
+
 def plot(arrays, config):
     """Above: loss and accuracy by m, heights at held-out positions; below: the triangle, three times."""
-    from wedges import plots
-
-    h = _heights(arrays)
-    count = len(arrays["optima train loss"])
-    figure, axes = plots.grid(
-        2,
-        3,
-        title=f"m-connectors of {count} optima: {config.model} on {config.dataset}\n"
-        f"{config.points} chosen points of {config.subsets} sets for each m; {config.held_out} held-out "
-        f"positions; {config.steps} gradient steps a point; points: each one, line: mean",
-        panel=(4.6, 3.5),
+    plots = wedges.plots
+    h, base = _heights(arrays), arrays["optima train loss"].mean()
+    title = (
+        f"m-connectors of {len(arrays['optima train loss'])} optima: {config.model} on "
+        f"{config.dataset}\n{config.points} chosen points of {config.subsets} sets for each m; "
+        f"{config.held_out} held-out positions; {config.steps} gradient steps a point; points: each "
+        "one, line: mean"
     )
-    loss, accuracy, height = axes[0]
-    base = arrays["optima train loss"].mean()
+    figure, ((loss, accuracy, height), triangles) = plots.grid(2, 3, title=title, panel=(4.6, 3.5))
     m, whole = np.array(config.m), np.array(config.continuous)
     kinds = (
         ("points flat", m, plots.GREY, "flat hull, chosen points", "s"),
@@ -359,46 +267,36 @@ def plot(arrays, config):
         style = {"color": color, "label": label, "marker": marker}
         for ax, reading, scale in ((loss, "train loss", 1), (accuracy, "test accuracy", 100)):
             plots.scatter(ax, x, scale * arrays[f"{name} {reading}"].reshape(len(x), -1), **style)
-    loss.axhline(base, color="black", linewidth=0.8, linestyle=":", label="optima, mean")
-    accuracy.axhline(
-        100 * arrays["optima test accuracy"].mean(), color="black", linewidth=0.8, linestyle=":"
-    )
+    pictures.level(loss, base, "optima, mean")
+    pictures.level(accuracy, 100 * arrays["optima test accuracy"].mean())
     kinds = (
-        ("held joint", plots.BLUE, "joint, held out", "^"),
-        ("segments joint", plots.BLUE, "joint, segments", "."),
-        ("held stitched", plots.GREEN, "one by one, held out", "v"),
-        ("segments stitched", plots.GREEN, "one by one, segments", "."),
+        ("held joint", plots.BLUE, "joint, held out", "^", "-"),
+        ("segments joint", plots.BLUE, "joint, segments", ".", "--"),
+        ("held stitched", plots.GREEN, "one by one, held out", "v", "-"),
+        ("segments stitched", plots.GREEN, "one by one, segments", ".", "--"),
     )
-    for name, color, label, marker in kinds:
-        dashed = "--" if "segments" in name else "-"
-        style = {"color": color, "label": label, "marker": marker, "style": dashed}
-        plots.scatter(height, whole, h[name], **style)
-    height.axhline(LOW, color="black", linewidth=0.8, linestyle=":", label="what counts as low")
+    for name, color, label, marker, style in kinds:
+        plots.scatter(height, whole, h[name], color=color, label=label, marker=marker, style=style)
+    pictures.level(height, LOW, "what counts as low")
     height.axhline(1, color=plots.GREY, linewidth=0.8)
-    for ax, title, y in (
+    rows = (
         (loss, "training loss", "training loss (nats)"),
         (accuracy, "test accuracy", "test accuracy (%)"),
         (height, "continuous connectors", "rise above the optima / flat hull's"),
-    ):
+    )
+    for ax, title, y in rows:
         plots.label_axes(ax, title=title, x="m (m + 1 optima)", y=y)
-    for ax in axes[0]:
         ax.set_xticks(sorted({*config.m, *config.continuous}))
     loss.legend(fontsize=7)
     height.legend(fontsize=7)
-    high = arrays["triangle flat train loss"].max()
-    for ax, name in zip(axes[1], SURFACES, strict=True):
+    scale = {"low": base, "high": arrays["triangle flat train loss"].max(), "label": "training loss"}
+    words = ("flat hull", "2-connector, one by one", "2-connector, joint")
+    for ax, name, title in zip(triangles, SURFACES, words, strict=True):
         values = arrays[f"triangle {name} train loss"]
-        plots.triangle(ax, arrays["triangle w"], values, low=base, high=high, label="training loss")
-        words = {
-            "flat": "flat hull",
-            "stitched": "2-connector, one by one",
-            "joint": "2-connector, joint",
-        }
-        plots.label_axes(
-            ax, title=f"{words[name]}: mean {values.mean():.2f}, highest {values.max():.2f}"
-        )
+        pictures.triangle(ax, arrays["triangle w"], values, **scale)
+        title += f": mean {values.mean():.2f}, highest {values.max():.2f}"
+        plots.label_axes(ax, title=title)
         ax.grid(False)
-    plots.verdict(figure, claims(arrays, config))
     return figure
 
 

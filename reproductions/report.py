@@ -18,19 +18,39 @@ import math
 import pathlib
 import re
 import shlex
-import struct
 import textwrap
 
 import jinja2
+import markdown_it
 import markupsafe
 
-from reproductions.bench import catalogue, runs, store
+from reproductions.bench import catalogue, claims, flags, options, runs, store
 from reproductions.bench.errors import UsageError, say
+from wedges import archive
 
 _TEMPLATE = pathlib.Path(__file__).parent / "bench/page.html.jinja"
 _SIGNS = {"<=": "≤", ">=": "≥"}
-# What a file holds that was cut short, or edited by hand, can raise while it is read.
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error)
+# What config.json and each claim of check.json must have.
+_ABOUT = {
+    "config": {"dataset?": (str, [str], None)},
+    "provenance": {
+        "command": str,
+        "date": str,
+        "machine": str,
+        "software": {str: (str, int, [str])},
+        "note?": (str, None),
+        "seconds?": float,
+    },
+}
+_CLAIM = {
+    "id": str,
+    "statement": str,
+    "source": str,
+    "measured": (float, None),
+    "relation": str,
+    "expected": float,
+    "passed": bool,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +115,7 @@ def run(argv):
         "out_dir": "folder with the run directories, as given to the figures",
         "output": "the page's file, e.g. page.html; by default report-<preset>.html in --out_dir",
     }
-    values = runs.parse("report", f"{__doc__.strip()}\n\nFlags:", argv, (), own)
+    values = flags.parse("report", f"{__doc__.strip()}\n\nFlags:", argv, (), own)
     found = find(values.out_dir, values.preset)
     if not found.shown and not found.damaged:
         raise UsageError(_nothing(found))
@@ -119,12 +139,16 @@ def find(out_dir, preset):
         for folder in sorted(f for f in (out_dir / figure).glob("*-*") if f.is_dir()):
             where = str(folder.relative_to(out_dir))
             if (name := folder.name.split("-")[0]) != preset:
-                found.others |= {name} & set(runs.PRESETS)
+                found.others |= {name} & set(options.PRESETS)
                 continue
             try:
                 one = _read(figure, folder, out_dir)
-            except _DAMAGED as error:
-                found.damaged.append((figure, where, _why(error)))
+            except archive.Damaged as error:
+                found.damaged.append((figure, where, f"{error.path.name} {error.why}"))
+                continue
+            except OSError as error:
+                name = pathlib.Path(error.filename or "").name
+                found.damaged.append((figure, where, f"{name} cannot be read ({error.strerror})"))
                 continue
             if one is None:
                 found.unfinished.append((figure, where))
@@ -136,7 +160,7 @@ def find(out_dir, preset):
 
 def _choose(found, figure, finished):
     """Show one run of each data set, the preset's own one first; leave out the others."""
-    config = catalogue.module(figure).PRESETS[found.preset] if finished else {}
+    config = options.preset(catalogue.module(figure).Config, found.preset) if finished else {}
     own = runs.data_name(config.get("dataset"))
     for dataset in sorted({r.dataset for r in finished}, key=lambda d: (d != own, str(d))):
         same = [r for r in finished if r.dataset == dataset]
@@ -149,84 +173,56 @@ def _choose(found, figure, finished):
 
 
 def _read(figure, folder, out_dir):
-    """The run in `folder`; None if it is not finished. Raises one of _DAMAGED."""
-    about = _json(folder / "config.json")
-    provenance = about["provenance"]
+    """The run in `folder`; None if it is not finished. Raises `archive.Damaged`, or OSError."""
+    about = archive.read_json(folder / "config.json", _ABOUT)
+    config, provenance = about["config"], about["provenance"]
     # A run says how long it took when its results are saved; its verdict comes last.
-    saved = folder / "results.npz"
-    if "seconds" not in provenance or not saved.exists() or not (folder / "check.json").exists():
+    saved, check = folder / "results.npz", folder / "check.json"
+    if "seconds" not in provenance or not saved.exists() or not check.exists():
         return None
-    check = _json(folder / "check.json")
-    config = about["config"]
+    store.verify(saved)
     page = folder / "figure.html"
     return Run(
         figure,
         str(folder.relative_to(out_dir)),
-        (str(provenance.get("date")), saved.stat().st_mtime),
+        (provenance["date"], saved.stat().st_mtime),
         runs.data_name(config.get("dataset")),
         _settings(figure, folder.name.split("-")[0], config),
-        [_claim(c, folder / "check.json") for c in check["claims"]],
+        [_claim(c) for c in archive.read_json(check, {"claims": [_CLAIM]})["claims"]],
         _picture(folder / "figure.png"),
-        {
-            "command": str(provenance["command"]),
-            "date": str(provenance["date"]),
-            "machine": str(provenance["machine"]),
-            "software": {str(k): str(v) for k, v in provenance["software"].items()},
-            "seconds": float(provenance["seconds"]),
-            "note": str(provenance.get("note") or ""),
-        },
+        {**provenance, "note": provenance.get("note") or ""},
         str(page.relative_to(out_dir)) if page.exists() else None,
     )
 
 
-def _json(path):
-    try:
-        value = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path.name} is not JSON") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} holds no settings")
-    return value
-
-
 def _settings(figure, preset, config):
-    own = json.loads(store.canonical(catalogue.module(figure).PRESETS[preset]))
+    own = json.loads(store.canonical(options.preset(catalogue.module(figure).Config, preset)))
     rows = []
     for name, value in config.items():
         usual = own.get(name)
         # Which seeds, and how many, is no other experiment: references are compared across them.
-        differs = value != usual and name not in ("seed", "seeds")
+        differs = value != usual and name not in options.REPEATS
         rows.append((name, _show(value), _show(usual) if differs else None))
     return rows
 
 
-def _claim(claim, path):
-    measured, passed = claim["measured"], claim["passed"]
-    if not isinstance(passed, bool):
-        raise ValueError(f"{path.name}: passed is {passed!r}, not true or false")
+def _claim(claim):
+    measured = math.nan if claim["measured"] is None else claim["measured"]
+    sign = _SIGNS.get(claim["relation"], claim["relation"])
     return {
-        **{k: str(claim[k]) for k in ("id", "statement", "source")},
-        "measured": _number(math.nan if measured is None else float(measured)),
-        "expected": f"{_SIGNS.get(claim['relation'], claim['relation'])} {_number(claim['expected'])}",
-        "passed": passed,
+        **{k: claim[k] for k in ("id", "statement", "source", "passed")},
+        "measured": _number(measured),
+        "expected": f"{sign} {_number(claim['expected'])}",
     }
 
 
 def _picture(path):
     data = path.read_bytes()
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or b"IEND" not in data[-12:]:
-        raise ValueError(f"{path.name} is not a whole PNG file")
-    width, height = struct.unpack(">II", data[16:24])
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or b"IEND" not in data[-12:]:
+        raise archive.Damaged(path, "is not a whole PNG file")
+    width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
     src = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     return {"src": src, "width": width, "height": height}
-
-
-def _why(error):
-    if isinstance(error, KeyError):
-        return f"config.json or check.json lacks {error}"
-    if isinstance(error, OSError):
-        return f"{pathlib.Path(error.filename or '').name} cannot be read ({error.strerror})"
-    return str(error) if type(error) is ValueError else f"not as a run leaves it ({error})"
 
 
 # ---- words ------------------------------------------------------------------------------------------
@@ -264,7 +260,7 @@ def _command(figure, found):
 def _nothing(found):
     what = f"--out_dir={found.out_dir}: no finished run of --preset={found.preset} there"
     if found.others:
-        other = sorted(found.others, key=runs.PRESETS.index)
+        other = sorted(found.others, key=options.PRESETS.index)
         return f"{what}, only of {', '.join(other)}; --preset={other[0]} shows those."
     command = f"python -m reproductions.run_all --preset={found.preset} --out_dir={found.out_dir}"
     return f"{what}; {command} makes them."
@@ -282,6 +278,20 @@ def _story(figure):
         elif kind in ("text", "source") and block != ["Examples:"]:
             told.append((kind, " ".join(block)))
     return told
+
+
+def _findings(figure):
+    """What was found in the reference run, as HTML; None where nobody has written it down."""
+    path = claims.REFERENCE / f"{figure}.md"
+    if not path.exists():
+        return None
+    # No HTML of its own passes through; headings stand below the figure's.
+    markdown = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(path.read_text(encoding="utf-8"))
+    for token in tokens:
+        if token.type.startswith("heading"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+    return markupsafe.Markup(markdown.renderer.render(tokens, markdown.options, {}))
 
 
 def _prose(text):
@@ -323,7 +333,7 @@ def write(found, output=None, failed=None):
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"duration": duration, "title": catalogue.title}
-    environment.filters |= {"story": _story, "prose": _prose}
+    environment.filters |= {"story": _story, "prose": _prose, "findings": _findings}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     page = template.render(
         found=found,

@@ -14,7 +14,6 @@ Exit status: 0 when every figure ran, 1 when one failed or, with --check, when a
 import codecs
 import contextlib
 import ctypes
-import json
 import os
 import pathlib
 import signal
@@ -25,8 +24,9 @@ import threading
 import time
 
 from reproductions import report
-from reproductions.bench import catalogue, runs
+from reproductions.bench import catalogue, flags, runs, store
 from reproductions.bench.errors import UsageError, say
+from wedges import archive
 
 _PASSED_ON = ("preset", "out_dir", "data_dir", "note", "strategy", "tpu", "jobs", "backend", "address")
 
@@ -49,7 +49,7 @@ def run(argv):
         "shares each batch among this machine's GPUs, tpu among a TPU's cores; multi_worker only with "
         "one figure at a time",
     }
-    values = runs.parse("run_all", f"{__doc__.strip()}\n\nFlags:", argv, _PASSED_ON, own)
+    values = flags.parse("run_all", f"{__doc__.strip()}\n\nFlags:", argv, _PASSED_ON, own)
     if values.strategy == "multi_worker":  # after a failure the machines would be at different figures
         raise UsageError(
             "--strategy=multi_worker: start the figures one by one, on every machine the same, e.g. "
@@ -104,9 +104,10 @@ def _can_write(out_dir):
     """Raise UsageError now rather than once a figure."""
     folder = pathlib.Path(out_dir).expanduser()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with store.tidy(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
     except OSError as error:
         raise UsageError(
             f"--out_dir={out_dir}: cannot write there ({error.strerror}); name a folder with room."
@@ -179,8 +180,9 @@ _PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" el
 def _verdict(printed):
     """The claims in the check.json of the run whose folder is the last line; None without."""
     try:
-        return json.loads((pathlib.Path(printed[-1]) / "check.json").read_text())["claims"]
-    except (IndexError, OSError, ValueError, KeyError, TypeError):
+        check = pathlib.Path(printed[-1]) / "check.json"
+        return archive.read_json(check, {"claims": [{"passed": bool}]})["claims"]
+    except (IndexError, OSError, archive.Damaged):
         return None
 
 

@@ -37,10 +37,18 @@ def test_the_library_examples_run_on_a_readers_model(images, capsys, tmp_path, m
     assert names["swa"].average.count == 20 and len(names["snapshots"].members) == 6
 
 
-def test_every_flag_it_names_exists():
-    from reproductions import fig6_swa
-    from reproductions.bench import runs
+def test_every_program_and_flag_it_names_exists():
+    from reproductions.bench import catalogue, flags, options
 
-    known = set(runs._parse(fig6_swa, []))
-    named = {f for b in blocks("bash") for f in re.findall(r"--(\w+)", b) if "fig6_swa" in b}
-    assert named - {"preset"} <= known
+    named = re.findall(r"-m reproductions\.(\w+)((?: +--\w+(?:=\S+)?)*)", README)
+    assert len(named) > 20 and any("--" in given for _, given in named)
+    shared = set(flags.SHARED)
+    for program, given in named:
+        if program in catalogue.PROGRAMS:
+            known = shared | {"only", "output"}
+        else:
+            known = shared | {o.name for o in options.options(catalogue.module(program).Config)}
+        assert set(re.findall(r"--(\w+)", given)) <= known, program
+    # Flags in running text, e.g. `--hyperparameter=lr` of figure 5.
+    everyones = {o.name for f in catalogue.FIGURES for o in options.options(catalogue.module(f).Config)}
+    assert set(re.findall(r"`--(\w+)", README)) <= shared | everyones | {"only", "output"}

@@ -12,20 +12,30 @@ a point of A is never off it by more than rounding. `random_cut`, `normal_plane`
 the subspaces of the paper.
 """
 
-import collections
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from wedges import _checks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
 # random_cut holds a dense basis up to this many numbers, 32 MB in float32, and a transform above: from
 # there on the basis leaves the cache and the transform is the faster, too.
-_DENSE = 2**23
+DENSE_NUMBERS = 2**23
 _SALT = 0x5EED_C07
 
-Principal = collections.namedtuple("Principal", ["subspace", "explained"])
-Principal.__doc__ = (
-    """An `AffineSubspace` of d dimensions, and each axis's share [d] of what it explains."""
-)
+
+class Principal(NamedTuple):
+    """The plane in which a trajectory lies best, through its last point."""
+
+    subspace: AffineSubspace  # of d dimensions
+    explained: np.ndarray  # [d], the share of the squared distances along each of its axes
 
 
 class AffineSubspace:
@@ -47,9 +57,9 @@ class AffineSubspace:
       ValueError: an origin that is not finite, or of another length than the directions.
     """
 
-    def __init__(self, origin, directions):
+    def __init__(self, origin: ArrayLike, directions: Directions | ArrayLike) -> None:
         origin = _floating("origin", origin)
-        if not hasattr(directions, "lift"):
+        if not isinstance(directions, Directions):
             directions = Span(directions, dtype=origin.dtype)
         if origin.shape.rank == 0 or origin.shape[-1] != directions.ambient:
             raise ValueError(
@@ -66,28 +76,28 @@ class AffineSubspace:
         self.ambient = directions.ambient
         self.dimension, self.parameters = directions.dimension, directions.parameters
 
-    def embed(self, z):
+    def embed(self, z: ArrayLike) -> tf.Tensor:
         """The point of A with coordinates z: origin + lift(z). z [..., p] -> [..., D]."""
         return self.origin + self.directions.lift(self._checked("z", z, self.parameters))
 
-    def coordinates(self, theta):
+    def coordinates(self, theta: ArrayLike) -> tf.Tensor:
         """z of the point of A nearest to theta: lower(theta - origin). [..., D] -> [..., p]."""
         return self.directions.lower(self._checked("theta", theta, self.ambient) - self.origin)
 
-    def project(self, theta):
+    def project(self, theta: ArrayLike) -> tf.Tensor:
         """The point of A nearest to theta. [..., D] -> [..., D]."""
         return self.embed(self.coordinates(theta))
 
-    def distance(self, theta):
+    def distance(self, theta: ArrayLike) -> tf.Tensor:
         """Euclidean distance from theta to A. [..., D] -> [...]."""
         offset = self._checked("theta", theta, self.ambient) - self.origin
         return tf.norm(offset - self.directions.lift(self.directions.lower(offset)), axis=-1)
 
-    def length(self, z):
+    def length(self, z: ArrayLike) -> tf.Tensor:
         """|lift(z)|, how far coordinates z lead from the origin. [..., p] -> [...]."""
         return self.directions.length(self._checked("z", z, self.parameters))
 
-    def _checked(self, name, value, size):
+    def _checked(self, name: str, value: ArrayLike, size: int) -> tf.Tensor:
         value = tf.convert_to_tensor(value, self.dtype)
         if value.shape.rank == 0 or value.shape[-1] != size:
             raise ValueError(
@@ -96,35 +106,37 @@ class AffineSubspace:
             )
         return value
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kind = type(self.directions).__name__
         return f"AffineSubspace({self.dimension} of {self.ambient} dimensions, {kind})"
 
     # ---- to a file and back ---------------------------------------------------------------------
 
     @property
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """What, with `arrays`, makes this subspace again: a dict of JSON values."""
         return {"kind": type(self.directions).__name__, **self.directions.config}
 
     @property
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """The numbers it holds that do not follow from `config`: {name: array}."""
         arrays = {"origin": self.origin, **self.directions.arrays}
         return {name: np.array(a) for name, a in arrays.items()}
 
     @classmethod
-    def restore(cls, config, arrays):
+    def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> AffineSubspace:
         """The subspace of a `config` and its `arrays`, bit for bit."""
         config, arrays = dict(config), dict(arrays)
-        kind, origin = _KINDS[config.pop("kind")], arrays.pop("origin")
-        return cls(origin, kind.restore(config, arrays, origin.dtype))
+        origin = arrays.pop("origin")
+        return cls(origin, _restored(config, arrays, origin.dtype))
 
 
 # ---- the subspaces of the paper ---------------------------------------------------------------------
 
 
-def random_cut(origin, dimension, *, seed, method="auto"):
+def random_cut(
+    origin: ArrayLike, dimension: int, *, seed: int | Sequence[int], method: str = "auto"
+) -> AffineSubspace:
     """A random d-dimensional cut through `origin`, uniform over orientations.
 
     Args:
@@ -134,15 +146,19 @@ def random_cut(origin, dimension, *, seed, method="auto"):
       method: "dense" holds an orthonormalised Gaussian basis (d D numbers); "transform" a seeded
         `Transform` (D numbers, O(D log D) time); "auto" takes the dense one up to 2^23 numbers.
 
+    >>> cut = wedges.random_cut(np.ones(1000), 10, seed=0)
+    >>> theta = cut.embed(np.zeros(10))  # the origin itself; any other z is a point of the cut
+    >>> float(cut.distance(theta))
+    0.0
+
     Source: Fort & Jastrzebski 2019, section 3, P = theta M + P0; Li et al. 2018 (arXiv:1804.08838).
     """
-    if method not in ("auto", "dense", "transform"):
-        raise ValueError(f"method must be 'auto', 'dense' or 'transform'; received {method!r}.")
+    _checks.choice("method", method, ("auto", "dense", "transform"))
     origin = _floating("origin", origin)
     if origin.shape.rank == 0:
         raise ValueError("origin must have shape [D] or [R, D]; received shape ().")
     ambient = origin.shape[-1]
-    _check_dimension(dimension, ambient)
+    dimension = _checks.whole("dimension", dimension, 1, ambient, limit="D")
     seeds = np.ravel(seed)
     if np.ndim(seed) and (not len(seeds) or origin.shape[:-1] not in ((), seeds.shape)):
         raise ValueError(
@@ -151,29 +167,41 @@ def random_cut(origin, dimension, *, seed, method="auto"):
         )
     if method == "transform" and np.ndim(seed):
         raise ValueError("method='transform' makes one cut; received a sequence of seeds.")
-    dense = np.ndim(seed) or method == "dense" or (method == "auto" and dimension * ambient <= _DENSE)
+    small = dimension * ambient <= DENSE_NUMBERS
+    dense = np.ndim(seed) or method == "dense" or (method == "auto" and small)
     if not dense:
-        return AffineSubspace(origin, Transform(ambient, dimension, seed=seed, dtype=origin.dtype))
+        return AffineSubspace(origin, Transform(ambient, dimension, seed=seeds[0], dtype=origin.dtype))
     shape = (ambient, dimension)
     # Its QR factor spans a uniformly random subspace, since a Gaussian has no preferred direction.
-    bases = [np.linalg.qr(generator(s).standard_normal(shape))[0].T for s in seeds]
+    bases = [np.linalg.qr(generator(s).standard_normal(shape)).Q.T for s in seeds]
     rows = np.stack(bases) if np.ndim(seed) else bases[0]
     return AffineSubspace(origin, Span(rows, dtype=origin.dtype, orthonormal=True))
 
 
-def normal_plane(origin, directions):
+def normal_plane(origin: ArrayLike, directions: ArrayLike) -> AffineSubspace:
     """The (D - m)-dimensional plane through `origin` normal to m directions, O(m D) memory.
 
     Args:
       origin: [D], or [R, D] for R parallel planes.
       directions: the normals [m, D] or [D] (one), linearly independent, of any length.
+
+    >>> plane = wedges.normal_plane([5.0, 0.0, 0.0], [2.0, 0.0, 0.0])
+    >>> plane.project([7.0, 8.0, 9.0]).numpy().tolist()
+    [5.0, 8.0, 9.0]
     """
     origin = _floating("origin", origin)
     return AffineSubspace(origin, Complement(directions, dtype=origin.dtype))
 
 
-def through(points):
-    """The m-dimensional plane through m + 1 points [m + 1, D] in general position."""
+def through(points: ArrayLike) -> AffineSubspace:
+    """The m-dimensional plane through m + 1 points [m + 1, D] in general position.
+
+    Its origin is the first of them; with three, the second stands at (|b - a|, 0).
+
+    >>> plane = wedges.through([[0.0, 0.0, 1.0], [3.0, 0.0, 1.0], [3.0, 4.0, 1.0]])
+    >>> plane.coordinates([3.0, 4.0, 1.0]).numpy().round(6).tolist()
+    [3.0, 4.0]
+    """
     points = _floating("points", points)
     if points.shape.rank != 2 or points.shape[0] < 2:
         raise ValueError(f"points must have shape [m + 1, D]; received {tuple(points.shape)}.")
@@ -182,19 +210,25 @@ def through(points):
     return AffineSubspace(points[0], Span(edges, dtype=points.dtype))
 
 
-def principal(trajectory, dimension=2):
+def principal(trajectory: ArrayLike, dimension: int = 2) -> Principal:
     """The plane through the last point of a trajectory in which the rest lies best: a `Principal`.
 
     trajectory [T, D], e.g. snapshots of a training. The axes are the first right singular vectors of
     theta_t - theta_T, t < T; `explained` [dimension] is each one's share of the squared distances.
 
+    >>> snapshots = np.array([[4.0, 1.0, 9.0], [1.0, 1.0, 9.0], [0.0, 0.0, 9.0]])
     >>> plane, explained = wedges.principal(snapshots)
-    >>> track = plane.coordinates(snapshots)  # [T, 2], ends at the origin
+    >>> plane
+    AffineSubspace(2 of 3 dimensions, Span)
+    >>> track = plane.coordinates(snapshots)  # [T, 2]
+    >>> track[-1].numpy().tolist()  # it ends at the origin
+    [0.0, 0.0]
 
     Source: Li et al. 2018 (arXiv:1712.09913), section 7.2.
     """
     points = np.array(_floating("trajectory", trajectory))
-    _check_dimension(dimension, points.shape[-1] if points.ndim else 0)
+    ambient = points.shape[-1] if points.ndim else 0
+    dimension = _checks.whole("dimension", dimension, 1, ambient, limit="D")
     if points.ndim != 2 or len(points) <= dimension:
         raise ValueError(
             f"trajectory must have shape [T, D] with T > {dimension}; received {points.shape}."
@@ -215,14 +249,55 @@ def principal(trajectory, dimension=2):
 # ---- kinds of directions ---------------------------------------------------------------------------
 
 
-class Span:
+class Directions:
+    """The linear part of a subspace: d orthonormal directions of R^D, as a function z -> lift(z).
+
+    Subclasses define `lift`, `lower` and `restore`.
+
+    Attributes:
+      dimension, ambient: d and D.
+      parameters: the length of z.
+      dtype: of z and of lift(z).
+      config, arrays: what `restore` makes the same directions of: JSON values, and numbers.
+    """
+
+    dimension: int
+    ambient: int
+    parameters: int
+    dtype: tf.DType
+    config: dict[str, Any]
+    arrays: dict[str, tf.Tensor]
+
+    def lift(self, z: tf.Tensor) -> tf.Tensor:
+        """z [..., parameters] -> [..., D], linear."""
+        raise NotImplementedError
+
+    def lower(self, v: tf.Tensor) -> tf.Tensor:
+        """The transpose of `lift`, v [..., D] -> [..., parameters]."""
+        raise NotImplementedError
+
+    def length(self, z: tf.Tensor) -> tf.Tensor:
+        """|lift(z)|. z [..., parameters] -> [...]."""
+        return tf.norm(self.lift(z), axis=-1)
+
+    @classmethod
+    def restore(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], dtype: DTypeLike
+    ) -> Directions:
+        """The directions of a `config` and its `arrays`, bit for bit."""
+        raise NotImplementedError
+
+
+class Span(Directions):
     """lift(z) = z B, B [d, D] with orthonormal rows; [R, d, D] for R spans at once.
 
     Args:
       rows: independent vectors that span the directions; orthonormalised unless said to be.
     """
 
-    def __init__(self, rows, *, dtype="float32", orthonormal=False):
+    def __init__(
+        self, rows: ArrayLike, *, dtype: DTypeLike = "float32", orthonormal: bool = False
+    ) -> None:
         rows = rows if orthonormal else _orthonormal("directions", rows)
         self.rows = tf.constant(np.asarray(rows), tf.as_dtype(dtype))
         self.dtype = self.rows.dtype
@@ -230,28 +305,32 @@ class Span:
         self.parameters = self.dimension
         self.config, self.arrays = {}, {"rows": self.rows}
 
-    def lift(self, z):
+    def lift(self, z: tf.Tensor) -> tf.Tensor:
         return _times(z, self.rows)  # [..., d] -> [..., D]
 
-    def lower(self, v):
+    def lower(self, v: tf.Tensor) -> tf.Tensor:
         return _times(v, self.rows, transposed=True)  # [..., D] -> [..., d]
 
-    def length(self, z):
+    def length(self, z: tf.Tensor) -> tf.Tensor:
         return tf.norm(z, axis=-1)  # the rows are orthonormal
 
     @classmethod
-    def restore(cls, config, arrays, dtype):
+    def restore(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], dtype: DTypeLike
+    ) -> Span:
         return cls(arrays["rows"], dtype=dtype, orthonormal=True)
 
 
-class Complement:
+class Complement(Directions):
     """lift(z) = z - z N^T N: what is normal to the rows of N [m, D], orthonormal. z [D].
 
     The coordinates are a free vector of the whole space and lift projects it: no basis of the
     D - m dimensions is ever held.
     """
 
-    def __init__(self, normals, *, dtype="float32", orthonormal=False):
+    def __init__(
+        self, normals: ArrayLike, *, dtype: DTypeLike = "float32", orthonormal: bool = False
+    ) -> None:
         normals = normals if orthonormal else _orthonormal("directions", normals)
         self.normals = tf.constant(np.asarray(normals), tf.as_dtype(dtype))
         if self.normals.shape.rank != 2:
@@ -265,21 +344,21 @@ class Complement:
         self.dimension, self.parameters = self.ambient - m, self.ambient
         self.config, self.arrays = {}, {"normals": self.normals}
 
-    def lift(self, z):
+    def lift(self, z: tf.Tensor) -> tf.Tensor:
         along = _times(z, self.normals, transposed=True)  # [..., m]
         return z - _times(along, self.normals)  # [..., D]
 
-    lower = lift  # a projection is its own transpose
-
-    def length(self, z):
-        return tf.norm(self.lift(z), axis=-1)
+    def lower(self, v: tf.Tensor) -> tf.Tensor:
+        return self.lift(v)  # a projection is its own transpose
 
     @classmethod
-    def restore(cls, config, arrays, dtype):
+    def restore(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], dtype: DTypeLike
+    ) -> Complement:
         return cls(arrays["normals"], dtype=dtype, orthonormal=True)
 
 
-class Transform:
+class Transform(Directions):
     """lift(z) = signs' * DCT(signs * tile(z) / sqrt(copies)): orthonormal directions from 2 D signs.
 
     z [d] is laid out again and again to length D (entry h stands copies_h times, D/d rounded up or
@@ -294,24 +373,24 @@ class Transform:
     whose directions are orthonormal only on average.
     """
 
-    def __init__(self, ambient, dimension, *, seed, dtype="float32"):
-        _check_dimension(dimension, ambient)
+    def __init__(self, ambient: int, dimension: int, *, seed: int, dtype: DTypeLike = "float32") -> None:
+        dimension = _checks.whole("dimension", dimension, 1, ambient, limit="D")
         self.dtype = tf.as_dtype(dtype)
-        self.ambient, self.dimension, self.parameters = ambient, int(dimension), int(dimension)
-        self.config = {"ambient": ambient, "dimension": self.dimension, "seed": int(seed)}
+        self.ambient, self.dimension, self.parameters = ambient, dimension, dimension
+        random = generator(seed).bytes(-(-2 * ambient // 8))
+        self.config = {"ambient": ambient, "dimension": dimension, "seed": int(seed)}
         self.arrays = {}
-        bits = generator(seed).bytes(-(-2 * ambient // 8))
-        bits = np.unpackbits(np.frombuffer(bits, np.uint8), count=2 * ambient)
+        bits = np.unpackbits(np.frombuffer(random, np.uint8), count=2 * ambient)
         self.signs = tf.constant(2 * bits.astype(np.int8).reshape(2, ambient) - 1)  # [2, D] int8
         rest = ambient % self.dimension
         self._layers = -(-ambient // self.dimension)  # how often z is laid out, the last time in part
         copies = ambient // self.dimension + (np.arange(self.dimension) < rest)
         self.scale = tf.constant(copies**-0.5, self.dtype)  # [d]
 
-    def lift(self, z):
+    def lift(self, z: tf.Tensor) -> tf.Tensor:
         return _linear(self._lift, self._lower, z)
 
-    def lower(self, v):
+    def lower(self, v: tf.Tensor) -> tf.Tensor:
         return _linear(self._lower, self._lift, v)
 
     def _lift(self, z):
@@ -328,21 +407,23 @@ class Transform:
         layers = tf.reshape(padded, [*v.shape[:-1], self._layers, self.dimension])
         return tf.reduce_sum(layers, axis=-2) * self.scale  # [..., d]
 
-    def length(self, z):
+    def length(self, z: tf.Tensor) -> tf.Tensor:
         return tf.norm(z, axis=-1)
 
     @classmethod
-    def restore(cls, config, arrays, dtype):
+    def restore(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], dtype: DTypeLike
+    ) -> Transform:
         return cls(**config, dtype=dtype)
 
 
-class Repeated:
+class Repeated(Directions):
     """The same directions for each of `copies` points in a row: lift(z)_i = directions.lift(z_i).
 
     What restricts several points at once, theta = (theta_1, ..., theta_copies) as one vector.
     """
 
-    def __init__(self, directions, copies):
+    def __init__(self, directions: Directions, copies: int) -> None:
         self.directions, self.copies, self.dtype = directions, copies, directions.dtype
         self.ambient, self.dimension, self.parameters = (
             copies * n for n in (directions.ambient, directions.dimension, directions.parameters)
@@ -351,29 +432,33 @@ class Repeated:
         self.config = {"copies": copies, "of": {"kind": kind, **directions.config}}
         self.arrays = directions.arrays
 
-    def lift(self, z):
+    def lift(self, z: tf.Tensor) -> tf.Tensor:
         return self._each(self.directions.lift, z)  # [..., copies p] -> [..., copies D]
 
-    def lower(self, v):
+    def lower(self, v: tf.Tensor) -> tf.Tensor:
         return self._each(self.directions.lower, v)  # [..., copies D] -> [..., copies p]
-
-    def length(self, z):
-        return tf.norm(self.lift(z), axis=-1)
 
     def _each(self, function, v):
         rows = tf.reshape(v, [*v.shape[:-1], self.copies, v.shape[-1] // self.copies])
         return tf.reshape(function(rows), [*v.shape[:-1], -1])
 
     @classmethod
-    def restore(cls, config, arrays, dtype):
-        of = dict(config["of"])
-        return cls(_KINDS[of.pop("kind")].restore(of, arrays, dtype), config["copies"])
+    def restore(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], dtype: DTypeLike
+    ) -> Repeated:
+        return cls(_restored(config["of"], arrays, dtype), config["copies"])
 
 
-_KINDS = {k.__name__: k for k in (Span, Complement, Transform, Repeated)}
+_KINDS: dict[str, type[Directions]] = {k.__name__: k for k in (Span, Complement, Transform, Repeated)}
 
 
-def _linear(forward, transpose, z):
+def _restored(config, arrays, dtype):
+    """The directions of a `config` that holds its "kind"."""
+    config = dict(config)
+    return _KINDS[config.pop("kind")].restore(config, arrays, dtype)
+
+
+def _linear(forward: Callable, transpose: Callable, z: tf.Tensor) -> tf.Tensor:
     """forward(z), differentiated by its transpose: a tape then keeps none of the steps within."""
 
     @tf.custom_gradient
@@ -395,8 +480,7 @@ def _times(z, rows, transposed=False):
 def _orthonormal(name, vectors):
     """Orthonormal rows with the span of `vectors` [..., m, D], or [D]; ValueError if dependent."""
     vectors = np.atleast_2d(np.asarray(vectors, np.float64))
-    if not np.isfinite(vectors).all():
-        raise ValueError(f"{name} must be finite; received NaN or infinity in them.")
+    _checks.finite(name, vectors)
     m, ambient = vectors.shape[-2:]
     if m > ambient:
         raise ValueError(f"{name} must be at most D = {ambient} vectors; received {m}.")
@@ -416,26 +500,17 @@ def _orthonormal(name, vectors):
     return signs[..., None] * np.swapaxes(q, -1, -2)
 
 
-def _check_dimension(dimension, ambient):
-    whole = isinstance(dimension, (int, np.integer)) and not isinstance(dimension, bool)
-    if not (whole and 1 <= dimension <= ambient):
-        raise ValueError(
-            f"dimension must be a whole number from 1 to D = {ambient}; received {dimension!r}."
-        )
-
-
 def _floating(name, values):
     values = tf.convert_to_tensor(values)
     if not values.dtype.is_floating:
         values = tf.cast(values, tf.float32)
-    if not bool(tf.reduce_all(tf.math.is_finite(values))):
-        raise ValueError(f"{name} must be finite; received NaN or infinity in it.")
+    _checks.finite(name, values)
     return values
 
 
-def generator(seed):
-    """numpy's generator for a geometry's seed, apart from default_rng(seed): a start and a plane that a
-    user draws from one seed must not share their numbers."""
-    if not (isinstance(seed, (int, np.integer)) and seed >= 0):
-        raise ValueError(f"seed must be a whole number, at least 0; received {seed}.")
-    return np.random.default_rng([int(seed), _SALT])
+def generator(seed: int | np.integer) -> np.random.Generator:
+    """Numpy's generator for a geometry's seed, apart from `default_rng(seed)`.
+
+    A start and a plane that a user draws from one seed must not share their numbers.
+    """
+    return np.random.default_rng([_checks.whole("seed", seed, 0), _SALT])

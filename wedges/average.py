@@ -9,23 +9,34 @@ Batch-norm statistics belong to a theta and must not be averaged: evaluate an av
 `NetworkLandscape(..., batch_norm="reestimate")`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class RunningAverage:
     """mean_k = mean_{k-1} + (value_k - mean_{k-1}) / k, in float64, holding only the mean.
 
-    >>> swa = RunningAverage()
-    >>> for snapshot in snapshots:
-    ...     swa.add(snapshot)
-    >>> landscape.evaluate(swa.mean)
+    Attributes:
+      count: how many values are in it.
+
+    >>> swa = wedges.RunningAverage()
+    >>> for snapshot in ([1.0, 5.0], [2.0, 5.0], [6.0, 5.0]):
+    ...     mean = swa.add(snapshot)
+    >>> swa.mean.tolist()
+    [3.0, 5.0]
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
-        self._mean = None
+        self._mean: np.ndarray | None = None
 
-    def add(self, value):
+    def add(self, value: ArrayLike) -> np.ndarray:
         """Take in one more array; all must have one shape. Returns the new mean."""
         value = np.asarray(value)
         if self._mean is None:
@@ -39,17 +50,20 @@ class RunningAverage:
         return self.mean
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """The average so far, in the dtype of what was added."""
-        if not self.count:
+        if self._mean is None:
             raise ValueError("nothing has been added to this average yet.")
         return self._mean.astype(self._dtype)
 
 
-def ensemble_probabilities(probabilities):
+def ensemble_probabilities(probabilities: ArrayLike) -> np.ndarray:
     """The prediction of an ensemble, p = (1/K) sum_k p_k. [K, N, C] -> [N, C].
 
     Probabilities are averaged, not logits. Raises ValueError if rows do not sum to one.
+
+    >>> wedges.ensemble_probabilities([[[1.0, 0.0]], [[0.5, 0.5]]]).tolist()
+    [[0.75, 0.25]]
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 3 or not len(probabilities):

@@ -11,15 +11,23 @@
 The mathematics is `wedges.average`; this module only decides when.
 """
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from wedges import _checks
 from wedges.average import RunningAverage
-from wedges.network import probabilities, tensors
-from wedges.stateless import StatelessModel
+from wedges.network.batches import tensors
+from wedges.network.readout import probabilities
+from wedges.network.stateless import StatelessModel
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class SWA(keras.callbacks.Callback):
@@ -46,25 +54,37 @@ class SWA(keras.callbacks.Callback):
       ValueError: `every` or `batch_size` below 1, `start_epoch` below 0, a model with batch norm and
         no x, another model (or other trainable layers) than the average began with.
 
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> swa = wedges.SWA(start_epoch=1)
+    >>> history = model.fit(np.ones((8, 3)), np.ones(8), epochs=4, verbose=0, callbacks=[swa])
+    >>> swa.average.count, swa.average.mean.shape  # the ends of the last three epochs
+    (3, (4,))
+
     Source: Izmailov et al. 2018, arXiv:1803.05407.
     """
 
-    def __init__(self, start_epoch=0, every=1, x=None, batch_size=500, apply_at_end=True):
+    def __init__(
+        self,
+        start_epoch: int = 0,
+        every: int = 1,
+        x: Any = None,
+        batch_size: int = 500,
+        apply_at_end: bool = True,
+    ) -> None:
         super().__init__()
-        if start_epoch < 0:
-            raise ValueError(f"start_epoch must be at least 0; received {start_epoch}.")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; received {batch_size}.")
-        _check_every(every)
-        self.start_epoch, self.every, self.apply_at_end = start_epoch, every, apply_at_end
-        self.x, self.batch_size = None if x is None else tensors("x", x), batch_size
+        self.start_epoch = _checks.whole("start_epoch", start_epoch, 0)
+        self.every = _checks.whole("every", every)
+        self.batch_size = _checks.whole("batch_size", batch_size)
+        self.x = None if x is None else tensors("x", x)
+        self.apply_at_end = apply_at_end
         self.average = RunningAverage()
-        self._network = None
+        self._network: StatelessModel | None = None
         self._found = None  # what an evaluation found in the model, while the average stands there
         self._trained = None  # the weights at the end of fit, while the average is left in the model
-        self._epoch = None  # the epoch that has not been considered yet
+        self._epoch: int | None = None  # the epoch that has not been considered yet
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._put_back()
         self._epoch = None
@@ -86,43 +106,45 @@ class SWA(keras.callbacks.Callback):
                 "an average of weights: pass the training inputs, SWA(x=x_train)."
             )
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._trained = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._put_back()
         self._epoch, self._batch = epoch, -1
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._batch = batch
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._enter()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._epoch = None
         if self.apply_at_end:
             self.apply()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict | None = None) -> None:
         # Keras validates before on_epoch_end; the average must include the epoch that just ended.
         steps = (self.params or {}).get("steps")
         if self._epoch is not None and (steps is None or self._batch + 1 >= steps):
             self._enter()
         self._stand_in()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict | None = None) -> None:
         self._put_back()
 
-    def on_predict_begin(self, logs=None):
+    def on_predict_begin(self, logs: dict | None = None) -> None:
         self._stand_in()
 
-    def on_predict_end(self, logs=None):
+    def on_predict_end(self, logs: dict | None = None) -> None:
         self._put_back()
 
-    def apply(self):
-        """Put the average into the model, with its batch-norm statistics. Does nothing before the
-        first epoch has entered."""
+    def apply(self) -> None:
+        """Put the average into the model, with its batch-norm statistics.
+
+        Does nothing before the first epoch has entered.
+        """
         self._put_back()
         if not self.average.count:
             return
@@ -131,9 +153,11 @@ class SWA(keras.callbacks.Callback):
         self._trained = self.model.get_weights()
         self._write_average()
 
-    def restore(self):
+    def restore(self) -> None:
         """Put the trained weights back: those before `apply`, or before an interrupted evaluation.
-        Does nothing where they are in place."""
+
+        Does nothing where they are in place.
+        """
         self._put_back()
         if self._trained is not None:
             self.model.set_weights(self._trained)
@@ -153,7 +177,8 @@ class SWA(keras.callbacks.Callback):
     def _write_average(self):
         theta = tf.constant(self.average.mean)
         if self._network.has_batch_norm:
-            self._network.write_batch_norm(self._network.state_of(self._moments(theta)))
+            norm = self._network.batch_norm
+            norm.write(norm.state_of(self._moments(theta)))
         self._network.space.write(theta)
 
     def _enter(self):
@@ -164,17 +189,19 @@ class SWA(keras.callbacks.Callback):
 
     @tf.function(autograph=False)
     def _moments(self, theta):
-        return self._network.moments(theta, self.x, self.batch_size)
+        return self._network.batch_norm.moments(theta, self.x, self.batch_size)
 
 
 class _Ensemble(keras.callbacks.Callback):
     """Collects members' weights; predicts with the mean of their predictions."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.members = []  # each as model.get_weights() returns it, batch-norm statistics included
+        self.members: list[
+            list[np.ndarray]
+        ] = []  # each as model.get_weights() returns it, batch-norm statistics included
 
-    def predict(self, x, **kwargs):
+    def predict(self, x: ArrayLike, **kwargs: Any) -> np.ndarray:
         """p(x) = (1/K) sum_k p_k(x), [N, C]. Keyword arguments go to `model.predict`.
 
         Where the model's compiled loss is a cross-entropy on logits, each member's outputs become
@@ -208,15 +235,17 @@ class SnapshotEnsemble(_Ensemble):
     Give the optimizer a cyclical learning rate with cycles of that length, for example
     `keras.optimizers.schedules.CosineDecayRestarts(0.1, every * steps_per_epoch, m_mul=1.0, t_mul=1.0)`.
 
+    Args:
+      every: epochs in a cycle.
+
     Source: Huang et al. 2017, arXiv:1704.00109.
     """
 
-    def __init__(self, every):
+    def __init__(self, every: int) -> None:
         super().__init__()
-        _check_every(every)
-        self.every = every
+        self.every = _checks.whole("every", every)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if _due(epoch, self.every):
             self._add()
 
@@ -224,11 +253,13 @@ class SnapshotEnsemble(_Ensemble):
 class IndependentEnsemble(_Ensemble):
     """Predicts with the mean over independent runs: one member for each `fit` it is given to.
 
-    >>> ensemble = wedges.IndependentEnsemble()
-    >>> for seed in range(5):
-    ...     model = build(seed)  # one architecture, a start of its own
-    ...     model.fit(x, y, epochs=10, callbacks=[ensemble])
-    >>> ensemble.predict(x_test)
+    >>> ensemble, x = wedges.IndependentEnsemble(), np.ones((8, 3))
+    >>> for seed in range(2):
+    ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])  # a start of its own
+    ...     model.compile("sgd", "mse")
+    ...     history = model.fit(x, np.ones(8), verbose=0, callbacks=[ensemble])
+    >>> len(ensemble.members), ensemble.predict(x, verbose=0).shape
+    (2, (8, 1))
 
     A member is what stands in the model when `fit` ends; beside an `SWA` callback, list this one
     first to collect the trained weights, last to collect the averages.
@@ -236,7 +267,7 @@ class IndependentEnsemble(_Ensemble):
     Source: Lakshminarayanan et al. 2017, arXiv:1612.01474.
     """
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._add()
 
 
@@ -251,8 +282,3 @@ def _weights_kept(model):
 
 def _due(epoch, every):
     return epoch >= 0 and (epoch + 1) % every == 0
-
-
-def _check_every(every):
-    if every < 1:
-        raise ValueError(f"every must be at least 1 epoch; received {every}.")

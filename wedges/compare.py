@@ -1,10 +1,29 @@
-"""How alike are several thetas, and the functions they compute?"""
+"""How alike are several thetas, and the functions they compute? And where does a curve reach a level?
+
+    cosine_matrix, halves, switch        directions, and two blocks in a matrix of likenesses
+    label_agreement, disagreement        predicted classes
+    linear_cka                           representations
+    first_crossing                       where y(x) first reaches a level
+
+All of it is NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def cosine_matrix(vectors):
-    """C_ij = v_i.v_j / (|v_i| |v_j|). vectors [K, D] -> [K, K]; NaN where a vector is zero."""
+
+def cosine_matrix(vectors: ArrayLike) -> np.ndarray:
+    """C_ij = v_i.v_j / (|v_i| |v_j|). vectors [K, D] -> [K, K]; NaN where a vector is zero.
+
+    >>> wedges.cosine_matrix([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0]]).tolist()
+    [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]
+    """
     vectors = np.asarray(vectors, np.float64)
     if vectors.ndim != 2 or not len(vectors):
         raise ValueError(f"vectors must have shape [K, D], K >= 1; received {vectors.shape}.")
@@ -13,10 +32,13 @@ def cosine_matrix(vectors):
     return unit @ unit.T
 
 
-def label_agreement(labels):
+def label_agreement(labels: ArrayLike) -> np.ndarray:
     """Share of examples on which two models predict the same class.
 
     A_ij = (1/N) sum_n [labels_in = labels_jn]. labels [K, N] -> [K, K], ones on the diagonal.
+
+    >>> wedges.label_agreement([[0, 1, 2, 2], [0, 1, 2, 0]]).tolist()
+    [[1.0, 0.75], [0.75, 1.0]]
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or not labels.size:
@@ -24,7 +46,7 @@ def label_agreement(labels):
     return np.array([[np.mean(a == b) for b in labels] for a in labels])  # no [K, K, N] in memory
 
 
-def disagreement(labels, targets):
+def disagreement(labels: ArrayLike, targets: ArrayLike) -> np.ndarray:
     """How often two models disagree, in units of how often they are wrong.
 
     D_ij = (1 - A_ij) / ((e_i + e_j) / 2), A the label agreement, e_i the error rate of model i:
@@ -44,7 +66,7 @@ def disagreement(labels, targets):
     return (1 - agreement) / np.where(mean > 0, mean, np.nan)
 
 
-def linear_cka(x, y):
+def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
     """Linear centred kernel alignment of two representations of the same N examples, from 0 to 1.
 
     CKA = |Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F), columns centred. x [N, p], y [N, q] -> []; the same under
@@ -68,11 +90,15 @@ def linear_cka(x, y):
     return both / alone if alone > 0 else np.nan
 
 
-def halves(matrix):
+def halves(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean of a matrix of likenesses within the first and the last half of its rows, and across them.
 
     [..., M, M] -> [...], [...]. The middle row of an odd number belongs to neither half; nothing is
     compared with itself. Two blocks show as a high first and a low second number.
+
+    >>> two_blocks = np.kron(np.eye(2), np.ones((2, 2)))
+    >>> [float(mean) for mean in wedges.compare.halves(two_blocks)]
+    [1.0, 0.0]
     """
     m = matrix.shape[-1]
     h = m // 2
@@ -82,12 +108,15 @@ def halves(matrix):
     return within, matrix[..., :h, -h:].mean(axis=(-2, -1))
 
 
-def switch(matrix):
+def switch(matrix: np.ndarray) -> float:
     """Before which row two blocks meet: the split [M, M] -> whole number that separates best.
 
     It maximises the mean within the blocks less the mean across; blocks have two rows at least, and
     nothing is compared with itself, which would favour the middle where there are no blocks. NaN in
     the matrix gives NaN.
+
+    >>> wedges.compare.switch(np.array([[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], *3 * [[0, 0, 1, 1, 1]]]))
+    2
     """
     m = len(matrix)
     if m < 4:
@@ -101,3 +130,50 @@ def switch(matrix):
         return sum(b.sum() - np.trace(b) for b in blocks) / pairs - matrix[:i, i:].mean()
 
     return max(range(2, m - 1), key=score)
+
+
+def first_crossing(
+    x: ArrayLike, y: ArrayLike, level: float, log: bool = False, *, falling: bool = False
+) -> float:
+    """The first x at which y reaches a level from below, interpolated between the measured.
+
+        min {x: y(x) >= level},    y(x) linear between neighbours (log: linear in log x)
+
+    x[0] where y is there from the start; NaN where it never is, and where the y before the crossing or
+    at its end is NaN or infinite, since nothing can be said of what lies between. NaN elsewhere counts
+    as not there.
+
+    Args:
+      x: [A], rising; above 0 for log.
+      y: [A].
+      level: in units of y.
+      log: x is a scale on which ratios count.
+      falling: reach the level from above, y(x) <= level.
+
+    >>> wedges.compare.first_crossing([1, 2, 4, 8], [0.0, 0.0, 1.0, 1.0], 0.5)
+    3.0
+    >>> wedges.compare.first_crossing([1, 2, 4, 8], [0.9, 0.7, 0.2, 0.0], 0.1, falling=True)
+    6.0
+    >>> wedges.compare.first_crossing([1, 2, 4, 8], [0.0, 0.1, 0.2, 0.3], 0.5)
+    nan
+    """
+    x, y = np.asarray(x), np.asarray(y, np.float64)
+    if x.ndim != 1 or not len(x) or y.shape != x.shape:
+        raise ValueError(f"x and y must have one shape [A], A >= 1; received {x.shape} and {y.shape}.")
+    if not np.all(x[1:] > x[:-1]) or not np.isfinite(x).all() or (log and x[0] <= 0):
+        above = ", above 0" if log else ""
+        raise ValueError(f"x must be finite and rising{above}; received {x.tolist()}.")
+    if falling:
+        y, level = -y, -level
+    there = y >= level
+    j = int(np.argmax(there))
+    if not there[j]:
+        return np.nan
+    if j == 0:
+        return float(x[0])
+    if not np.isfinite(y[j - 1 : j + 1]).all():
+        return np.nan
+    if not log:
+        return float(np.interp(level, y[j - 1 : j + 1], x[j - 1 : j + 1]))
+    scale, share = np.log(x), (level - y[j - 1]) / (y[j] - y[j - 1])
+    return float(np.exp(scale[j - 1] + share * (scale[j] - scale[j - 1])))

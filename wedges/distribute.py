@@ -6,52 +6,72 @@ Only a loss and a gradient [D] travel; theta and the optimizer's variables stay 
 have them, and several processes that begin alike stay alike, since all take the same steps.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import tensorflow as tf
 
-from wedges.landscape import Landscape
+from wedges.landscape import Around, Evaluation, Landscape, WithExamples, WithOutputs
 
-__all__ = ["Distributed"]
+if TYPE_CHECKING:
+    from tensorflow.types.experimental import TensorLike
+
+__all__ = ["Distributed", "distributed_in"]
 
 
-class Distributed(Landscape):
+class Distributed(Around, WithExamples, WithOutputs):
     """A landscape whose `sample` is computed by all devices of a `tf.distribute` strategy.
 
-    >>> strategy = tf.distribute.MirroredStrategy()
-    >>> wedges.minimize(wedges.Distributed(landscape, strategy), start, optimizer, steps=100)
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> x, y = np.eye(2, dtype="float32"), np.ones(2, "float32")
+    >>> landscape = wedges.NetworkLandscape(model, x, y, "mean_squared_error", seed=0)
+    >>> strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    >>> shared = wedges.Distributed(landscape, strategy)
+    >>> theta, losses, _ = wedges.minimize(shared, np.zeros(3), keras.optimizers.SGD(0.1), steps=5)
+    >>> bool(losses[-1] < losses[0])
+    True
 
     The global minibatch, and so the curve of losses, is that of `landscape` alone within rounding; with
     batch norm or dropout within their noise (see `NetworkLandscape.sample_of`). All else (values, whole
-    gradients, `evaluate`, `on`, ...) is the landscape's own, on one device. Subspaces and paths go
-    around it: `restrict(Distributed(landscape, strategy), subspace)`.
+    gradients, `evaluate`, `on`, and what only such a landscape has, e.g. `space`) is the landscape's
+    own, on one device. Subspaces and paths go around it: `restrict(Distributed(landscape, strategy),
+    subspace)`.
 
     Make it outside of `strategy.scope()`; each process of a `MultiWorkerMirroredStrategy` makes its own,
     of the same landscape, and runs the same descent.
 
     Args:
-      landscape: one with minibatches in parts, such as a `NetworkLandscape`: `minibatch(step, (i, n))`
-        and `sample_of(theta, step, examples, (i, n))`, whose sum over i is `sample(theta, step)`.
+      landscape: one with examples and outputs, such as a `NetworkLandscape`.
       strategy: a `tf.distribute.Strategy` with n replicas; n must divide `landscape.batch_size`.
       jit_compile: compile each replica's part with XLA, for strategies that do not by themselves (TPU's
         does). The loop around, a `Descent`'s, cannot be: strategies talk between the parts.
+
+    Attributes:
+      landscape, strategy: as given.
+      replicas: n.
 
     Raises:
       ValueError: a landscape without minibatches, a batch size that n does not divide.
     """
 
-    def __init__(self, landscape, strategy, *, jit_compile=False):
-        if not hasattr(landscape, "sample_of"):
+    landscape: Any  # it has both examples and outputs
+
+    def __init__(
+        self, landscape: Landscape, strategy: tf.distribute.Strategy, *, jit_compile: bool = False
+    ) -> None:
+        if not (isinstance(landscape, WithExamples) and isinstance(landscape, WithOutputs)):
             raise ValueError(
                 "landscape must have minibatches in parts, as a NetworkLandscape has; received "
                 f"{type(landscape).__name__}."
             )
-        self.replicas = strategy.num_replicas_in_sync
+        super().__init__(landscape)
+        self.strategy, self.replicas = strategy, strategy.num_replicas_in_sync
         landscape.minibatch(0, (0, self.replicas))  # raises where they cannot share one
-        self.landscape, self.strategy = landscape, strategy
-        self.dimension, self.dtype, self.many = landscape.dimension, landscape.dtype, landscape.many
-        self._part = tf.function(self._loss_and_gradient, jit_compile=True) if jit_compile else None
-        self._part = self._part or self._loss_and_gradient
+        part = self._loss_and_gradient
+        self._part = tf.function(part, jit_compile=True) if jit_compile else part
 
-    def sample(self, theta, step):
+    def sample(self, theta: TensorLike, step: int | tf.Tensor) -> tf.Tensor:
         """The landscape's own `sample`, each replica computing its part. theta [D] -> loss []."""
 
         @tf.custom_gradient  # so that only the sum of the replicas' gradients goes between devices
@@ -66,7 +86,7 @@ class Distributed(Landscape):
         # Rows are gathered where the examples are, and only they go to the replicas.
         deal = lambda context: (
             tf.constant(context.replica_id_in_sync_group),
-            self.landscape.minibatch(step, (context.replica_id_in_sync_group, self.replicas)),
+            self.minibatch(step, (context.replica_id_in_sync_group, self.replicas)),
         )
         i, examples = self.strategy.experimental_distribute_values_from_function(deal)
         parts = self.strategy.run(self._part, args=(theta, step, i, examples))
@@ -76,25 +96,45 @@ class Distributed(Landscape):
     def _loss_and_gradient(self, theta, step, i, examples):
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            loss = self.landscape.sample_of(theta, step, examples, (i, self.replicas))
+            loss = self.sample_of(theta, step, examples, (i, self.replicas))
         return tf.concat([loss[None], tape.gradient(loss, theta)], axis=0)  # [1 + D]
 
-    def __call__(self, theta):
-        return self.landscape(theta)
+    # ---- the landscape's own --------------------------------------------------------------------
 
-    def value_and_gradient(self, theta):
-        return self.landscape.value_and_gradient(theta)
+    def evaluate(self, theta: TensorLike) -> Evaluation:
+        return self.landscape.evaluate(theta)
 
-    def hessian_product(self, theta, v):
-        return self.landscape.hessian_product(theta, v)
+    def on(self, x: Any, y: Any, **overrides: Any) -> WithExamples:
+        """The landscape alone, not distributed, on other examples."""
+        return self.landscape.on(x, y, **overrides)
 
-    def jet(self, theta, direction):
-        return self.landscape.jet(theta, direction)
+    def minibatch(
+        self, step: int | tf.Tensor, part: tuple[int | tf.Tensor, int] = (0, 1)
+    ) -> tuple[Any, tf.Tensor]:
+        return self.landscape.minibatch(step, part)
 
-    def length(self, step):
-        return self.landscape.length(step)
+    def sample_of(
+        self,
+        theta: TensorLike,
+        step: int | tf.Tensor,
+        examples: Any,
+        part: tuple[int | tf.Tensor, int] = (0, 1),
+    ) -> tf.Tensor:
+        return self.landscape.sample_of(theta, step, examples, part)
 
-    def __getattr__(self, name):  # what only the landscape itself has
+    def gauss_newton_product(self, theta: TensorLike, v: TensorLike) -> tf.Tensor:
+        return self.landscape.gauss_newton_product(theta, v)
+
+    def __getattr__(self, name: str) -> Any:  # what only the landscape itself has
         if name == "landscape":
             raise AttributeError(name)  # not made yet, e.g. while it is copied
         return getattr(self.landscape, name)
+
+
+def distributed_in(landscape: Landscape) -> Distributed | None:
+    """The `Distributed` that a landscape is, or is made of; None where there is none.
+
+    >>> wedges.distribute.distributed_in(wedges.Squared(wedges.Quadratic([1.0]))) is None
+    True
+    """
+    return next((each for each in landscape.nested() if isinstance(each, Distributed)), None)

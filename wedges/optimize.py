@@ -4,23 +4,44 @@ theta_{t+1} = theta_t - step of a Keras optimizer on dL(theta_t, t)/dtheta, or a
 `ConjugateGradients`, in one `tf.function`.
 """
 
-import collections
+from __future__ import annotations
+
 import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges.landscape import restrict
-from wedges.progress import bar
+from wedges import _keras
+from wedges._progress import bar
+from wedges.affine import AffineSubspace
+from wedges.landscape import Landscape, restrict
 
-Trajectory = collections.namedtuple("Trajectory", ["losses", "distances"])
-Trajectory.__doc__ = """The steps of a descent, [steps] or [steps, R], each taken before its step: the
-loss, and the Euclidean distance from the start."""
+if TYPE_CHECKING:
+    from tensorflow.types.experimental import TensorLike
 
-Minimum = collections.namedtuple("Minimum", ["theta", "losses", "distances"])
-Minimum.__doc__ = """theta [D] or [R, D] where a descent ended; losses and distances from the start,
-[steps] or [steps, R], each taken before its step."""
+# Steps that `progress` takes between two looks at its bar.
+_STEPS_A_LOOK = 50
+
+
+class Trajectory(NamedTuple):
+    """The steps of a descent, each row taken before its step. For R starts at once [steps, R]."""
+
+    losses: tf.Tensor  # [steps]
+    distances: tf.Tensor  # Euclidean, from the start [steps]
+
+
+class Minimum(NamedTuple):
+    """Where a descent ended, and its steps, each row taken before its step.
+
+    For R starts at once theta is [R, D], the others [steps, R].
+    """
+
+    theta: tf.Tensor  # [D]
+    losses: tf.Tensor  # [steps]
+    distances: tf.Tensor  # Euclidean, from the start [steps]
 
 
 class ConjugateGradients:
@@ -35,12 +56,18 @@ class ConjugateGradients:
 
     Args:
       step: length of the step where the curvature along p is not positive.
+
+    Raises:
+      ValueError: a step that is no length above 0.
     """
 
-    def __init__(self, step=1e-3):
+    def __init__(self, step: float = 1e-3) -> None:
         if not (np.isfinite(step) and step > 0):
             raise ValueError(f"step must be a positive length; received {step!r}.")
         self.step = step
+
+
+Optimizer: TypeAlias = keras.optimizers.Optimizer | ConjugateGradients
 
 
 class Descent:
@@ -67,22 +94,41 @@ class Descent:
       subspace: an `AffineSubspace` to stay in; the descent starts at its point nearest to `start`.
       tolerance: stop once |dL/dz| <= tolerance at every start. None never stops early.
       jit_compile: compile with XLA. It pays on TPU and some GPUs, and slows CPUs down.
+
+    Attributes:
+      landscape: what is descended, a function of `variable`: restricted to the subspace, if given.
+      subspace: as given, but for an origin that `restart` moves; or None.
+      variable: the Keras variable that the optimizer moves, z or theta.
+      optimizer: its own copy of the one that was given.
+
+    Raises:
+      ValueError: a start or tolerance that will not do, another kind of optimizer.
     """
 
-    def __init__(self, landscape, start, optimizer, *, subspace=None, tolerance=None, jit_compile=False):
+    def __init__(
+        self,
+        landscape: Landscape,
+        start: TensorLike,
+        optimizer: Optimizer,
+        *,
+        subspace: AffineSubspace | None = None,
+        tolerance: float | None = None,
+        jit_compile: bool = False,
+    ) -> None:
         if tolerance is not None and not tolerance >= 0:
             raise ValueError(f"tolerance must be a gradient's length, at least 0; received {tolerance}.")
         start = landscape.point(start)
         if not np.all(np.isfinite(start)):
             raise ValueError("start must be finite; received NaN or infinity in it.")
         self.tolerance = tolerance
+        self.landscape, self.subspace = landscape, subspace
         if subspace is not None:
-            landscape = restrict(landscape, _movable(subspace))
-        self.landscape = landscape
-        self.subspace = None if subspace is None else landscape.subspace
+            self.subspace = _movable(subspace)
+            self.landscape = restrict(landscape, self.subspace)
         z = start if subspace is None else subspace.coordinates(start)
         self.variable = keras.Variable(z, dtype=landscape.dtype.name, name="theta")
         self._start = tf.Variable(z, trainable=False)
+        self._rule: _Conjugate | _Keras
         if isinstance(optimizer, ConjugateGradients):
             self._rule = _Conjugate(optimizer, self.variable)
         elif isinstance(optimizer, keras.optimizers.Optimizer):
@@ -98,19 +144,28 @@ class Descent:
         self._run = tf.function(self._steps, autograph=False, jit_compile=jit_compile or None)
 
     @property
-    def theta(self):
+    def theta(self) -> tf.Tensor:
         """Where the descent stands in the landscape's own space, [D] or [R, D]."""
         z = tf.identity(self.variable.value)
         return z if self.subspace is None else self.subspace.embed(z)
 
     @property
-    def step(self):
+    def step(self) -> int:
         """How many steps have been taken."""
         return int(self._rule.iterations)
 
-    def restart(self, start, origin=None):
-        """Begin anew at `start`, with the optimizer as it was at first; in the parallel subspace through
-        `origin` [D], if given. The compiled loop is kept, which a new object would compile again."""
+    def restart(self, start: TensorLike, origin: TensorLike | None = None) -> None:
+        """Begin anew, with the optimizer as it was at first.
+
+        The compiled loop is kept, which a new object would compile again.
+
+        Args:
+          start: theta_0, [D] or [R, D] as before.
+          origin: a point [D]: go on in the parallel subspace through it.
+
+        Raises:
+          ValueError: a point that is not finite, an origin where there is no subspace.
+        """
         for name, point in (("start", start), ("origin", origin)):
             if point is not None and not np.all(np.isfinite(point)):
                 raise ValueError(f"{name} must be finite; received NaN or infinity in it.")
@@ -124,7 +179,7 @@ class Descent:
         for variable, value in zip(self._rule.variables, self._fresh, strict=True):
             variable.assign(value)
 
-    def run(self, steps):
+    def run(self, steps: int) -> Trajectory:
         """Take `steps` more steps, fewer where the tolerance is met: their `Trajectory`."""
         # XLA wants to know the length of the trajectory when it compiles.
         count = steps if self._static else tf.constant(steps)
@@ -156,13 +211,13 @@ class Descent:
         return losses.stack(), distances.stack(), taken
 
     @property
-    def state(self):
+    def state(self) -> dict[str, np.ndarray]:
         """Everything the next step depends on: {name: array}. Assign it to continue from there."""
         arrays = {f"optimizer/{i}": np.array(v) for i, v in enumerate(self._rule.variables)}
         return {"theta": np.array(self.variable), **arrays}
 
     @state.setter
-    def state(self, arrays):
+    def state(self, arrays: Mapping[str, np.ndarray]) -> None:
         mine = self.state
         shapes = lambda s: {name: a.shape for name, a in s.items()}
         if shapes(arrays) != shapes(mine):
@@ -228,7 +283,7 @@ class _Conjugate:
         return loss, gradient
 
 
-def _movable(subspace):
+def _movable(subspace: AffineSubspace) -> AffineSubspace:
     """The subspace, its origin in a variable: a compiled loop then serves all parallel ones."""
     moved = copy.copy(subspace)
     moved.origin = tf.Variable(subspace.origin, trainable=False)
@@ -238,19 +293,23 @@ def _movable(subspace):
 def _copy(optimizer):
     """A new optimizer of the same settings, its learning-rate schedule the very same object."""
     config = optimizer.get_config()
-    rate = getattr(optimizer, "_learning_rate", None)
+    rate = _keras.learning_rate(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         config["learning_rate"] = rate  # need not be registered with Keras to be rebuilt
     return optimizer.__class__.from_config(config)
 
 
-def progress(descent, steps, name):
-    """Take `steps` steps of a `Descent`, with a progress bar called `name` once it takes seconds: a
-    `Trajectory`."""
-    parts, taken = [], 0
+def progress(descent: Descent, steps: int, name: str) -> Trajectory:
+    """Take `steps` steps of a `Descent`, with a progress bar called `name` once it takes seconds.
+
+    Returns:
+      The `Trajectory` of the steps taken, fewer than `steps` where the tolerance is met.
+    """
+    parts: list[Trajectory] = []
+    taken = 0
     with bar(total=steps, desc=name, unit="step") as shown:
         while taken < steps:
-            wanted = min(50, steps - taken)
+            wanted = min(_STEPS_A_LOOK, steps - taken)
             parts.append(descent.run(wanted))
             count = len(parts[-1].losses)
             taken += count
@@ -260,13 +319,34 @@ def progress(descent, steps, name):
     return Trajectory(*map(np.concatenate, zip(*parts, strict=True))) if parts else descent.run(0)
 
 
-def minimize(landscape, start, optimizer, steps, *, subspace=None, tolerance=None, jit_compile=False):
-    """Minimise a landscape from `start` by `steps` steps, inside `subspace` if given: a `Minimum`.
+def minimize(
+    landscape: Landscape,
+    start: TensorLike,
+    optimizer: Optimizer,
+    steps: int,
+    *,
+    subspace: AffineSubspace | None = None,
+    tolerance: float | None = None,
+    jit_compile: bool = False,
+) -> Minimum:
+    """Minimise a landscape from `start` by `steps` steps, inside `subspace` if given.
 
     >>> bowl = wedges.Quadratic([1.0, 4.0])
     >>> theta, losses, _ = wedges.minimize(bowl, [1.0, 1.0], keras.optimizers.SGD(0.1), steps=100)
+    >>> float(losses[0]), bool(losses[-1] < 1e-6)
+    (2.5, True)
 
-    Args are those of `Descent`: start [D], or [R, D] for many starts at once; `tolerance` stops early.
+    Args:
+      landscape, optimizer, subspace, jit_compile: as for `Descent`.
+      start: theta_0 [D], or [R, D] for many starts at once.
+      steps: at most; fewer where the tolerance is met.
+      tolerance: stop once |dL/dz| is at most this at every start.
+
+    Returns:
+      A `Minimum`.
+
+    Raises:
+      ValueError: as for `Descent`.
     """
     descent = Descent(
         landscape, start, optimizer, subspace=subspace, tolerance=tolerance, jit_compile=jit_compile

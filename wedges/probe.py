@@ -1,10 +1,10 @@
-"""How the loss looks from a point: along lines, on planes, along random directions, and how far away
-it crosses a threshold.
+"""How the loss looks from a point, and how far away it crosses a threshold.
 
     line, barrier                        between two points
     plane                                on a grid of any 2-D `AffineSubspace`: `random_cut`,
                                          `through` three optima, `principal` of a trajectory
     isotropic, filter_normalized         random directions [S, D]
+    sphere                               random points [S, D] at one distance
     radial_profile                       losses along many directions at the same distances
     tunnel_width                         where each direction first crosses a threshold
 
@@ -12,47 +12,79 @@ All take any landscape. Losses are returned as they are: NaN stays NaN, infinity
 How many directions are *short* is a question of its own, see `wedges.short`.
 """
 
-import collections
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wedges.progress import bar
+from wedges import _checks
+from wedges._progress import bar
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from wedges.affine import AffineSubspace
+    from wedges.landscape import Landscape
 
 # Points evaluated in one call: at most so many numbers, and so few points that a bar moves.
 _NUMBERS, _POINTS = 2**22, 64
 
-Profile = collections.namedtuple("Profile", ["distances", "losses", "mean", "spread"])
-Profile.__doc__ = """distances [A]; losses [A, S] along S directions; their mean [A] and standard
-deviation over directions [A] (NaN with one direction)."""
 
-Width = collections.namedtuple(
-    "Width", ["mean", "error", "angle", "angle_error", "distances", "censored", "threshold"]
-)
-Width.__doc__ = """How far a threshold is: mean over directions and standard error of the mean (NaN with
-one direction), as Euclidean distance and as angle arctan(distance / |theta|) in degrees (90 at theta =
-0); distances [S]; censored [S], true where the threshold was not crossed within the limit. Such a
-distance is the limit, a lower bound, and so is then the mean. The threshold, in units of the loss."""
+class Profile(NamedTuple):
+    """The loss along S directions at A distances from a point."""
+
+    distances: np.ndarray  # [A]
+    losses: np.ndarray  # [A, S]
+    mean: np.ndarray  # [A], over directions
+    spread: np.ndarray  # [A], standard deviation over directions; NaN with one
 
 
-def line(landscape, a, b, points=11):
+class Width(NamedTuple):
+    """How far a threshold is from a point theta, along S directions and in their mean.
+
+    Where it was not crossed within the limit the distance is the limit, a lower bound; and so is then
+    the mean.
+    """
+
+    mean: float  # of the distances
+    error: float  # the standard error of the mean; NaN with one direction
+    angle: float  # mean of arctan(distance / |theta|), in degrees; 90 at theta = 0
+    angle_error: float
+    distances: np.ndarray  # [S], Euclidean
+    censored: np.ndarray  # [S], true where the threshold was not crossed
+    threshold: float  # in units of the loss
+
+
+def line(
+    landscape: Landscape, a: ArrayLike, b: ArrayLike, points: int = 11
+) -> tuple[np.ndarray, np.ndarray]:
     """Losses on the segment from a to b: L((1 - t) a + t b) at `points` even t, both ends included.
 
     a, b [D] -> t [points], losses [points].
+
+    >>> bowl = wedges.Quadratic([1.0, 4.0])
+    >>> t, losses = wedges.probe.line(bowl, [-1.0, 0.0], [1.0, 0.0], points=3)
+    >>> losses.tolist()
+    [0.5, 0.0, 0.5]
     """
-    if points < 2:
-        raise ValueError(f"points must be at least 2, the ends; received {points}.")
+    points = _checks.whole("points", points, 2)
     a, b = np.asarray(landscape.point(a)), np.asarray(landscape.point(b))
     t = np.linspace(0.0, 1.0, points)
     weights = t.astype(a.dtype)
     return t, _losses(landscape, lambda i: (1 - weights[i]) * a + weights[i] * b, points, "line")
 
 
-def barrier(losses, t=None):
+def barrier(losses: ArrayLike, t: ArrayLike | None = None) -> np.ndarray:
     """How far the loss on a segment rises above the straight line between its ends' losses.
 
     B = max_t [L(t) - ((1 - t) L(0) + t L(1))] >= 0, losses [..., T] at even t -> [...], in the
     units of the loss (Frankle et al. 2020, arXiv:1912.05671, Draxler et al. 2018). Zero where the
     segment never rises above the chord; NaN if any loss is NaN.
+
+    >>> float(wedges.barrier([0.0, 3.0, 2.0]))  # the chord has 1 in the middle
+    2.0
     """
     losses = np.asarray(losses)
     t = np.linspace(0.0, 1.0, losses.shape[-1]) if t is None else np.asarray(t)
@@ -60,15 +92,18 @@ def barrier(losses, t=None):
     return np.max(losses - chord, axis=-1)
 
 
-def plane(landscape, subspace, x, y):
+def plane(landscape: Landscape, subspace: AffineSubspace, x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Losses on a grid of a plane: L(origin + x_j e_1 + y_i e_2), e the plane's orthonormal axes.
 
     subspace a 2-D `AffineSubspace`, x [X], y [Y] in Euclidean length -> losses [Y, X]: row i is y_i,
     column j is x_j, as matplotlib's contourf wants them. `subspace.coordinates(points)` says where
     points stand on the picture.
 
+    >>> bowl = wedges.Quadratic([1.0, 2.0, 3.0])
+    >>> a, b, c = np.zeros(3, "float32"), [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
     >>> cut = wedges.through([a, b, c])  # a at (0, 0), b at (|b - a|, 0)
-    >>> losses = wedges.plane(landscape, cut, np.linspace(-5, 20, 25), np.linspace(-5, 20, 25))
+    >>> wedges.probe.plane(bowl, cut, [0.0, 1.0, 2.0], [0.0, 2.0]).tolist()
+    [[0.0, 0.5, 2.0], [4.0, 4.5, 6.0]]
     """
     from wedges.landscape import restrict
 
@@ -85,14 +120,44 @@ def plane(landscape, subspace, x, y):
     return _losses(inside, position, len(x) * len(y), "plane").reshape(len(y), len(x))
 
 
-def isotropic(dimension, samples, *, seed, dtype="float32"):
+def isotropic(
+    dimension: int, samples: int, *, seed: int | Sequence[int], dtype: DTypeLike = "float32"
+) -> np.ndarray:
     """Uniformly random unit vectors [samples, D]: independent normal numbers over their length."""
-    v = np.random.default_rng(seed).standard_normal((_whole("samples", samples), dimension))
+    samples = _checks.whole("samples", samples)
+    v = np.random.default_rng(seed).standard_normal((samples, dimension))
     v /= np.linalg.norm(v, axis=1, keepdims=True)
     return v.astype(dtype)
 
 
-def filter_normalized(theta, filters, samples, *, seed):
+def sphere(
+    landscape: Landscape,
+    theta: ArrayLike,
+    radius: float,
+    samples: int,
+    *,
+    seed: int | Sequence[int] | np.random.Generator,
+) -> np.ndarray:
+    """Points [samples, D] at one distance from theta [D], in uniformly random directions.
+
+    They are of the landscape's dtype. A generator given as the seed is drawn from.
+
+    >>> bowl = wedges.Quadratic(np.ones(50))
+    >>> points = wedges.probe.sphere(bowl, np.zeros(50), 2.0, 3, seed=0)
+    >>> bowl(points).numpy().round(5).tolist()
+    [2.0, 2.0, 2.0]
+    """
+    theta = np.asarray(_checks.one_point(landscape, theta))
+    _checks.positive("radius", radius)
+    samples, rng = _checks.whole("samples", samples), np.random.default_rng(seed)
+    v = rng.standard_normal((samples, landscape.dimension))
+    v *= radius / np.linalg.norm(v, axis=1, keepdims=True)
+    return theta + v.astype(theta.dtype)
+
+
+def filter_normalized(
+    theta: ArrayLike, filters: ArrayLike, samples: int, *, seed: int | Sequence[int]
+) -> np.ndarray:
     """Random directions in which each filter is as long as theta's own: d_f <- d_f |theta_f| / |d_f|.
 
     theta [D]; filters [D] whole numbers, the filter that each component belongs to, -1 for components
@@ -111,32 +176,46 @@ def filter_normalized(theta, filters, samples, *, seed):
     moved = filters >= 0
     group = filters[moved]
     length = lambda v: np.sqrt(np.bincount(group, np.square(v, dtype=np.float64)))  # [filters]
-    own, rng = length(theta[moved]), np.random.default_rng(seed)
-    directions = np.zeros((_whole("samples", samples), len(theta)), theta.dtype)
+    wanted, rng = length(theta[moved]), np.random.default_rng(seed)
+    directions = np.zeros((_checks.whole("samples", samples), len(theta)), theta.dtype)
     for row in directions:
         v = rng.standard_normal(len(group))
-        row[moved] = v * (own / np.maximum(length(v), 1e-300))[group]
+        row[moved] = v * (wanted / np.maximum(length(v), 1e-300))[group]
     return directions
 
 
-def radial_profile(landscape, theta, directions, distances):
+def radial_profile(
+    landscape: Landscape, theta: ArrayLike, directions: ArrayLike, distances: ArrayLike
+) -> Profile:
     """Losses L(theta + a v) along directions v at each distance a: a `Profile`.
 
     theta [D]; directions [S, D], of any length: v is what the distances multiply, so give unit vectors
     (`isotropic`) for Euclidean distances; distances [A], negative ones too.
+
+    >>> profile = wedges.radial_profile(wedges.Quadratic([1.0, 4.0]), np.zeros(2), np.eye(2), [1.0, 2.0])
+    >>> profile.losses.tolist()  # [distances, directions]
+    [[0.5, 2.0], [2.0, 8.0]]
     """
     theta, v = _from(landscape, theta, directions)
     a = _distances("distances", distances)
-    at = lambda k: theta + v.dtype.type(a[k // len(v)]) * v[k % len(v)]
-    losses = _losses(landscape, at, len(a) * len(v), "directions").reshape(len(a), len(v))
+    point = lambda k: theta + v.dtype.type(a[k // len(v)]) * v[k % len(v)]
+    losses = _losses(landscape, point, len(a) * len(v), "directions").reshape(len(a), len(v))
     with np.errstate(invalid="ignore"):  # of infinite losses the mean is infinite, the spread NaN
         spread = losses.std(axis=1, ddof=1) if len(v) > 1 else np.full(len(a), np.nan)
     return Profile(a, losses, losses.mean(axis=1), spread)
 
 
 def tunnel_width(
-    landscape, theta, directions, threshold, *, first=None, limit=None, growth=1.25, refinements=3
-):
+    landscape: Landscape,
+    theta: ArrayLike,
+    directions: ArrayLike,
+    threshold: float | Sequence[float],
+    *,
+    first: float | None = None,
+    limit: float | None = None,
+    growth: float = 1.25,
+    refinements: int = 3,
+) -> Width | list[Width]:
     """How far from theta the loss first crosses a threshold, along each direction: a `Width`.
 
         a(v) = min {a > 0: L(theta + a v / |v|) > threshold}
@@ -151,15 +230,23 @@ def tunnel_width(
     loss is NaN before it is seen to cross has the distance NaN, and so has the mean.
 
     Args:
+      landscape: any.
       theta: [D], finite, its loss at most the threshold.
       directions: [S, D], of any length but 0.
       threshold: in units of the loss, e.g. twice the loss at theta; or several [T]: a list of `Width`.
       first: the shortest distance looked at; a fiftieth of |theta| by default.
       limit: the longest; four times |theta| by default, an angle of 76 degrees.
       growth: above 1; 1.25 looks at 25 distances over the default range at most.
+      refinements: how often an interval is halved; 0 interpolates between the distances looked at.
 
     Raises:
       ValueError: a threshold below the loss at theta, no limit given at theta = 0, a bad range.
+
+    >>> bowl = wedges.Quadratic([2.0, 2.0, 2.0])
+    >>> v = wedges.isotropic(3, 5, seed=0)
+    >>> width = wedges.tunnel_width(bowl, np.zeros(3), v, 4.0, limit=10.0)  # sqrt(2 * 4 / 2) = 2
+    >>> print(f"{width.mean:.2f} of {len(width.distances)} directions, {width.censored.sum()} censored")
+    2.00 of 5 directions, 0 censored
     """
     theta, v = _from(landscape, theta, directions)
     lengths = np.linalg.norm(v.astype(np.float64), axis=1)
@@ -180,11 +267,9 @@ def tunnel_width(
         raise ValueError(
             f"threshold must be at least the loss at theta, {base:g}; received {threshold!r}."
         )
+    refinements = _checks.whole("refinements", refinements, 0)
 
-    if refinements:
-        _whole("refinements", refinements)
-
-    def at(a):  # a distance for each direction [S] -> losses [S]
+    def losses_at(a):  # a distance for each direction [S] -> losses [S]
         points = lambda k: theta + v.dtype.type(a[k]) * v[k]
         return _losses(landscape, points, len(a), "width").astype(np.float64)
 
@@ -192,15 +277,15 @@ def tunnel_width(
     crossed = np.zeros(len(v), bool)
     while a[-1] < limit and not crossed.all():
         a.append(min(limit, a[-1] * growth or first))
-        losses.append(at(np.full(len(v), a[-1])))
+        losses.append(losses_at(np.full(len(v), a[-1])))
         crossed |= ~(losses[-1] <= highest)
     a, losses = np.array(a), np.array(losses)  # [A], [A, S]
-    found = [_crossings(a, losses, t, at, refinements) for t in thresholds]
-    widths = [_width(*crossing, t, norm) for crossing, t in zip(found, thresholds, strict=True)]
+    found = [_crossings(a, losses, t, losses_at, refinements) for t in thresholds]
+    widths = [_width(crossing, t, norm) for crossing, t in zip(found, thresholds, strict=True)]
     return widths if np.ndim(threshold) else widths[0]
 
 
-def _crossings(a, losses, threshold, at, refinements):
+def _crossings(a, losses, threshold, losses_at, refinements):
     """Distance of the first crossing [S], whether there was none [S]; from losses [A, S] at a [A]."""
     above = ~(losses <= threshold)  # NaN is not low
     censored = ~above.any(axis=0)
@@ -210,7 +295,7 @@ def _crossings(a, losses, threshold, at, refinements):
     under, over = losses[np.maximum(j - 1, 0), every], losses[j, every]
     for _ in range(refinements):
         middle = np.where(low > 0, np.sqrt(low * high), high / 2)
-        here = at(middle)
+        here = losses_at(middle)
         up = ~(here <= threshold)
         low, under = np.where(up, low, middle), np.where(up, under, here)
         high, over = np.where(up, middle, high), np.where(up, here, over)
@@ -219,23 +304,20 @@ def _crossings(a, losses, threshold, at, refinements):
     return np.where(censored, a[-1], low + share * (high - low)), censored
 
 
-def _width(distances, censored, threshold, norm):
+def _width(crossing, threshold, norm):
+    distances, censored = crossing
     angles = np.degrees(np.arctan2(distances, norm))
-    means = (m for x in (distances, angles) for m in (x.mean(), _standard_error(x)))
+    error, angle_error = map(_checks.standard_error, (distances, angles))
+    means = distances.mean(), error, angles.mean(), angle_error
     return Width(*means, distances, censored, float(threshold))
 
 
-def _standard_error(samples):
-    """Of the mean of samples [S]; NaN with one."""
-    return np.std(samples, ddof=1) / np.sqrt(len(samples)) if len(samples) > 1 else np.nan
-
-
-def _losses(landscape, point, count, name):
+def _losses(
+    landscape: Landscape, point: Callable[[int], np.ndarray], count: int, name: str
+) -> np.ndarray:
     """The losses [count] at point(0), ..., point(count - 1), blocks of them at a time."""
-    from wedges.landscape import Restricted
-
-    whole = landscape.landscape if isinstance(landscape, Restricted) else landscape
-    blocks = -(-count // max(1, min(_POINTS, _NUMBERS // whole.dimension)))
+    held = max(landscape.dimension, landscape.core.dimension)  # numbers a point
+    blocks = -(-count // max(1, min(_POINTS, _NUMBERS // held)))
     rows = -(-count // blocks)
     losses = []
     with bar(total=count, desc=name, unit="point") as progress:
@@ -250,26 +332,10 @@ def _losses(landscape, point, count, name):
 
 def _from(landscape, theta, directions):
     """theta [D] and directions [S, D] as arrays of the landscape's dtype."""
-    theta, v = np.asarray(landscape.point(theta)), np.asarray(directions)
-    if theta.ndim != 1 or not np.isfinite(theta).all():
-        raise ValueError(
-            f"theta must be one finite point [{landscape.dimension}]; received shape {theta.shape}"
-            f"{'' if np.isfinite(theta).all() else ' with NaN or infinity in it'}."
-        )
+    theta, v = np.asarray(_checks.one_point(landscape, theta)), np.asarray(directions)
     if v.ndim != 2 or not len(v) or v.shape[1] != len(theta):
         raise ValueError(f"directions must have shape [S, {len(theta)}]; received {v.shape}.")
     return theta, v.astype(theta.dtype)
-
-
-def _one_point(landscape, theta):
-    theta = landscape.point(theta)
-    if theta.shape.rank != 1:
-        raise ValueError(
-            f"theta must be one point [{landscape.dimension}]; received shape {tuple(theta.shape)}."
-        )
-    if not np.all(np.isfinite(theta)):
-        raise ValueError("theta must be finite; received NaN or infinity in it.")
-    return theta
 
 
 def _distances(name, values):
@@ -277,9 +343,3 @@ def _distances(name, values):
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite numbers [A]; received {values.tolist()}.")
     return values
-
-
-def _whole(name, value):
-    if not (isinstance(value, (int, np.integer)) and value >= 1):
-        raise ValueError(f"{name} must be a whole number, at least 1; received {value!r}.")
-    return value

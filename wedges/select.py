@@ -1,30 +1,45 @@
 """The s-th smallest number along an axis, without sorting."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
+
+from wedges import _checks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _INTEGERS = {tf.float32: tf.int32, tf.float64: tf.int64}
 
 
-def smallest(x, s):
+def smallest(x: ArrayLike, s: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The s-th smallest magnitude along the last axis, exactly, and how many are strictly below it.
 
     Magnitudes order like the bits they are stored in, so the answer is read off digit by digit from
     the top: count every number's digit, find the digit at which the count passes s, go on among the
     numbers that share it. Two passes over float32 and four over float64, whatever the order and ties.
 
-    x: [..., D] float32 or float64, D static, at least one row. Signs are ignored; a row with a NaN in
-      it gives NaN.
-    s: python int, 1..D.
-    Returns a threshold [...] of x's dtype and a count below it [...] int32, without gradients.
-    Compiles with XLA: once per shape of x, not per s.
+    Args:
+      x: [..., D] float32 or float64, D static, at least one row. Signs are ignored; a row with a NaN in
+        it gives NaN.
+      s: a Python number from 1 to D.
+
+    Returns:
+      A threshold [...] of x's dtype and a count below it [...] int32, without gradients. Compiles with
+      XLA: once per shape of x, not per s.
+
+    >>> threshold, below = wedges.select.smallest([5.0, -1.0, 3.0, 3.0], 2)
+    >>> float(threshold), int(below)
+    (3.0, 1)
     """
     x = tf.convert_to_tensor(x)
     if x.dtype not in _INTEGERS:
-        raise TypeError(f"x must be float32 or float64, not {x.dtype.name}")
+        raise TypeError(f"x must be float32 or float64; received {x.dtype.name}.")
     if x.shape.rank is None or x.shape.rank == 0 or x.shape[-1] is None:
-        raise ValueError(f"the last axis of x must have a static size, and x has shape {x.shape}")
-    if not 1 <= s <= x.shape[-1]:
-        raise ValueError(f"s must be in 1..{x.shape[-1]}, not {s}")
+        raise ValueError(f"x must have a last axis of a static size; received shape {x.shape}.")
+    s = _checks.whole("s", s, 1, x.shape[-1], limit="D")
     return _smallest(tf.stop_gradient(x), tf.constant(s, tf.int32))
 
 

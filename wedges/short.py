@@ -8,22 +8,48 @@ quadratic:
     gradient_rank       the span of the gradients around the point: also of several wedges that cross
 """
 
-import collections
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from wedges.probe import _one_point, _standard_error, _whole
+from wedges import _checks
+from wedges.compare import first_crossing
+from wedges.probe import sphere
 
-Count = collections.namedtuple("Count", ["mean", "error", "samples"])
-Count.__doc__ = """A number of directions: its mean, the standard error of the mean (NaN with one
-sample), and the samples [S] it is the mean of."""
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-Cuts = collections.namedtuple("Cuts", ["left", "dimensions", "rises"])
-Cuts.__doc__ = """left [S, d's]: the share of the displacement's rise that is left after descent in a cut
-of each of `dimensions` [d's]; rises [S]: that rise."""
+    from wedges.landscape import Landscape
 
 
-def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
+class Count(NamedTuple):
+    """A number of directions."""
+
+    mean: float
+    error: float  # the standard error of the mean; NaN with one sample
+    samples: np.ndarray  # [S], what it is the mean of
+
+
+class Cuts(NamedTuple):
+    """What descent in random cuts leaves of the rise that S random displacements bring."""
+
+    left: np.ndarray  # [S, d's], the share of the rise that is left in a cut of each dimension
+    dimensions: np.ndarray  # [d's], rising
+    rises: np.ndarray  # [S]
+
+
+def gradient_rank(
+    landscape: Landscape,
+    theta: ArrayLike,
+    radius: float,
+    samples: int,
+    *,
+    seed: int,
+    floor: float = 1e-3,
+) -> int:
     """How many directions the gradients around theta span: its short directions, as the loss shows them.
 
     Gradients at `samples` points theta + radius v_i, v_i random unit vectors, as the rows of a matrix;
@@ -33,29 +59,31 @@ def gradient_rank(landscape, theta, radius, samples, *, seed, floor=1e-3):
     expected. On one wedge of the toy landscapes it is s; where two wedges cross, either may be the
     nearest at theta + radius v_i, and it is the dimension of both wedges' normals together, which a
     single gradient or Hessian of the distance to the *nearest* wedge cannot show.
+
+    >>> bowl = wedges.Quadratic([1.0, 2.0, 0.0, 3.0, 0.0])
+    >>> wedges.gradient_rank(bowl, np.zeros(5), 0.1, samples=20, seed=0)
+    3
     """
-    _whole("samples", samples)
-    rng = np.random.default_rng(seed)
-    points = _around(landscape, theta, radius, samples, rng)
+    points = sphere(landscape, theta, radius, samples, seed=seed)
     _, gradients = landscape.value_and_gradient(points)  # [samples, D]
     lengths = np.linalg.svd(np.asarray(gradients, np.float64), compute_uv=False)
     return int(np.sum(lengths > floor * lengths[0])) if lengths[0] > 0 else 0
 
 
 def smallest_cut(
-    landscape,
-    theta,
-    dimensions,
+    landscape: Landscape,
+    theta: ArrayLike,
+    dimensions: ArrayLike,
     *,
-    displacement,
-    samples,
-    optimizer,
-    steps,
-    seed,
-    descend_on=None,
-    jit_compile=False,
-    follow=None,
-):
+    displacement: float,
+    samples: int,
+    optimizer: Any,
+    steps: int,
+    seed: int,
+    descend_on: Landscape | None = None,
+    jit_compile: bool = False,
+    follow: Callable | None = None,
+) -> Cuts:
     """Descend in random cuts after a random displacement: what is left of its rise? `Cuts`.
 
         left(d) = (min over z of L(theta + a v + z M) - L(theta)) / (L(theta + a v) - L(theta))
@@ -69,22 +97,30 @@ def smallest_cut(
     is of the one that descent finds, the nearest.
 
     Args:
+      landscape: any.
       theta: [D], finite.
       dimensions: the d's, rising, each from 1 to D.
       displacement: a, the length of the displacement.
       samples: independent displacements.
       optimizer, steps, jit_compile: of each descent, as for `minimize`.
+      seed: of displacements and cuts.
       descend_on: the landscape to descend on, e.g. all training examples in minibatches, where
         `landscape` is a part of them to measure on. The same by default.
       follow: as for `connect.connector`; None shows a progress bar.
 
+    >>> bowl = wedges.Quadratic([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    >>> settings = {"optimizer": wedges.ConjugateGradients(), "steps": 5, "seed": 0}
+    >>> cuts = wedges.smallest_cut(bowl, np.zeros(6), [1, 3], displacement=1.0, samples=4, **settings)
+    >>> (cuts.left < 1e-3).tolist()  # three dimensions are enough for three short directions
+    [[False, True], [False, True], [False, True], [False, True]]
+
     Source: Fort & Jastrzebski 2019, and Li et al. 2018 (arXiv:1804.08838), who start at random points.
     """
     # Not above: figures are drawn again by `barrier` and `recovered` without waiting for TensorFlow.
-    from wedges.affine import _DENSE, generator, random_cut
+    from wedges.affine import DENSE_NUMBERS, generator, random_cut
     from wedges.optimize import Descent, progress
 
-    theta, dimensions = _one_point(landscape, theta), np.asarray(dimensions)
+    theta, dimensions = _checks.one_point(landscape, theta), np.asarray(dimensions)
     if not (
         (dimensions.ndim == 1 and len(dimensions) and dimensions.dtype.kind in "iu")
         and (np.all(dimensions[1:] > dimensions[:-1]) and dimensions[0] >= 1)
@@ -94,9 +130,8 @@ def smallest_cut(
             f"dimensions must be rising whole numbers from 1 to D = {landscape.dimension}; received "
             f"{dimensions.tolist()}."
         )
-    if not (np.isfinite(displacement) and displacement > 0):
-        raise ValueError(f"displacement must be a length above 0; received {displacement!r}.")
-    _whole("samples", samples)
+    _checks.positive("displacement", displacement)
+    samples = _checks.whole("samples", samples)
     target = landscape if descend_on is None else descend_on
     if (target.dimension, target.dtype) != (landscape.dimension, landscape.dtype):
         raise ValueError(
@@ -104,14 +139,14 @@ def smallest_cut(
             f"{landscape.dtype.name}; received D = {target.dimension} and {target.dtype.name}."
         )
     base, rng = float(landscape(theta)), generator(seed)
-    displaced = _around(landscape, theta, displacement, samples, rng)  # [S, D]
+    displaced = sphere(landscape, theta, displacement, samples, seed=rng)  # [S, D]
     rises = np.asarray(landscape(displaced), np.float64) - base  # [S]
     seeds = rng.integers(2**31, size=(len(dimensions), samples))
     left = np.full((samples, len(dimensions)), np.nan)
     rose = np.flatnonzero((rises > 0) & (rises < np.inf))  # nothing to undo where it did not
     for j, d in enumerate(map(int, dimensions)):
         # All displacements at once, unless their dense cuts are more than a single one may hold.
-        together = target.many and 0 < len(rose) * d * landscape.dimension <= _DENSE
+        together = target.takes_batches and 0 < len(rose) * d * landscape.dimension <= DENSE_NUMBERS
         for rows in [rose] if together else rose[:, None]:
             here, seed = displaced[rows], seeds[j, rows]  # [R, D], [R]
             if not together:
@@ -123,7 +158,7 @@ def smallest_cut(
     return Cuts(left, dimensions, rises)
 
 
-def recovered(cuts, threshold):
+def recovered(cuts: Cuts, threshold: float) -> Count:
     """The smallest d at which at most `threshold` of a displacement's rise is left: a `Count`.
 
     Between two of the dimensions it is interpolated on a logarithmic scale. A sample that no cut
@@ -133,24 +168,20 @@ def recovered(cuts, threshold):
     The first lucky cut counts, so it is low, the more the finer the d's: with s equal curvatures and
     d = 1, 2, 3, ... it is 0.83 s at s = 20 and 0.88 s at s = 1000, not 0.9 s.
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold must be a share between 0 and 1; received {threshold!r}.")
-    scale = np.log(cuts.dimensions)
-    found = []
-    for left in cuts.left:
-        below = left <= threshold
-        j = int(np.argmax(below))
-        if not below.any() or (j > 0 and not np.isfinite(left[j - 1])):
-            found.append(np.nan)
-        elif j == 0:
-            found.append(float(cuts.dimensions[0]))
-        else:
-            share = (left[j - 1] - threshold) / (left[j - 1] - left[j])
-            found.append(float(np.exp(scale[j - 1] + share * (scale[j] - scale[j - 1]))))
-    return _count(found)
+    _checks.share("threshold", threshold)
+    crossing = lambda left: first_crossing(cuts.dimensions, left, threshold, log=True, falling=True)
+    return _count([crossing(left) for left in cuts.left])
 
 
-def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
+def eigenvalue_count(
+    landscape: Landscape,
+    theta: ArrayLike,
+    floor: float | Sequence[float],
+    *,
+    samples: int,
+    steps: int,
+    seed: int,
+) -> Count | list[Count]:
     """How many eigenvalues of the Hessian at theta are above each `floor`: a list of `Count`, or one.
 
     count = D E_v sum_j tau_j^2 [lambda_j > floor], v random unit vectors, lambda_j and tau_j the
@@ -163,6 +194,11 @@ def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
     0 where eigenvalues are: rounding gives them either sign. Where wedges cross, the count is of the
     nearest; at a toy loss of exactly 0, a point without second derivatives, it is 0.
 
+    >>> bowl = wedges.Quadratic([5.0, 5.0, 0.0, 0.0])
+    >>> count = wedges.eigenvalue_count(bowl, np.zeros(4), 1.0, samples=200, steps=2, seed=0)
+    >>> bool(abs(count.mean - 2) < 3 * count.error)
+    True
+
     Source: Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad 2017.
     """
     from wedges.curvature import hessian, spectral_density
@@ -170,7 +206,7 @@ def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
     floors = np.atleast_1d(np.asarray(floor, np.float64))
     if floors.ndim > 1 or np.isnan(floors).any():
         raise ValueError(f"floor must be a number or several [F], none NaN; received {floor}.")
-    _whole("steps", steps)
+    steps = _checks.whole("steps", steps)
     found = spectral_density(hessian(landscape, theta), samples=samples, order=steps, seed=seed)
     above = [np.sum(found.shares * (found.values > f), axis=1) for f in floors]  # [S] each
     counts = [_count(landscape.dimension * share) for share in above]
@@ -179,11 +215,4 @@ def eigenvalue_count(landscape, theta, floor, *, samples, steps, seed):
 
 def _count(samples):
     samples = np.asarray(samples, np.float64)
-    return Count(samples.mean(), _standard_error(samples), samples)
-
-
-def _around(landscape, theta, distance, samples, rng):
-    """Points [S, D] at one distance from theta [D], in uniformly random directions."""
-    v = rng.standard_normal((samples, landscape.dimension))
-    v *= distance / np.linalg.norm(v, axis=1, keepdims=True)
-    return np.asarray(landscape.point(theta)) + v.astype(landscape.dtype.as_numpy_dtype)
+    return Count(samples.mean(), _checks.standard_error(samples), samples)

@@ -11,14 +11,21 @@ to the nearest wedge.
 Source: Fort & Jastrzebski 2019 (arXiv:1906.04724), section 3.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from wedges import _checks
 from wedges.affine import generator, random_cut
 from wedges.landscape import Landscape
 from wedges.select import smallest
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 
 class Wedges(Landscape):
@@ -32,15 +39,15 @@ class Wedges(Landscape):
       s: short directions of each wedge, D - n.
     """
 
-    def __init__(self, dimension, n, dtype):
+    def __init__(self, dimension: int, n: int, dtype: DTypeLike) -> None:
         self.dtype = tf.as_dtype(dtype)
         if self.dtype not in (tf.float32, tf.float64):
             raise ValueError(f"dtype must be float32 or float64; received {self.dtype.name}.")
-        _check_whole("dimension", dimension, 1, None)
-        _check_whole("n", n, 0, dimension)
-        self.dimension, self.n, self.s = int(dimension), int(n), int(dimension - n)
+        self.dimension = _checks.whole("dimension", dimension)
+        self.n = _checks.whole("n", n, 0, self.dimension, limit="D")
+        self.s = self.dimension - self.n
 
-    def short_directions(self, theta, tolerance):
+    def short_directions(self, theta: ArrayLike, tolerance: float) -> np.ndarray:
         """The short directions at theta: normals of every wedge within `tolerance` of it, together.
 
         theta [D] -> orthonormal rows [k, D]: k = s on one wedge, about 2s where two meet, 0 off all
@@ -59,12 +66,16 @@ class AxisWedges(Wedges):
 
     Args:
       dimension, n: as for `Wedges`: D and the number of long directions.
+
+    >>> toy = wedges.AxisWedges(5, n=3)  # two short directions of five
+    >>> float(toy([3.0, -9.0, 4.0, 7.0, 8.0]))  # the nearest wedge has P_1 = P_3 = 0
+    5.0
     """
 
-    def __init__(self, dimension, n, dtype="float32"):
+    def __init__(self, dimension: int, n: int, dtype: DTypeLike = "float32") -> None:
         super().__init__(dimension, n, dtype)
 
-    def __call__(self, theta):
+    def __call__(self, theta: ArrayLike) -> tf.Tensor:
         theta = self.point(theta)  # [..., D]
         if self.s == 0:
             nan = tf.where(tf.math.is_nan(theta), theta, tf.zeros_like(theta))
@@ -74,26 +85,29 @@ class AxisWedges(Wedges):
         squares = tf.where(weights > 0, weights * (theta / unit) ** 2, tf.zeros_like(theta))
         return unit[..., 0] * _root(_sum(squares))
 
-    def value_and_gradient(self, theta):
+    def value_and_gradient(self, theta: ArrayLike) -> tuple[tf.Tensor, tf.Tensor]:
         theta = self.point(theta)
         if self.s == 0:
             return self(theta), tf.zeros_like(theta)
         return _value_and_gradient(*self._threshold(theta))
 
-    def jet(self, theta, direction):
+    def jet(self, theta: ArrayLike, direction: ArrayLike) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         theta, direction = self.point(theta), self.point(direction)
         if self.s == 0:
             return self(theta), tf.zeros_like(theta[..., 0]), tf.zeros_like(theta[..., 0])
         return _jet(*self._threshold(theta), direction)
 
     def _threshold(self, theta):
-        """theta; the largest magnitude in the loss [..., 1]; how many components of just that magnitude
-        are in it [..., 1], NaN where theta has a NaN."""
+        """What decides which components are in the loss: theta and two numbers for each point.
+
+        The largest magnitude in the loss [..., 1]; how many components of just that magnitude are in it
+        [..., 1], NaN where theta has a NaN.
+        """
         threshold, below = (t[..., None] for t in smallest(theta, self.s))
         last = tf.cast(self.s - below, self.dtype)
         return theta, threshold, tf.where(tf.math.is_nan(threshold), threshold, last)
 
-    def short_directions(self, theta, tolerance):
+    def short_directions(self, theta: ArrayLike, tolerance: float) -> np.ndarray:
         squares = np.asarray(self.point(theta), np.float64) ** 2
         if self.s == 0:
             return np.zeros((0, self.dimension))
@@ -115,24 +129,24 @@ class RotatedWedges(Wedges):
         a `Transform` above.
     """
 
-    def __init__(self, dimension, n, *, seed, dtype="float32"):
+    def __init__(self, dimension: int, n: int, *, seed: int, dtype: DTypeLike = "float32") -> None:
         super().__init__(dimension, n, dtype)
         self.axis = AxisWedges(dimension, n, dtype)
         origin = np.zeros(dimension, self.dtype.as_numpy_dtype)
         self.rotation = random_cut(origin, dimension, seed=seed)
 
-    def __call__(self, theta):
+    def __call__(self, theta: ArrayLike) -> tf.Tensor:
         return self.axis(self.rotation.directions.lower(self.point(theta)))
 
-    def value_and_gradient(self, theta):
+    def value_and_gradient(self, theta: ArrayLike) -> tuple[tf.Tensor, tf.Tensor]:
         loss, gradient = self.axis.value_and_gradient(self.rotation.directions.lower(self.point(theta)))
         return loss, self.rotation.directions.lift(gradient)
 
-    def jet(self, theta, direction):
+    def jet(self, theta: ArrayLike, direction: ArrayLike) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         turn = self.rotation.directions.lower
         return self.axis.jet(turn(self.point(theta)), turn(self.point(direction)))
 
-    def short_directions(self, theta, tolerance):
+    def short_directions(self, theta: ArrayLike, tolerance: float) -> np.ndarray:
         rotated = self.rotation.coordinates(theta)
         rows = self.axis.short_directions(rotated, tolerance)  # [k, D]
         if not len(rows):
@@ -149,42 +163,45 @@ class RandomWedges(Wedges):
       seed: of their orientations, each uniform and independent.
     """
 
-    def __init__(self, dimension, n, k, *, seed, dtype="float32"):
+    def __init__(
+        self, dimension: int, n: int, k: int, *, seed: int, dtype: DTypeLike = "float32"
+    ) -> None:
         super().__init__(dimension, n, dtype)
-        _check_whole("k", k, 1, None)
-        self.k = int(k)
+        self.k = _checks.whole("k", k)
         rng, shape = generator(seed), (self.dimension, self.s)
         normals = [np.linalg.qr(rng.standard_normal(shape))[0].T for _ in range(self.k)]
         self.normals = tf.constant(np.array(normals), self.dtype)  # [K, s, D]
         self._rows = tf.reshape(self.normals, [-1, self.dimension])  # [K s, D]
 
-    def components(self, theta):
+    def components(self, theta: ArrayLike) -> tf.Tensor:
         """N_k P for every wedge. theta [..., D] -> [..., K, s]."""
         theta = self.point(theta)
         flat = tf.reshape(theta, [-1, self.dimension])  # [B, D]
         out = tf.matmul(flat, self._rows, transpose_b=True)  # [B, K s]
         return tf.reshape(out, tf.concat([tf.shape(theta)[:-1], [self.k, self.s]], axis=0))
 
-    def distances(self, theta):
+    def distances(self, theta: ArrayLike) -> tf.Tensor:
         """The distance to each wedge. theta [..., D] -> [..., K]."""
         unit, _, squares = self._in_unit(theta)
         return unit * _root(squares)
 
-    def __call__(self, theta):
+    def __call__(self, theta: ArrayLike) -> tf.Tensor:
         unit, _, squares = self._in_unit(theta)
         # argmin and gather, not reduce_min: its gradient would be split between ties.
         nearest = tf.argmin(tf.stop_gradient(squares), axis=-1)
         return unit[..., 0] * _root(tf.gather(squares, nearest, batch_dims=squares.shape.rank - 1))
 
     def _in_unit(self, theta):
-        """A unit [..., 1] in which no square over- or underflows; in it, the components [..., K, s] and
-        the squared distances [..., K]."""
+        """A unit [..., 1] in which no square over- or underflows, and what is measured in it.
+
+        The components [..., K, s] and the squared distances [..., K].
+        """
         theta = self.point(theta)
         unit = _unit(tf.reduce_max(tf.abs(tf.stop_gradient(theta)), axis=-1, keepdims=True))
         components = self.components(theta / unit)
         return unit, components, tf.reduce_sum(components**2, axis=-1)
 
-    def value_and_gradient(self, theta):
+    def value_and_gradient(self, theta: ArrayLike) -> tuple[tf.Tensor, tf.Tensor]:
         theta = self.point(theta)
         if self.s == 0:
             return self(theta), tf.zeros_like(theta)
@@ -196,7 +213,7 @@ class RandomWedges(Wedges):
         gradient = tf.math.divide_no_nan(tf.reshape(back, tf.shape(theta)), length)
         return unit[..., 0] * length[..., 0], gradient
 
-    def jet(self, theta, direction):
+    def jet(self, theta: ArrayLike, direction: ArrayLike) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         theta, direction = self.point(theta), self.point(direction)
         unit, components, squares = self._in_unit(theta)
         nearest = tf.argmin(squares, axis=-1)  # [...]
@@ -204,7 +221,7 @@ class RandomWedges(Wedges):
         jet = _jet_of_length(pick(components), pick(self.components(direction / unit)))
         return tuple(unit[..., 0] * v for v in jet)
 
-    def short_directions(self, theta, tolerance):
+    def short_directions(self, theta: ArrayLike, tolerance: float) -> np.ndarray:
         near = np.asarray(self.distances(theta)) <= tolerance  # [K]
         rows = np.asarray(self.normals, np.float64)[near].reshape(-1, self.dimension)  # [m s, D]
         if not len(rows):
@@ -214,8 +231,10 @@ class RandomWedges(Wedges):
 
 
 def _weights(theta, threshold, last):
-    """Weights [..., D] of the components in the loss: 1, 0, or a share among ties; and a unit [..., 1],
-    the threshold or 1, in which no square over- or underflows."""
+    """Weights [..., D] of the components in the loss: 1, 0, or a share among ties; and a unit [..., 1].
+
+    The unit is the threshold, or 1: in it no square over- or underflows.
+    """
     size = tf.abs(theta)
     tied = size == threshold
     # Counted in whole numbers: a float32 sum of ones stops at 2^24.
@@ -257,7 +276,7 @@ def _jet(theta, threshold, last, direction):
 
 
 def _jet_of_length(r, step):
-    """|r + t step| and its derivatives by t at 0, the second taken as 0 at r = 0. [..., s] -> 3 x [...]
+    """|r + t step| and its derivatives by t at 0, the second taken as 0 at r = 0: [..., s] -> 3 x [...].
 
     |r + t q|' = r.q / |r|,  |r + t q|'' = (q.q - (r.q / |r|)^2) / |r|
     """
@@ -283,10 +302,3 @@ def _root(squares):
     """sqrt with derivative 0, not infinity, at 0."""
     positive = tf.stop_gradient(squares) != 0  # NaN counts, and stays NaN
     return tf.where(positive, tf.sqrt(tf.where(positive, squares, 1)), 0)
-
-
-def _check_whole(name, value, low, high):
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
-        upto = f" to {high}" if high is not None else " on"
-        raise ValueError(f"{name} must be a whole number from {low}{upto}; received {value!r}.")

@@ -1,28 +1,47 @@
-"""Every figure, in the order in which a reader meets the paper's story."""
+"""The figures there are: every program in reproductions/ but the two that are none.
+
+`STORY` puts them in the order in which a reader meets the papers' story, by chapter. A figure that it
+does not name comes last.
+"""
 
 import importlib
+import pathlib
 
-FIGURES = (
-    # the theory, on a landscape whose answers are known
-    "fig1_wedges",
-    "toy_cut",
-    "toy_probe",
-    "toy_tunnel",
-    "toy_intersection",
-    # networks: between optima, around one, along one run
-    "fig2_radial",
-    "fig3_tunnel",
-    "fig4_short_directions",
-    "m_connectors",
-    "fig5_widths",
-    "fig6_swa",
-    "intrinsic_dimension",
-    # around one point: Fort & Ganguli's four local properties
-    "emergent_outliers",
-    "emergent_gradient",
-    "emergent_curvature",
-    "emergent_goldilocks",
-)
+STORY = {
+    "the theory, on a landscape whose answers are known": (
+        "fig1_wedges",
+        "toy_cut",
+        "toy_probe",
+        "toy_tunnel",
+        "toy_intersection",
+    ),
+    "networks: between optima, around one, along one run": (
+        "fig2_radial",
+        "fig3_tunnel",
+        "fig4_short_directions",
+        "m_connectors",
+        "fig5_widths",
+        "fig6_swa",
+        "intrinsic_dimension",
+    ),
+    "around one point: four local properties": (
+        "emergent_outliers",
+        "emergent_gradient",
+        "emergent_curvature",
+        "emergent_goldilocks",
+    ),
+}
+PROGRAMS = ("run_all", "report")  # that are no figure
+
+
+def _found():
+    files = pathlib.Path(__file__).parents[1].glob("*.py")
+    names = {p.stem for p in files if not p.stem.startswith("_")} - set(PROGRAMS)
+    told = [name for chapter in STORY.values() for name in chapter if name in names]
+    return (*told, *sorted(names - set(told)))
+
+
+FIGURES = _found()
 
 
 def module(name):
@@ -31,5 +50,18 @@ def module(name):
 
 
 def title(name):
-    """The first line of the figure's docstring, without its full stop."""
+    """The first line of a program's docstring, without its full stop."""
     return module(name).__doc__.strip().splitlines()[0].removesuffix(".")
+
+
+def listing():
+    """All programs in the story's order, a line each with its title, under their chapters."""
+    width = max(map(len, FIGURES))
+    line = lambda name: f"  {name:{width}}  {title(name)}"
+    chapters = dict(STORY)
+    if others := [name for name in FIGURES if not any(name in c for c in STORY.values())]:
+        chapters["others"] = others
+    lines = ["python -m reproductions.<program> --help says more of each.", ""]
+    for chapter, names in {**chapters, "all of them": PROGRAMS}.items():
+        lines += [f"{chapter}:", *(line(n) for n in names if n in FIGURES + PROGRAMS), ""]
+    return "\n".join(lines).rstrip()

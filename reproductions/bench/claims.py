@@ -8,11 +8,20 @@ import pathlib
 
 import numpy as np
 
-from reproductions.bench import store
+from reproductions.bench import options, store
 from reproductions.bench.errors import UsageError
+from wedges import archive
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+# What a reference's entry of one preset must have.
+_NUMBER = {
+    "mean": float,
+    "spread": (float, None),
+    "n": range(1, 10**9),
+    "values": [float],
+}
+_ENTRY = {"settings": dict, "numbers": {str: _NUMBER}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +59,37 @@ class Claim:
         }
 
 
+class Verdict:
+    """Collects the claims of a figure.
+
+    >>> judge = Verdict("fig6", "Fort & Jastrzebski 2019, Fig. 6")
+    >>> judge("low.no_barrier", "rise between snapshots, over the loss at its ends", 0.002, "<=", 0.01)
+    >>> [c.id for c in judge.claims]
+    ['fig6.low.no_barrier']
+    """
+
+    def __init__(self, experiment, source):
+        self.experiment, self.source = experiment, source
+        self.claims = []
+
+    def __call__(self, id, statement, measured, relation, expected, *, source=None):
+        """Claim that measured `relation` expected. `id` comes after the experiment's name; `source` is
+        who says so, where it is not the figure's."""
+        id, source = f"{self.experiment}.{id}", source or self.source
+        self.claims.append(Claim(id, statement, source, measured, relation, expected))
+
+
+def summed_up(claims):
+    """How many of the claims hold, in words, and which fail."""
+    failed = ", ".join(c.id for c in claims if not c.passed)
+    held = f"{sum(c.passed for c in claims)} of {len(claims)} claims hold"
+    return held + (f"; FAILED: {failed}" if failed else "")
+
+
 def table(claims):
     """The claims as lines for a terminal."""
     if not claims:
-        return "No claim is made about this run: see the preset's regimes under --help."
+        return "No claim is made about this run: its settings have none of what the claims are about."
     width = max(len(c.id) for c in claims)
     lines = [
         f"{'holds' if c.passed else 'FAILS':5}  {c.id:{width}}  {c.measured:9.4f} {c.relation:2} "
@@ -78,7 +114,7 @@ class Reference:
 
     def write(self, preset, key, numbers, provenance):
         """Record `numbers`, {name: values [seeds]}, as the entry of `preset`."""
-        entries = self._read()
+        entries = self.read()
         entries[preset] = {
             "settings": _settings(key),
             "provenance": provenance,
@@ -100,7 +136,7 @@ class Reference:
         numbers {name: values [seeds]}; the mean over seeds is compared. A number that the entry
         lacks, or that is missing or NaN here, is off.
         """
-        entry = self._read().get(preset)
+        entry = self.read().get(preset)
         if entry is None or entry["settings"] != json.loads(store.canonical(_settings(key))):
             return None
         off = []
@@ -131,15 +167,18 @@ class Reference:
             f"reference: {agree} of {len(numbers)} numbers agree with {self.path.name} ({preset})",
         ]
 
-    def _read(self):
+    def read(self):
+        """The entries, {preset: entry}; none without a file. UsageError where it is no reference."""
         try:
-            return json.loads(self.path.read_text()) if self.path.exists() else {}
-        except ValueError:
-            raise UsageError(
-                f"{self.path} is not JSON any more; restore it from version control."
-            ) from None
+            return archive.read_json(self.path, {str: _ENTRY})
+        except FileNotFoundError:
+            return {}
+        except archive.Damaged as error:
+            raise UsageError(f"{error}; restore it from version control.") from None
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be read ({error.strerror}).") from None
 
 
 def _settings(key):
     """The settings a reference belongs to: all but which seeds, and how many."""
-    return {k: v for k, v in key["config"].items() if k not in ("seed", "seeds")}
+    return options.experiment(key["config"])

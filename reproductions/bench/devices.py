@@ -6,27 +6,20 @@ multi_worker  several machines: the same command on each, with the list of all i
 tpu           all cores of a TPU
 
 Every process holds theta and the optimizer; what its devices add up is a loss and a gradient
-(`wedges.Distributed`). Of several workers the first, the chief, alone writes and prints results.
+(`wedges.Distributed`). Several machines, and how they agree, are in `workers`.
 """
 
 import contextlib
-import json
+import dataclasses
 import os
-import socket
-import time
 
-from reproductions.bench import quiet, store
+from reproductions.bench import quiet, workers
 from reproductions.bench.errors import UsageError, say
 
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 
-_EXAMPLE = (
-    """TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:12345", "10.0.0.2:12345"]}, """
-    """"task": {"type": "worker", "index": 0}}'"""
-)
 # For a test where there are no GPUs: this many parts of the CPU stand in for them.
 _LOGICAL_CPUS = int(os.environ.get("WEDGES_LOGICAL_CPUS", 0))
-_SECONDS_TO_WAIT = float(os.environ.get("WEDGES_SECONDS_TO_WAIT", 300))  # for workers to come up
 
 # What this process has opened. TensorFlow opens devices once in a process's life.
 _opened = {"as": None, "strategy": None}
@@ -45,23 +38,29 @@ def check(strategy, jobs, backend):
         )
 
 
-def start(run):
-    """Open the devices that `--strategy` names, once; before any TensorFlow operation."""
-    if _opened["as"] != (run.strategy, run.tpu):
+def start(place):
+    """Open the devices that `--strategy` names, once; before any TensorFlow operation. Returns the
+    workplace with what its key says of them: sums differ in rounding with how many add them up."""
+    if _opened["as"] != (place.strategy, place.tpu):
         opened = {"default": _default, "mirrored": _mirrored, "multi_worker": _workers, "tpu": _tpu}
-        strategy = opened[run.strategy](run)
+        strategy = opened[place.strategy](place)
         alone = strategy is None or strategy.num_replicas_in_sync == 1
-        _opened.update({"as": (run.strategy, run.tpu), "strategy": None if alone else strategy})
+        _opened.update({"as": (place.strategy, place.tpu), "strategy": None if alone else strategy})
+        _deterministic()
+    if _opened["strategy"] is None:
+        return place
+    replicas = {"replicas": _opened["strategy"].num_replicas_in_sync}
+    return dataclasses.replace(place, software=place.software | replicas)
 
 
 @contextlib.contextmanager
-def placed(run):
+def placed(place):
     """Ops made inside go to the device that `--strategy` names."""
-    if run.strategy == "default":
+    if place.strategy == "default":
         yield
         return
-    start(run)
-    if run.strategy != "tpu":
+    start(place)
+    if place.strategy != "tpu":
         yield
         return
     import tensorflow as tf
@@ -70,9 +69,9 @@ def placed(run):
         yield
 
 
-def compiled(run):
+def compiled():
     """Whether a loop that one device runs must be compiled by XLA: a TPU's core runs nothing else."""
-    return run.strategy == "tpu"
+    return _kind() == "tpu"
 
 
 def distributed(landscape):
@@ -100,7 +99,7 @@ def shared(landscape):
 @contextlib.contextmanager
 def looping(landscape):
     """Where a descent on the landscape loops: for a TPU's cores on their host, which feeds them."""
-    if _kind() != "tpu" or not marks(landscape):
+    if _kind() != "tpu" or not shares(landscape):
         yield
         return
     import tensorflow as tf
@@ -109,32 +108,29 @@ def looping(landscape):
         yield
 
 
-def marks(landscape):
-    """What a checkpoint's key says of the devices: their sums differ in rounding, with their number.
-    Nothing where one device trains alone."""
+def shares(landscape):
+    """Whether several devices share the landscape's minibatches."""
     import wedges
 
-    while landscape is not None and not isinstance(landscape, wedges.Distributed):
-        landscape = getattr(landscape, "landscape", None)  # what it is made of: a subspace, a path
-    if landscape is None:
-        return {}
-    return {"strategy": _kind(), "replicas": landscape.replicas}
+    return wedges.distribute.distributed_in(landscape) is not None
 
 
-def several_machines():
-    """Whether this process is one of several workers."""
-    return _kind() == "multi_worker" and _opened["strategy"] is not None
+def _deterministic():
+    """For the whole process, so that a number does not depend on what was computed before it."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
 
 
 def _kind():
     return (_opened["as"] or ("default",))[0]
 
 
-def _default(run):
+def _default(place):
     quiet.start_tensorflow()
 
 
-def _mirrored(run):
+def _mirrored(place):
     with quiet.stderr():
         import tensorflow as tf
 
@@ -151,159 +147,22 @@ def _mirrored(run):
     return tf.distribute.MirroredStrategy(names)
 
 
-def _tpu(run):
+def _tpu(place):
     with quiet.stderr():
         import tensorflow as tf
 
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=run.tpu or "local")
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=place.tpu or "local")
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, OSError, tf.errors.OpError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f"--strategy=tpu --tpu={run.tpu or 'local'}: no TPU answers ({reason[:120]}); name one with "
-            "--tpu, or use --strategy=default."
+            f"--strategy=tpu --tpu={place.tpu or 'local'}: no TPU answers ({reason[:120]}); name one "
+            "with --tpu, or use --strategy=default."
         ) from None
     return tf.distribute.TPUStrategy(resolver)
 
 
-# ---- several workers --------------------------------------------------------------------------------
-
-
-def is_chief(strategy):
-    """Whether this process writes: all do, but for the workers after the first of several."""
-    return strategy != "multi_worker" or _cluster()[1] == 0
-
-
-def agree(key, saved):
-    """UsageError unless all workers are about to do the same from the same place.
-
-    key: of what comes now. saved: the arrays that it goes on from, with "losses"; or None.
-    """
-    if not several_machines():
-        return
-    short = lambda digits: int(digits[:7], 16)
-    steps = 0 if saved is None else len(saved["losses"])
-    place = "0" if saved is None else store.fingerprint(*saved.values())
-    rows = _of_all([short(store.digest(key)), steps, short(place)])  # [replicas, 3]
-    if (rows[:, 0] != rows[0, 0]).any():
-        raise UsageError(
-            "--strategy=multi_worker: the workers are not doing the same; start all with the same "
-            "command and software, and one --out_dir that they share."
-        )
-    if (rows != rows[0]).any():
-        raise UsageError(
-            "--out_dir: the workers found this training at different steps "
-            f"({', '.join(map(str, rows[:, 1]))}); it must be one folder that all of them share."
-        )
-
-
-def chiefs(value):
-    """The chief's own `value`, a truth: where rounding may decide, one worker decides for all."""
-    return bool(_of_all([value])[0, 0]) if several_machines() else value
-
-
-def _of_all(numbers):
-    """The whole numbers [K] that each replica's worker gives, [replicas, K], the chief's first."""
-    import tensorflow as tf
-
-    strategy, row = _opened["strategy"], tf.constant([numbers], tf.int32)
-    gather = lambda: tf.distribute.get_replica_context().all_gather(row, axis=0)
-    with heard():
-        every = tf.function(lambda: strategy.run(gather), autograph=False)()
-    return strategy.experimental_local_results(every)[0].numpy()
-
-
-@contextlib.contextmanager
-def heard():
-    """While the workers talk to each other: UsageError where one of them has gone."""
-    import tensorflow as tf
-
-    e = tf.errors
-    try:
-        yield
-    except (e.UnavailableError, e.AbortedError, e.CancelledError, e.DeadlineExceededError) as error:
-        if not several_machines():
-            raise
-        raise UsageError(
-            f"--strategy=multi_worker: another worker has stopped ({type(error).__name__}); start all "
-            "of them again with the same command, which continues."
-        ) from None
-
-
-def _workers(run):
-    addresses, index = _cluster()
-    _meet(addresses, index)
-    # Or its C++ side would tell of every connection and heartbeat.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet.stderr():
-        import tensorflow as tf
-
-        tf.get_logger().setLevel("ERROR")
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    return strategy
-
-
-def _cluster():
-    """The workers' addresses in TF_CONFIG, and the place of this process among them."""
-    given = os.environ.get("TF_CONFIG")
-    wrong = lambda what: UsageError(f"--strategy=multi_worker: TF_CONFIG {what}; e.g. {_EXAMPLE}")
-    if not given:
-        raise wrong("is not set: it lists all workers, and says which of them this one is")
-    try:
-        config = json.loads(given)
-        addresses, task = config["cluster"]["worker"], config["task"]
-        index = task["index"]
-        ports = [int(a.rpartition(":")[2]) for a in addresses]
-    except json.JSONDecodeError as error:
-        raise wrong(f"is not JSON ({error})") from None
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise wrong(f"must have cluster.worker, task.type and task.index; received {given}") from None
-    whole = type(index) is int and 0 <= index < len(ports)
-    if not whole or task.get("type") != "worker" or not all(0 < p < 2**16 for p in ports):
-        raise wrong(f"must name one of its workers as the task; received {given}")
-    return addresses, index
-
-
-def _meet(addresses, index):
-    """Wait until all workers listen: TensorFlow would wait for ever, deaf to Ctrl-C.
-
-    Until TensorFlow serves this worker's port, we listen there ourselves: the others need only see that
-    somebody does.
-    """
-    try:
-        here = socket.create_server(("", _split(addresses[index])[1]))
-    except OSError as error:
-        raise UsageError(
-            f"--strategy=multi_worker: this worker cannot listen at {addresses[index]} "
-            f"({error.strerror}); name a free port in every worker's TF_CONFIG."
-        ) from None
-    missing = [a for i, a in enumerate(addresses) if i != index]
-    began = time.monotonic()
-    told = False
-    with here:
-        while missing := [a for a in missing if not _listens(a)]:
-            waited = time.monotonic() - began
-            if waited > _SECONDS_TO_WAIT:
-                raise UsageError(
-                    f"--strategy=multi_worker: no worker at {', '.join(missing)} after {waited:.0f} s; "
-                    "start the same command on each machine of TF_CONFIG."
-                )
-            if waited > 2 and not told:
-                say(f"waiting for the workers at {', '.join(missing)}")
-                told = True
-            time.sleep(0.2)
-
-
-def _listens(address):
-    try:
-        socket.create_connection(_split(address), timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
-def _split(address):
-    host, _, port = address.rpartition(":")
-    return host, int(port)
+def _workers(place):
+    return workers.join()

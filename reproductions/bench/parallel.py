@@ -9,68 +9,85 @@ import socket
 import warnings
 
 import joblib
+import threadpoolctl
 
-from reproductions.bench import devices
+from reproductions.bench import devices, provenance, workplace
 from reproductions.bench.errors import UsageError
 
 BACKENDS = ("local", "dask", "ray")
 
 
-def over(run, function, items):
-    """[function(item) for item in items] where `run.strategy` says, `run.jobs` at a time on
-    `run.backend`."""
-    if run.backend == "local" and run.jobs == 1:
-        return [placed(run, function, item) for item in items]
-    with backend(run):
-        return joblib.Parallel()(joblib.delayed(_in_worker)(run, function, item) for item in items)
+def over(function, items):
+    """[function(item) for item in items] on the devices of this process's workplace; as many at a time
+    as it has processes for. `function` is of a module, or a `functools.partial` of one."""
+    place = workplace.current()
+    if place.backend == "local" and place.jobs == 1:
+        with devices.placed(place):
+            return [function(item) for item in items]
+    with backend(place):
+        return joblib.Parallel()(joblib.delayed(in_worker)(place, function, item) for item in items)
 
 
-def _in_worker(run, function, item):
-    devices.start(run)  # in silence, before anything imports TensorFlow
-    return placed(run, function, item)
-
-
-def placed(run, function, item):
-    """function(item) on the device that `run.strategy` names."""
-    with devices.placed(run):
+def in_worker(place, function, item):
+    """function(item) in a process of its own, whose workplace is `place`."""
+    devices.start(place)  # in silence, before anything imports TensorFlow
+    with workplace.at(place), devices.placed(place):
         return function(item)
 
 
 @contextlib.contextmanager
-def backend(run):
-    """joblib's Parallel inside works where `run.backend` says: with one local job, in this process.
+def backend(place):
+    """joblib's Parallel inside works where `place.backend` says: with one local job, in this process.
 
-    A cluster that is started here has `run.jobs` workers, or as many as there are cores.
+    A cluster that is started here has `place.jobs` workers, or as many as there are cores.
     """
     # loky replaces a worker that has grown large; nothing is lost, and a user need not hear of it.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-    local = run.backend == "local"
-    workers = run.jobs if local or run.jobs > 1 else joblib.cpu_count()
+    workers = provenance.workers(place.jobs, place.backend)
     with contextlib.ExitStack() as stack:
-        if workers > 1 and not run.address:
-            stack.enter_context(_shared_cores(workers))
-        if run.backend == "dask":
-            stack.enter_context(_dask_client(run.address, workers))
-        elif run.backend == "ray":
-            stack.enter_context(_ray(run.address, workers))
+        stack.enter_context(_environment_kept())
+        if place.backend == "dask":
+            stack.enter_context(_dask_client(place.address, workers))
+        elif place.backend == "ray":
+            stack.enter_context(_ray(place.address, workers))
         how = {
             "local": {"backend": "loky", "n_jobs": workers},
             # Dask starts killed workers again.
             "dask": {"backend": "dask", "n_jobs": -1, "wait_for_workers_timeout": 30},
             "ray": {"backend": "ray", "n_jobs": -1},
         }
-        stack.enter_context(joblib.parallel_config(**how[run.backend]))
+        stack.enter_context(joblib.parallel_config(**how[place.backend]))
         yield
 
 
 @contextlib.contextmanager
-def _shared_cores(workers):
-    """Processes that are started inside share the cores: TensorFlow reads this as it is imported."""
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    before = {name: os.environ.pop(name, None) for name in names}
-    os.environ.update(dict.fromkeys(names, str(max(1, joblib.cpu_count() // workers))))
+def _environment_kept():
+    """Dask leaves OMP_NUM_THREADS=1, and more of its workers' settings, in our own environment."""
+    before = dict(os.environ)
     try:
         yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def shared_cores(place):
+    """Every process of a run has the same share of the cores: those that are started inside, and this
+    one, so that a number does not depend on which of them computes it.
+
+    TensorFlow reads its threads as it is imported; BLAS takes them at any time.
+    """
+    if place.address or provenance.workers(place.jobs, place.backend) == 1:
+        yield
+        return
+    share = provenance.threads(place.jobs, place.backend)
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ.update(dict.fromkeys(names, str(share)))
+    try:
+        with threadpoolctl.threadpool_limits(share):
+            yield
     finally:
         for name, value in before.items():
             del os.environ[name]

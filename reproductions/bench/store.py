@@ -2,40 +2,21 @@
 
 A file is written under another name, flushed to the disk and renamed, so a kill at any moment
 leaves the old file or the new one. It carries the key it was made for: everything its content
-depends on. A file of another key, or one that was cut short or altered (every array has a CRC),
-is said to be so in one line and not used. Nothing loaded can execute code: arrays only, no pickle.
+depends on. A file of another key, or one that was cut short or altered (`wedges.archive` sees
+every bit), is said to be so in one line and not used.
 """
 
 import contextlib
 import hashlib
 import json
-import os
 import pathlib
-import uuid
-import zipfile
-import zlib
 
 import numpy as np
 
 from reproductions.bench.errors import UsageError, say
+from wedges import archive
 
 _KEY = "__key__"
-# Whether this process writes at all: of several workers of one run only the first does.
-writing = True
-# What numpy and zipfile raise on a file with any of its bits flipped, or cut anywhere, or of another
-# kind: zip flags that were hit read as "encrypted" (RuntimeError) or as an unknown compression.
-_DAMAGED = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    AttributeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def canonical(key):
@@ -57,40 +38,44 @@ def fingerprint(*arrays):
     return h.hexdigest()
 
 
-def source_mark(*patterns):
-    """16 hexadecimal digits that stand for this project's source files, e.g. of "wedges/*.py"."""
-    root = pathlib.Path(__file__).parents[2]
-    files = sorted({path for pattern in patterns for path in root.glob(pattern)})
-    return digest({str(path.relative_to(root)): path.read_text() for path in files})
-
-
-def write_bytes(path, write):
-    """Call `write(file)` so that `path` is afterwards what it was or complete; not where `writing` is
-    off."""
-    if not writing:
-        return
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+@contextlib.contextmanager
+def tidy(*folders):
+    """Where the block raises, those of these folders and of the ones above them that were not there
+    before, and hold nothing now, go again: what is refused leaves no trace."""
+    paths = {path for folder in map(pathlib.Path, folders) for path in (folder, *folder.parents)}
+    new = [path for path in paths if not path.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield
+    except BaseException:
+        for path in sorted(new, key=lambda path: len(path.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                path.rmdir()  # only if it is empty
+        raise
+
+
+@contextlib.contextmanager
+def _place(path):
+    """Folders for a file that is written in the block; UsageError where it cannot be."""
+    try:
+        with tidy(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield
     except OSError as error:
         raise UsageError(
             f"cannot write {path}: {error.strerror or error}; point --out_dir at a folder with room."
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path, write):
+    """Call `write(file)` so that `path` is afterwards what it was or complete."""
+    path = pathlib.Path(path)
+    with _place(path), archive.replacing(path) as file:
+        write(file)
 
 
 def remove(path):
-    """Delete the file at `path`, if there is one; not where `writing` is off."""
-    if writing:
-        pathlib.Path(path).unlink(missing_ok=True)
+    """Delete the file at `path`, if there is one."""
+    pathlib.Path(path).unlink(missing_ok=True)
 
 
 def write_json(path, value):
@@ -100,33 +85,41 @@ def write_json(path, value):
 
 
 def save(path, arrays, key):
-    """Write named arrays for `key`."""
-    arrays = {**arrays, _KEY: np.array(canonical(key))}
-    write_bytes(path, lambda file: np.savez(file, **arrays))
+    """Write named arrays of numbers for `key`."""
+    path = pathlib.Path(path)
+    with _place(path):
+        archive.write(path, {**arrays, _KEY: np.array(canonical(key))}, text=[_KEY])
+
+
+def read(path):
+    """The key and the arrays of the file at `path`; None, with a line that says why, if it is not whole.
+
+    Returns (key, {name: array}), the key as JSON has it.
+    """
+    path = pathlib.Path(path)
+    try:
+        arrays = archive.read(path, text=[_KEY])
+        key = archive.parse_json(str(arrays.pop(_KEY)), path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (archive.Damaged, OSError) as error:
+        reason = error.why if isinstance(error, archive.Damaged) else error.strerror or error
+        say(f"not used: {path} is damaged or not one of ours ({reason}).")
+        return None
+    return key, arrays
 
 
 def load(path, key):
     """The arrays saved at `path` for `key`; None, with a line that says why, if there are none."""
-    path = pathlib.Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        found = str(arrays.pop(_KEY))
-    except FileNotFoundError:
+    found = read(path)
+    if found is None:
         return None
-    except _DAMAGED as error:
-        say(f"not used: {path} is damaged or not one of ours ({type(error).__name__}).")
-        return None
-    if found != canonical(key):
+    if canonical(found[0]) != canonical(key):
         say(f"not used: {path} was made for other settings.")
         return None
-    return arrays
+    return found[1]
 
 
-def cached(path, key, compute):
-    """`compute()`'s arrays, from `path` where they were saved for `key` before."""
-    arrays = load(path, key)
-    if arrays is None:
-        arrays = compute()
-        save(path, arrays, key)
-    return arrays
+def verify(path):
+    """Raise `archive.Damaged`, or OSError, unless `path` holds what was saved there for some key."""
+    archive.read(path, text=[_KEY])

@@ -1,7 +1,10 @@
 """Many settings of one measurement, each in a run directory of its own, several at a time.
 
-    found = sweep.over(run, measure, {"lr=0.001, seed 0": setting, ...}, figure="fig5_widths")
+    found = sweep.over(measure, {"lr=0.001, seed 0": setting, ...}, figure="fig5_widths")
     found.arrays("lr=0.001, seed 0")
+
+`measure` receives its setting and nothing else; the setting, all code that `measure` reaches, and the
+software and threads are the key of its results, as for any `cached` function.
 
 What is on disk is the truth: a setting is done once its results are there, so finished ones are never
 repeated, and a sweep that was killed, at any moment, goes on where it was. A setting is measured under
@@ -17,7 +20,6 @@ import collections
 import contextlib
 import dataclasses
 import gc
-import json
 import os
 import pathlib
 import re
@@ -31,8 +33,9 @@ import uuid
 import filelock
 import joblib
 
-from reproductions.bench import parallel, progress, store
+from reproductions.bench import cache, devices, parallel, progress, store, workplace
 from reproductions.bench.errors import UsageError, say
+from wedges import archive
 
 # Why a setting is not done, beside errors of its own.
 _BUSY = "another sweep measures it"
@@ -89,24 +92,24 @@ class Sweep:
         return self
 
 
-def over(run, measure, settings, *, figure):
-    """`measure(setting, run)` for every one of {name: setting} that is not done yet: a `Sweep`.
+def over(measure, settings, *, figure):
+    """`measure(setting)` for every one of {name: setting} that is not done yet: a `Sweep`.
 
     Args:
-      run: the `runs.Run`: where to keep results, how many processes, and the software that marks them.
       measure: returns arrays; a function of a module, since workers look it up by its name.
-      settings: what may stand in JSON, or dataclasses of that; names are for people.
+      settings: frozen dataclasses, or plain values; names are for people.
       figure: whose settings these are.
 
     What fails is said at the end, one line each; `Sweep.require` makes an error of it.
     """
-    if run.strategy == "multi_worker":
+    place = workplace.current()
+    if place.strategy == "multi_worker":
         raise UsageError(
             "--strategy=multi_worker: not with a sweep, whose settings run side by side; for several "
             "machines use --backend=dask or --backend=ray."
         )
-    run = _anywhere(run)
-    sweep = Sweep({n: _task(run, figure, n, s) for n, s in settings.items()}, {})
+    place = _anywhere(place)
+    sweep = Sweep({n: _task(place, measure, figure, n, s) for n, s in settings.items()}, {})
     left = [t for t in sweep.tasks.values() if not _done(t)]
     if not left:
         return sweep
@@ -114,14 +117,14 @@ def over(run, measure, settings, *, figure):
         with contextlib.suppress(OSError):
             task.error.unlink()
     start = {"initial": len(settings) - len(left), "desc": figure, "unit": "setting"}
-    with parallel.backend(run), progress.bar(total=len(settings), **start) as bar:
+    with parallel.backend(place), progress.bar(total=len(settings), **start) as bar:
         losses, idle, wait = collections.Counter(), 0, False
         while left:
             # Those with which workers were lost come last, and after two losses each is alone: one that
             # kills its worker every time takes no other with it.
             tasks = [t for t in left if losses[t.name] < _LOSSES - 1] or left[:1]
             tasks.sort(key=lambda t: losses[t.name])
-            undone, lost = _round(measure, run, tasks, wait, bar)
+            undone, lost = _round(measure, place, tasks, wait, bar)
             losses.update(n for n, why in undone.items() if why == _LOST)
             idle = idle + 1 if lost and _LOST not in undone.values() else 0
             for name, why in undone.items():
@@ -166,17 +169,18 @@ def status(folder):
 # ---- in a worker ------------------------------------------------------------------------------------
 
 
-def _measure(measure, run, task, wait, mark, parent):
+def _measure(measure, place, task, wait, mark, parent):
     """Measure one setting, unless it is done: None, or why not."""
     if os.getpid() != parent:
         progress.hide()  # bars of many processes would overwrite one another
-        if run.backend == "local":
+        if place.backend == "local":
             _end_with(parent)
     with _process:
         try:
-            task.directory.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(task.directory / ".lock").acquire(timeout=-1 if wait else 0):
-                return None if _done(task) else _try(measure, run, task, mark)
+            with store.tidy(task.directory):
+                task.directory.mkdir(parents=True, exist_ok=True)
+                with _lock(task.directory).acquire(timeout=-1 if wait else 0), _no_lock_alone(task):
+                    return None if _done(task) else _try(measure, place, task, mark)
         except filelock.Timeout:
             return _BUSY
         except UsageError as error:
@@ -186,12 +190,29 @@ def _measure(measure, run, task, wait, mark, parent):
             return f"cannot write {task.directory}: {reason}; point --out_dir at a folder with room."
 
 
-def _try(measure, run, task, mark):
+def _lock(directory):
+    return filelock.FileLock(directory / ".lock")
+
+
+@contextlib.contextmanager
+def _no_lock_alone(task):
+    """Where the block raises before it wrote anything, the lock's file goes, and so may the folder."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if [path.name for path in task.directory.iterdir()] == [".lock"]:
+                (task.directory / ".lock").unlink()
+        raise
+
+
+def _try(measure, place, task, mark):
     about = {**task.key, "name": task.name, "host": socket.gethostname(), "process": os.getpid()}
     store.write_json(task.directory / "config.json", about | {"round": mark})
     started = time.time()
     try:
-        arrays = parallel.placed(run, lambda setting: measure(setting, run), task.setting)
+        with workplace.at(place), devices.placed(place):
+            arrays = measure(task.setting)
         store.save(task.results, arrays, task.key)
     except (Exception, SystemExit) as error:
         with contextlib.suppress(UsageError):  # also where the disk is full
@@ -224,12 +245,12 @@ def _end_with(parent):
 # ---- in the process that sweeps ---------------------------------------------------------------------
 
 
-def _round(measure, run, tasks, wait, bar):
+def _round(measure, place, tasks, wait, bar):
     """Measure these: {name: why} of those that are not done, and the error that lost a worker, if one
     did. What `_measure` returned is then not known, and is read from disk."""
     mark = uuid.uuid4().hex
     call = joblib.delayed(_measure)
-    calls = (call(measure, run, t, wait, mark, os.getpid()) for t in tasks)
+    calls = (call(measure, place, t, wait, mark, os.getpid()) for t in tasks)
     try:
         outcomes, lost = _Watched(bar)(calls), None
     except Exception as error:  # `_measure` raises nothing of its own: this is about the workers
@@ -253,22 +274,22 @@ class _Watched(joblib.Parallel):
         self._bar.update(self._first + self.n_completed_tasks - self._bar.n)
 
 
-def _anywhere(run):
-    """The run with folders that mean the same wherever a worker was started."""
+def _anywhere(place):
+    """The workplace with folders that mean the same wherever a worker was started."""
     absolute = lambda path: os.path.abspath(os.path.expanduser(path))
-    remote = run.data_dir is None or "://" in run.data_dir
+    remote = place.data_dir is None or "://" in place.data_dir
     return dataclasses.replace(
-        run,
-        checkpoints=pathlib.Path(absolute(run.checkpoints)),
-        data_dir=run.data_dir if remote else absolute(run.data_dir),
+        place,
+        checkpoints=pathlib.Path(absolute(place.checkpoints)),
+        data_dir=place.data_dir if remote else absolute(place.data_dir),
     )
 
 
-def _task(run, figure, name, setting):
-    plain = dataclasses.asdict(setting) if dataclasses.is_dataclass(setting) else setting
-    key = {"figure": figure, "setting": plain, "software": run.software}
+def _task(place, measure, figure, name, setting):
+    key = {"figure": figure, **cache.key_of(measure, (setting,), place.software)}
+    (key["setting"],) = key.pop("arguments")
     readable = re.sub(r"[^\w.=+-]+", "_", name)[:80]
-    folder = run.checkpoints.parent / figure / "settings" / f"{readable}-{store.digest(key)[:8]}"
+    folder = place.checkpoints.parent / figure / "settings" / f"{readable}-{store.digest(key)[:8]}"
     return Task(name, setting, folder, key)
 
 
@@ -279,22 +300,22 @@ def _done(task):
 def _error(task):
     """The error that a setting left, in one line; None if it left none."""
     try:
-        return json.loads(task.error.read_text())["error"]
-    except (OSError, ValueError, KeyError):
+        return archive.read_json(task.error, {"error": str})["error"]
+    except (OSError, archive.Damaged):
         return None
 
 
 def _begun(task, mark):
     """Whether a worker began to measure the setting in the round of this mark."""
     try:
-        return json.loads((task.directory / "config.json").read_text()).get("round") == mark
-    except (OSError, ValueError):
+        return archive.read_json(task.directory / "config.json", {"round": str})["round"] == mark
+    except (OSError, archive.Damaged):
         return False
 
 
 def _held(directory):
     try:
-        with filelock.FileLock(directory / ".lock").acquire(timeout=0):
+        with _lock(directory).acquire(timeout=0):
             return False
     except filelock.Timeout:
         return True

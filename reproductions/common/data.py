@@ -5,16 +5,19 @@ tensorflow-datasets, which downloads them once; a decoded copy in the cache fold
 ($WEDGES_CACHE_DIR, by default ~/.cache/wedges) makes the second start fast.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
 import threading
+from importlib import metadata
 
 import numpy as np
 
-from reproductions.bench import store
+from reproductions.bench import options, store, workplace
 from reproductions.bench.errors import UsageError, say
+from wedges import archive
 
 # Where tensorflow-datasets fetches each data set from: asked before it is, since offline it would
 # retry for minutes.
@@ -55,6 +58,91 @@ class Dataset:
     def shape(self):
         """(H, W, channels) of one image."""
         return self.x_train.shape[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set by its content: what a number depends on, wherever the files lie.
+
+    Attributes:
+      name: one of `NAMES`.
+      content: fingerprint of the images and labels as decoded.
+    """
+
+    name: str
+    content: str
+
+    def load(self):
+        """The `Dataset`, read once in a process."""
+        data_dir = workplace.current().data_dir
+        found = _read(self.name, data_dir)
+        if found.fingerprint != self.content:
+            store.remove(_note(self.name, data_dir)[0])  # or a wrong one would be believed for ever
+            raise UsageError(
+                f"--dataset={self.name}: its files have changed since this run began; run the same "
+                "command again."
+            )
+        return found
+
+
+def source(name):
+    """The `Source` of a data set, in the workplace's folder of data. Raises UsageError where it cannot
+    be had."""
+    data_dir = workplace.current().data_dir
+    check(name, data_dir)
+    content = _known(*_note(name, data_dir))
+    if content is None:
+        content = _read(name, data_dir).fingerprint
+        path, key = _note(name, data_dir)  # of other files, if it has been downloaded just now
+        with contextlib.suppress(UsageError):  # a cache that cannot be written to: read it again then
+            store.write_json(path, {"key": key, "content": content})
+    return Source(name, content)
+
+
+def _note(name, data_dir):
+    """Where the content of a data set is noted, and the key of the files that it was read from."""
+    path, key = _decoded(name, data_dir)
+    return path.with_suffix(".json"), key
+
+
+def _known(path, key):
+    """The fingerprint that was noted for the same files; None without."""
+    try:
+        noted = archive.read_json(path, {"key": dict, "content": str})
+    except (OSError, archive.Damaged):
+        return None
+    return noted["content"] if store.canonical(noted["key"]) == store.canonical(key) else None
+
+
+@options.settings
+class DataConfig(options.Config):
+    """Settings of a figure that trains networks on a data set."""
+
+    dataset: str = options.option("data set", options.one_of(*NAMES), paper="cifar10", quick="digits")
+
+    @property
+    def datasets(self):
+        """The names of all its data sets."""
+        return (self.dataset,) if isinstance(self.dataset, str) else self.dataset
+
+    def check(self):
+        super().check()
+        for name in self.datasets:
+            check(name, workplace.current().data_dir)
+
+    def inputs(self):
+        return {name: source(name).content for name in self.datasets}
+
+
+def _read(name, data_dir):
+    """As `load`; once in a process, as long as the files stay as they are."""
+    return _load(name, data_dir, store.canonical(_decoded(name, data_dir)[1]))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(name, data_dir, files):
+    del files
+    return load(name, data_dir)
 
 
 def load(name, data_dir=None):
@@ -113,15 +201,11 @@ def _from_tfds(name, data_dir):
     folder = _prepared(name, data_dir)
     if folder is None:
         folder = _download(name, data_dir)
-    files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in folder.iterdir())
-    info = (folder / "dataset_info.json").read_text()
-    key = {"dataset": name, "files": files, "info": info}
-    cache = pathlib.Path(os.environ.get("WEDGES_CACHE_DIR", "~/.cache/wedges")).expanduser()
-    path = cache / f"{name}-{store.digest(key)}.npz"
+    path, key = _decoded(name, data_dir)
     arrays = store.load(path, key)
     if arrays is not None:
         return arrays
-    say(f"decoding {name} from {folder} (once; kept in {cache})")
+    say(f"decoding {name} from {folder} (once; kept in {path.parent})")
     try:
         arrays = _decode(folder)
     except Exception as error:  # whatever tfds or TensorFlow raise on a damaged copy
@@ -136,6 +220,26 @@ def _from_tfds(name, data_dir):
         reason = str(error).split("; ")[0]
         say(f"no decoded copy kept, so every start decodes again: {reason}; see WEDGES_CACHE_DIR")
     return arrays
+
+
+def _decoded(name, data_dir):
+    """Where the decoded copy of a data set is kept, and its key: the files it was made of."""
+    if name == "digits":
+        key = {"dataset": name, "scikit-learn": metadata.version("scikit-learn")}
+    else:
+        folder = _prepared(name, data_dir)
+        files = sorted(folder.iterdir()) if folder else []
+        key = {
+            "dataset": name,
+            "files": [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files],
+            "info": _info(folder) if folder else None,
+        }
+    cache = pathlib.Path(os.environ.get("WEDGES_CACHE_DIR", "~/.cache/wedges")).expanduser()
+    return cache / f"{name}-{store.digest(key)}.npz", key
+
+
+def _info(folder):
+    return (folder / "dataset_info.json").read_text(errors="replace")  # tfds says what is wrong in it
 
 
 def _decode(folder):

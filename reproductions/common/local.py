@@ -1,215 +1,203 @@
 """What the four figures of local geometry share: networks, their training, curvature on the way, the
 model.
 
-A network and its measurements are kept for all four: a checkpoint's key holds nothing of the figure
-that asked.
+A network and its measurements are kept for all four: their keys hold nothing of the figure that asked.
 """
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 
-from reproductions.bench import runs, store
+import wedges
+from reproductions.bench import cache, options, parallel, progress
 from reproductions.bench.errors import UsageError
-from reproductions.common import data, optima
+from reproductions.bench.options import above, at_least, one_of, option
+from reproductions.common import data, models, networks, pictures, training
+from reproductions.common.arrays import named, stacked, under
 
 SOURCE = "Fort & Ganguli 2019, arXiv:1910.05929"
-positive = optima.positive
-_CODE = store.source_mark(
-    "wedges/curvature.py",
-    "wedges/network.py",
-    "wedges/probe.py",
-    "wedges/second_order.py",
-    "wedges/stateless.py",
-    "reproductions/common/local.py",
-)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(runs.DataConfig):
+@options.settings
+class Config(data.DataConfig):
     """Settings of the four figures."""
 
-    dataset: tuple[str, ...] = runs.option(
-        "data set, or one for each of --networks with commas: " + ", ".join(data.NAMES)
+    dataset: tuple[str, ...] = option(
+        "data set, or one for each of --networks",
+        one_of(*data.NAMES),
+        paper=("cifar10", "fashion_mnist"),
+        quick=("digits",),
     )
-    networks: tuple[str, ...] = runs.option(
-        "networks, one row of the figure each, e.g. --networks=simple_cnn,fc",
-        choices=("simple_cnn", "fc", "lenet", "resnet"),
+    networks: tuple[str, ...] = option(
+        "networks, one row of the figure each", models.NAMES, paper=("simple_cnn", "fc"), smoke=("fc",)
     )
-    activation: str = runs.option("nonlinearity", choices=("tanh", "relu"))
-    seeds: int = runs.option(
-        "independent repetitions (initial weights, minibatches), with seeds seed, seed + 1, ...",
-        positive,
-        "at least 1",
+    activation: str = option("nonlinearity", models.ACTIVATIONS, paper="tanh")
+    seeds: int = option(
+        "independent repetitions (initial weights, minibatches)", at_least(1), paper=3, quick=1
     )
-    train_examples: int = runs.option(
-        "training examples, the first of the set; few enough to be fitted; e.g. 5000",
-        lambda v: v >= 10,
-        "at least 10",
+    train_examples: int = option(
+        "training examples, the first of the set; few enough to be fitted",
+        at_least(10),
+        paper=5000,
+        quick=1000,
     )
-    examples: int = runs.option(
-        "of these, examples in every loss, gradient and curvature; e.g. 500",
-        lambda v: v >= 10,
-        "at least 10",
+    examples: int = option(
+        "of these, examples in every loss, gradient and curvature",
+        at_least(10),
+        paper=500,
+        quick=200,
+        smoke=100,
     )
-    epochs: int = runs.option("epochs of training; e.g. 100", positive, "at least 1")
-    learning_rate: float = runs.option(
-        "constant rate of SGD with momentum 0.9", positive, "above 0, e.g. 0.01"
-    )
-    batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
-    looks: int = runs.option(
-        "points of training that are looked at, the start and the end among them; e.g. 10",
-        lambda v: v >= 4,
-        "at least 4",
+    epochs: int = option("epochs of training", at_least(1), paper=100, quick=80, smoke=10)
+    learning_rate: float = option("constant rate of SGD with momentum 0.9", above(0), paper=0.01)
+    batch_size: int = option("examples a step", at_least(1), paper=128, quick=32)
+    looks: int = option(
+        "points of training that are looked at, the start and the end among them",
+        at_least(4),
+        paper=8,
+        smoke=4,
     )
 
-    def __post_init__(self):
-        rows(self)  # says what does not fit, before any work
+    def check(self):
+        names, sets = ",".join(self.networks), ",".join(self.dataset)
+        if len(set(self.networks)) < len(self.networks):
+            raise UsageError(f"--networks={names}: name each network once.")
+        if len(self.dataset) not in (1, len(self.networks)):
+            raise UsageError(f"--dataset={sets}: name one, or one for each of the networks {names}.")
+        super().check()
+
+    @property
+    def rows(self):
+        """[(network, data set)]: the rows of a figure."""
+        sets = self.dataset * (len(self.networks) if len(self.dataset) == 1 else 1)
+        return list(zip(self.networks, sets, strict=True))
+
+    @property
+    def subjects(self):
+        """What a figure is about: a `Subject` for each of its rows, and the simple model."""
+        rows = [Subject(str(i), f"{name} on {source}") for i, (name, source) in enumerate(self.rows)]
+        return [*rows, Subject("model", "model")]
+
+    def network(self, row, seed):
+        """The `Network` of a row of the figure, fresh from a seed."""
+        name, source = self.rows[row]
+        model = models.Model(name, activation=self.activation)
+        how = {"initial": seed, "seed": seed, "examples": self.train_examples}
+        problem = networks.Problem(data.source(source), model, self.batch_size, **how)
+        return Network(problem, self.examples)
 
 
-PAPER = {
-    "dataset": ("cifar10", "fashion_mnist"),
-    "networks": ("simple_cnn", "fc"),
-    "activation": "tanh",
-    "seed": 0,
-    "seeds": 3,
-    "train_examples": 5000,
-    "examples": 500,
-    "epochs": 100,
-    "learning_rate": 0.01,
-    "batch_size": 128,
-    "looks": 8,
-}
-QUICK = {
-    **PAPER,
-    "dataset": ("digits",),
-    "seeds": 1,
-    "train_examples": 1000,
-    "examples": 200,
-    "epochs": 80,
-    "batch_size": 32,
-}
-SMOKE = {**QUICK, "networks": ("fc",), "epochs": 10, "examples": 100, "looks": 4}
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A network on a data set, or the simple model.
 
+    Attributes:
+      prefix: before the names of its arrays.
+      label: what it is called.
+    """
 
-def rows(config):
-    """[(network, data set)]: the rows of a figure."""
-    if len(set(config.networks)) < len(config.networks):
-        raise UsageError(f"--networks={','.join(config.networks)}: name each network once.")
-    sets = config.dataset * (len(config.networks) if len(config.dataset) == 1 else 1)
-    if len(sets) != len(config.networks):
-        raise UsageError(
-            f"--dataset={','.join(config.dataset)}: name one, or one for each of the networks "
-            f"{','.join(config.networks)}."
-        )
-    return list(zip(config.networks, sets, strict=True))
+    prefix: str
+    label: str
 
+    @property
+    def id(self):
+        """Its word in the ids of claims."""
+        return self.label.split()[0]
 
-def labels(config):
-    """{what a row is called: the name before its arrays}, the networks' and the model's."""
-    networks = {f"{name} on {source}": str(i) for i, (name, source) in enumerate(rows(config))}
-    return networks | {"model": "model"}
+    @property
+    def is_model(self):
+        return self.prefix == "model"
+
+    @property
+    def title(self):
+        return "the simple model" if self.is_model else self.label
+
+    def own(self, arrays):
+        """{name: array} of those of a figure's arrays that are about it, without the prefix."""
+        return under(self.prefix, arrays)
+
+    def times(self, arrays):
+        """Where it was looked at along training: steps [looks], or the model's `TIMES`."""
+        return TIMES if self.is_model else arrays[f"{self.prefix} steps"][0]
 
 
 def how_trained(config):
     """The line of a title that says what its curves are of."""
     return (
-        f"mean and deviation of {config.seeds} seed{'s' * (config.seeds > 1)}; SGD "
+        f"mean and deviation of {pictures.counted(config.seeds, 'seed')}; SGD "
         f"{config.learning_rate:g} with momentum on {config.train_examples:,} examples"
     )
 
 
-# One after the other, the seeds of a row read it once.
-load = functools.lru_cache(maxsize=1)(data.load)
+# ---- networks along their training -------------------------------------------------------------------
 
 
-def items(config):
-    """[(row, seed)]: what can be done side by side."""
-    seeds = range(config.seed, config.seed + config.seeds)
-    return [(i, seed) for i in range(len(rows(config))) for seed in seeds]
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network to be trained, and the first `examples` of its training set, where it is looked at."""
+
+    problem: networks.Problem
+    examples: int
+
+    @property
+    def seen(self):
+        """The landscape of these examples."""
+        return _seen(self)
+
+    @property
+    def labels(self):
+        """The classes of these examples, [N]."""
+        return self.problem.source.load().y_train[: self.problem.examples][: self.examples]
 
 
-def by_row(config, found):
-    """Results of `items`, dicts of arrays, as {"<row> name": [seeds, ...]}."""
+@functools.lru_cache(maxsize=4)  # as `networks.landscape`
+def _seen(network):
+    train = networks.landscape(network.problem)
+    part = slice(network.examples)
+    return train.on(train.x[part], train.y[part], evaluation_batch_size=100)
+
+
+def by_row(config, function):
+    """function((row, seed)) of every network and seed, dicts of arrays, as {"<row> name": [seeds, ...]};
+    side by side."""
+    found = parallel.over(function, list(itertools.product(range(len(config.rows)), config.repeats)))
     arrays = {}
-    for i in range(len(rows(config))):
-        own = [f for (row, _), f in zip(items(config), found, strict=True) if row == i]
-        arrays |= {f"{i} {name}": np.stack([f[name] for f in own]) for name in own[0]}
+    for i in range(len(config.rows)):
+        arrays |= named(str(i), stacked(found[i * config.seeds : (i + 1) * config.seeds]))
     return arrays
 
 
-def steps(config, dataset):
-    """The steps of training that are looked at: 0, then evenly in log(1 + step / 30)."""
-    each = min(config.train_examples, len(dataset.x_train))
-    last = config.epochs * (each // min(config.batch_size, each))
-    spaced = 30 * np.expm1(np.linspace(0, np.log1p(last / 30), config.looks))
-    return np.unique(np.round(spaced).astype(int))
-
-
-def network(config, dataset, name, seed):
-    """All training examples of a figure, and those of its curvature, as landscapes of a fresh network;
-    and the key of both. The landscape's `space.read()` is where it begins."""
-    from reproductions.common import models
-
-    recipe = models.Model(name, activation=config.activation)
-    part = dataclasses.replace(
-        dataset,
-        x_train=dataset.x_train[: config.train_examples],
-        y_train=dataset.y_train[: config.train_examples],
-    )
-    how = {"initial": seed, "seed": seed, "batch_size": config.batch_size}
-    train, key = optima.landscape(recipe, part, **how)
-    x, y, *_ = part.tensors
-    seen = train.on(x[: config.examples], y[: config.examples], evaluation_batch_size=100)
-    return train, seen, key | {"initial": seed, "train_examples": train.size}
-
-
-def along(config, run, item, compute, which=None):
-    """compute(landscape, theta [D], labels [N]) -> dict of arrays at each step of a training that is
-    looked at, or at `which` of them; stacked over steps, with "steps". Kept for `compute`'s name and
-    the source of its module."""
-    from reproductions.bench.progress import bar
-    from reproductions.common import training
-
+def along(config, measure, item, which=slice(None)):
+    """measure(network, theta [D]) -> dict of arrays, at each step of a training that is looked at, or at
+    `which` of them; stacked over steps, with "steps"."""
     row, seed = item
-    name, source = rows(config)[row]
-    dataset = load(source, run.data_dir)
-    train, seen, key = network(config, dataset, name, seed)
-    marks = steps(config, dataset)
-    start = train.space.read().numpy()
-    how = training.Recipe("momentum", config.learning_rate, config.epochs)
-    label = f"{name}, seed {seed}"
-    trained = training.train(
-        train, start, how, key=key, run=run, label=label, marks=tuple(int(m) for m in marks[1:])
-    )
-    thetas = np.concatenate([start[None], trained.snapshots])
-    labels = dataset.y_train[: seen.size]
-    own = store.source_mark(f"{compute.__module__.replace('.', '/')}.py")
-    key = {**key, "examples": seen.size, "code": [_CODE, own], "software": training.software()}
-    if which is not None:
-        marks, thetas = marks[which], thetas[which]
-    found = []
-    for theta in bar(iterable=thetas, desc=f"{label}, {compute.__name__}", unit="point"):
-        own = {
-            **key,
-            "theta": store.fingerprint(theta),
-            "what": compute.__name__,
-            "classes": dataset.classes,
-        }
-        work = lambda theta=theta: compute(seen, theta, labels)
-        found.append(store.cached(run.checkpoints / f"{store.digest(own)}.npz", own, work))
-    return {"steps": marks, **{k: np.stack([f[k] for f in found]) for k in found[0]}}
+    network = config.network(row, seed)
+    label = f"{config.networks[row]}, seed {seed}"
+    steps = looks(config.epochs * networks.landscape(network.problem).steps_per_epoch, config.looks)
+    recipe = training.Recipe("momentum", config.learning_rate, config.epochs)
+    trained = training.train(network.problem, recipe, label=label, marks=steps[1:])
+    thetas = np.concatenate([networks.start(network.problem)[None], trained.snapshots])
+    with progress.labelled(label):
+        shown = progress.bar(measure.__name__, iterable=thetas[which], unit="point")
+        found = [cache.cached(measure, network, theta) for theta in shown]
+    return {"steps": np.array(steps)[which], **stacked(found)}
 
 
-def curvature(landscape, theta, labels):
+def looks(last, count):
+    """Up to `count` different steps of a training, from 0 to the `last`, even in log(1 + step / 30)."""
+    spaced = 30 * np.expm1(np.linspace(0, np.log1p(last / 30), count))
+    return tuple(int(step) for step in np.unique(np.round(spaced).astype(int)))
+
+
+def curvature(network, theta):
     """What figures about gradient and curvature show of one point.
 
     loss, accuracy []; eigenvalues [C], the largest of H; captured [C]: the share of |g|^2 in the span of
     the first 1, ..., C eigenvectors; trace and trace_error []; gauss_newton [], the largest eigenvalue
     of G; length [], mean |dz_k|; left [], mean of sum_k p_k (1 - p_k); spread [], of logits."""
-    import wedges
-
+    landscape = network.seen
     matrix = wedges.hessian(landscape, theta)
     seen = landscape.evaluate(theta)
     logits = seen.outputs.numpy()
@@ -217,21 +205,21 @@ def curvature(landscape, theta, labels):
     p = landscape.probabilities(seen.outputs).numpy()
     gradient = landscape.value_and_gradient(theta)[1].numpy().astype(np.float64)
     top = wedges.eigenpairs(matrix, classes, seed=0, tolerance=0.01)
-    trace = wedges.trace(matrix, 60, seed=0)
+    trace = wedges.curvature.hutch_plus_plus(matrix, 60, seed=0)
     inner = wedges.eigenpairs(wedges.gauss_newton(landscape, theta), 1, seed=0, tolerance=0.01)
     rows = landscape.output_gradients(theta, min(10, landscape.size)).numpy()
     return {
-        "loss": np.array(seen.loss),
-        "accuracy": np.array(seen.accuracy),
+        "loss": seen.loss,
+        "accuracy": seen.accuracy,
         "eigenvalues": top.values,
         "captured": np.cumsum((top.vectors @ gradient) ** 2) / (gradient @ gradient),
-        "trace": np.array(trace.mean),
-        "trace_error": np.array(trace.error),
+        "trace": trace.mean,
+        "trace_error": trace.error,
         "gauss_newton": inner.values[0],
         "length": np.linalg.norm(rows, axis=-1).mean(),
         "left": np.mean(np.sum(p * (1 - p), axis=1)),
         "spread": logits.std(axis=0).mean(),
-        "dimension": np.array(landscape.dimension),
+        "dimension": landscape.dimension,
     }
 
 
@@ -243,18 +231,12 @@ def curvature(landscape, theta, labels):
 MODEL = {"dimension": 1000, "examples": 300, "classes": 10, "noise": 1.0, "bias": 0.2, "bend": 5.0}
 _SPREAD, _LENGTH, _MARGIN = (0.3, 5.0), (10.0, 40.0), 3.0
 _LAYERS = 4  # of a homogeneous network: what its weights' scale does
+TIMES = np.linspace(0, 1, 11)  # shares of its training at which it is looked at along it
 
 
 def model(seed, **changes):
     """The simple model with these parameters."""
-    from wedges.emergent import ClusteredLogits
-
-    return ClusteredLogits(seed=seed, **{**MODEL, **changes})
-
-
-def models(config):
-    """The model once for each seed of a figure."""
-    return [model(config.seed + i) for i in range(config.seeds)]
+    return wedges.clustered.ClusteredLogits(seed=seed, **{**MODEL, **changes})
 
 
 def trained(simple, t, growth=True):

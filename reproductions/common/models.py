@@ -6,13 +6,12 @@
 import dataclasses
 import itertools
 
-import keras
-from keras import layers
-
 from reproductions.bench.errors import UsageError
+from reproductions.bench.options import one_of
 
-NAMES = ("simple_cnn", "fc", "lenet", "resnet")
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+# Keras is imported inside, so that a figure's --help need not wait for it.
+NAMES = one_of("simple_cnn", "fc", "lenet", "resnet")
+ACTIVATIONS = one_of("tanh", "relu")
 _DEPTH = {"simple_cnn": 3, "fc": 2, "lenet": 2, "resnet": 1}
 
 
@@ -37,30 +36,29 @@ class Model:
     dropout: float = 0.0
     l2: float = 0.0
 
-    def __post_init__(self):
-        def require(flag, value, good, wanted):
-            if not good:
-                raise UsageError(f"--{flag}={value}: must be {wanted}.")
 
-        require("model", self.name, self.name in NAMES, f"one of {', '.join(NAMES)}")
-        require("width", self.width, 0 < self.width <= 1000, "above 0 and at most 1000, e.g. 0.5 or 2")
-        require("depth", self.depth, self.depth is None or self.depth >= 1, "at least 1")
-        require("activation", self.activation, self.activation in ("tanh", "relu"), "tanh or relu")
-        require("dropout", self.dropout, 0 <= self.dropout < 1, "at least 0 and below 1")
-        require("l2", self.l2, self.l2 >= 0, "at least 0, e.g. 1e-4")
+def loss():
+    """The loss that all of them are trained on."""
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def build(model, shape, classes, *, seed):
     """A built `keras.Model`: images [B, *shape] -> logits [B, classes]."""
+    import keras
+
     seeds = itertools.count(seed * 10_000)  # no two layers share an initial draw
     body = {"simple_cnn": _simple_cnn, "fc": _fc, "lenet": _lenet, "resnet": _resnet}[model.name]
     image = keras.Input(shape)
     features = body(model, image, seeds)
-    logits = layers.Dense(classes, **_weights(model, seeds))(features)
+    logits = keras.layers.Dense(classes, **_weights(model, seeds))(features)
     return keras.Model(image, logits, name=model.name)
 
 
 def _simple_cnn(model, x, seeds):
+    from keras import layers
+
     for i in range(model.depth or _DEPTH["simple_cnn"]):
         channels = _scaled(16 if i == 0 else 32, model.width)
         x = layers.Conv2D(channels, 3, padding="same", **_weights(model, seeds))(x)
@@ -73,6 +71,8 @@ def _simple_cnn(model, x, seeds):
 
 
 def _fc(model, x, seeds):
+    from keras import layers
+
     x = layers.Flatten()(x)
     for _ in range(model.depth or _DEPTH["fc"]):
         x = layers.Dense(_scaled(200, model.width), **_weights(model, seeds))(x)
@@ -82,6 +82,8 @@ def _fc(model, x, seeds):
 
 def _lenet(model, x, seeds):
     """5x5 convolutions, each with 2x2 pooling, then Dense 120 and 84."""
+    from keras import layers
+
     for i in range(model.depth or _DEPTH["lenet"]):
         if min(x.shape[1:3]) < 5:
             raise UsageError(
@@ -100,6 +102,7 @@ def _lenet(model, x, seeds):
 
 def _resnet(model, x, seeds):
     """conv, three stages of blocks x + norm(conv(act(norm(conv(x))))), global average."""
+    from keras import layers
 
     def conv(x, channels, size=3, stride=1):
         return layers.Conv2D(
@@ -121,11 +124,15 @@ def _resnet(model, x, seeds):
 
 
 def _activate(model, x, seeds):
+    from keras import layers
+
     x = layers.Activation(model.activation)(x)
     return layers.Dropout(model.dropout, seed=next(seeds))(x) if model.dropout else x
 
 
 def _weights(model, seeds):
+    import keras
+
     return {
         "kernel_initializer": keras.initializers.GlorotUniform(seed=next(seeds)),
         "kernel_regularizer": keras.regularizers.L2(model.l2) if model.l2 else None,

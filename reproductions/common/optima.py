@@ -1,127 +1,107 @@
-"""Independently trained optima of one network, which the connectors' figures share.
+"""Independently trained optima of one network, and what lies between them.
 
-Two figures with the same settings train each optimum once: the checkpoint's key holds nothing of the
-figure that asked.
+Everything here is kept by its own key, which holds nothing of the figure that asked: two figures with
+the same settings train each optimum, and minimise each point between, once.
 """
 
 import dataclasses
+import functools
 
-from reproductions.bench import devices, runs, store
+import numpy as np
 
-# The code that decides where descents between optima go, besides that of training.
-_SURFACES = store.source_mark("wedges/connect.py", "wedges/simplex.py")
+import wedges
+from reproductions.bench import cache, devices, options, parallel, progress
+from reproductions.bench.options import above, at_least, option
+from reproductions.common import networks, training
+from reproductions.common.arrays import named
+
 READINGS = ("train loss", "train accuracy", "test loss", "test accuracy")
-positive = lambda v: v > 0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainedConfig(runs.DataConfig):
-    """Settings of a figure about trained optima: network and training."""
+@options.settings
+class TrainedConfig(networks.NetworkConfig):
+    """Settings of a figure about trained optima."""
 
-    model: str = runs.option("network", choices=("simple_cnn", "fc", "lenet", "resnet"))
-    width: float = runs.option(
-        "multiplies the network's widths; e.g. 0.5", lambda v: 0 < v <= 1000, "above 0 and at most 1000"
-    )
-    depth: int | None = runs.option(
-        "layers (blocks) of the network; None: its own", positive, "at least 1"
-    )
-    activation: str = runs.option("nonlinearity", choices=("tanh", "relu"))
-    epochs: int = runs.option("epochs of training each optimum; e.g. 20", positive, "at least 1")
-    learning_rate: float = runs.option(
-        "Adam's constant learning rate in training", positive, "above 0, e.g. 0.001"
-    )
-    batch_size: int = runs.option("examples a step; e.g. 128", positive, "at least 1")
-    examples: int = runs.option(
-        "training examples in every reported training loss; e.g. 10000", positive, "at least 1"
+    epochs: int = option("epochs of training each optimum", at_least(1), paper=20, quick=40, smoke=5)
+    learning_rate: float = option("Adam's constant learning rate in training", above(0), paper=1e-3)
+    examples: int = option(
+        "training examples in every reported training loss", at_least(1), paper=10_000, smoke=300
     )
 
+    def network(self):
+        """The `Network` on which all optima of this figure are compared."""
+        return Network(self.problem(initial=0, seed=self.seed), self.examples)
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@options.settings
 class Config(TrainedConfig):
     """The same for a figure that also descends between optima."""
 
-    rate: float = runs.option(
-        "Adam's learning rate between optima, where it starts; it falls to 0 by a cosine; e.g. 0.003",
-        positive,
-        "above 0, e.g. 0.003",
+    rate: float = option(
+        "Adam's learning rate between optima, where it starts; it falls to 0 by a cosine",
+        above(0),
+        paper=3e-3,
     )
 
 
-TRAINING = {
-    "model": "simple_cnn",
-    "width": 1.0,
-    "depth": None,
-    "activation": "tanh",
-    "epochs": 20,
-    "learning_rate": 1e-3,
-    "batch_size": 128,
-    "examples": 10_000,
-}
-BETWEEN = {**TRAINING, "rate": 3e-3}
+# ---- optima, and what is reported of a point ---------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """One network on one data set as landscapes, and what all of it depends on.
+    """One network on one data set, whatever weights it is given.
 
     Attributes:
-      descend: all training examples, in minibatches: what is minimised, by all devices.
-      seen: the training examples of every reported loss; batch-norm statistics re-estimated.
-      unseen: the test set, likewise.
-      key: for checkpoints.
+      problem: what is minimised, in minibatches.
+      examples: training examples of every reported loss, of which batch norm's statistics are made.
     """
 
-    descend: object
-    seen: object
-    unseen: object
-    key: dict
+    problem: networks.Problem
+    examples: int
+
+    @property
+    def descend(self):
+        """What is minimised: all training examples, shared by all devices."""
+        return devices.shared(networks.landscape(self.problem))
+
+    @property
+    def seen(self):
+        """The landscape of every reported training loss."""
+        return networks.seen(self.problem, self.examples, self.examples)
+
+    @property
+    def unseen(self):
+        """The same on the test set."""
+        return networks.unseen(self.problem, self.examples)
 
 
-def network(config, dataset):
-    """The `Network` of a config on a `data.Dataset`."""
-    x_train, y_train, x_test, y_test = dataset.tensors
-    how = {"seed": config.seed, "batch_size": config.batch_size}
-    descend, key = landscape(_recipe(config), dataset, initial=0, **how)
-    part = slice(config.examples)
-    seen = descend.on(x_train[part], y_train[part], batch_norm="reestimate", statistics_x=x_train[part])
-    key |= {"batch_size": descend.batch_size, "seed": config.seed, "examples": seen.size}
-    key |= {"surfaces": _SURFACES}
-    return Network(devices.shared(descend), seen, seen.on(x_test, y_test), key)
+def trained(config, count):
+    """The optima [count, D] of as many seeds, which decide initial weights and the order of examples."""
+    seeds = range(config.seed, config.seed + count)
+    return np.stack(parallel.over(functools.partial(_trained, config), seeds))
 
 
-def trained(config, run, dataset, seed):
-    """The optimum [D] of one seed, which decides its initial weights and the order of its examples."""
-    from reproductions.common import training
-
-    recipe, size = _recipe(config), config.batch_size
-    descend, key = landscape(recipe, dataset, initial=seed, seed=seed, batch_size=size)
-    how = training.Recipe("adam", config.learning_rate, config.epochs)
-    start = descend.space.read().numpy()
-    key |= {"initial": seed}
-    return training.train(descend, start, how, key=key, run=run, label=f"optimum {seed}").theta
+def _trained(config, seed):
+    problem = config.problem(initial=seed, seed=seed)
+    recipe = training.Recipe("adam", config.learning_rate, config.epochs)
+    return training.train(problem, recipe, label=f"optimum {seed}").theta
 
 
-def adam(config, steps):
-    """The optimizer between optima, for a descent of `steps` steps."""
-    import keras
-
-    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.rate, steps))
-
-
-def read(run, network, thetas, label):
-    """The `readings` of thetas [K, D], kept."""
-    key = {**network.key, "thetas": store.fingerprint(thetas)}
-    return run.cached(key, lambda: readings(network, thetas, label))
+def read(network, thetas, name):
+    """{"<name> <reading>" [K]} of thetas [K, D]: loss and accuracy on both sets."""
+    with progress.labelled(name):
+        found = cache.cached(_readings, network, thetas)
+    return named(name, {reading: found[reading] for reading in READINGS})
 
 
-def readings(network, thetas, label):
-    """What is reported of each theta [K, D]: loss and accuracy on both sets [K], labels [K, N test]."""
-    import numpy as np
+def predicted(network, thetas):
+    """The label that each of thetas [K, D] gives each test example, [K, N]."""
+    return cache.cached(_readings, network, thetas)["labels"]
 
-    from reproductions.bench.progress import bar
 
+def _readings(network, thetas):
     rows = []
-    for theta in bar(iterable=thetas, desc=f"{label}, evaluation", unit="point"):
+    for theta in progress.bar("evaluation", iterable=thetas, unit="point"):
         seen, unseen = network.seen.evaluate(theta), network.unseen.evaluate(theta)
         labels = network.unseen.labels(unseen.outputs).numpy().astype(np.uint8)
         rows.append((seen.loss, seen.accuracy, unseen.loss, unseen.accuracy, labels))
@@ -129,28 +109,95 @@ def readings(network, thetas, label):
     return {name: np.array(c) for name, c in zip((*READINGS, "labels"), columns, strict=True)}
 
 
-def landscape(recipe, dataset, *, initial, seed, batch_size):
-    """A `models.Model` on a data set's training examples, as it is trained; and the key of both.
+# ---- surfaces between them ---------------------------------------------------------------------------
 
-    initial: seed of the initial weights; seed: of minibatches and dropout.
+
+@dataclasses.dataclass(frozen=True)
+class OneByOne:
+    """A surface each of whose points is made low by itself: see `wedges.connector`.
+
+    Attributes:
+      rate: Adam's, where it starts; it falls to 0 by a cosine.
+      steps: for each point.
+      start: where a point starts: flat or neighbour.
     """
-    import wedges
-    from reproductions.common import models
 
-    x_train, y_train, _, _ = dataset.tensors
-    train = wedges.NetworkLandscape(
-        models.build(recipe, dataset.shape, dataset.classes, seed=initial),
-        x_train,
-        y_train,
-        models.LOSS,
-        seed=seed,
-        batch_size=batch_size,
-        regularize=True,
-    )
-    return train, {"data": dataset.fingerprint, "model": dataclasses.asdict(recipe)}
+    rate: float
+    steps: int
+    start: str = "flat"
 
 
-def _recipe(config):
-    from reproductions.common import models
+@dataclasses.dataclass(frozen=True)
+class Jointly:
+    """A surface whose points are trained together on its mean loss: see `wedges.joint_connector`.
 
-    return models.Model(config.model, config.width, config.depth, config.activation)
+    Attributes:
+      rate: as of `OneByOne`.
+      steps: in all.
+      seed: of the positions on the surface.
+      normal: keep each point in the plane normal to the hull.
+      samples: positions drawn in advance; None is one for each step.
+      positions: dirichlet, uniform on the simplex; or faces, on all its faces alike.
+      begin: where the points start, [F, D]; None is the flat hull.
+    """
+
+    rate: float
+    steps: int
+    seed: int
+    normal: bool = True
+    samples: int | None = None
+    positions: str = "dirichlet"
+    begin: np.ndarray | None = None
+
+
+def surface(network, ends, basis, how, label):
+    """A `wedges.Connector` of the optima `ends` [m + 1, D].
+
+    basis: how its points are blended, one of `wedges.simplex`; how: a `OneByOne` or a `Jointly`.
+    """
+    make = {OneByOne: _one_by_one, Jointly: _jointly}[type(how)]
+    told = {"kind": type(basis).__name__, **basis.config}, basis.arrays, len(basis.points)
+    with progress.labelled(label):
+        found = cache.cached(make, network, ends, told, how)
+    return wedges.Connector(ends, basis, found["inner"])
+
+
+def _basis(ends, config, arrays, points):
+    return wedges.simplex.restore(config, arrays, m=len(ends) - 1, points=points)
+
+
+def _one_by_one(network, ends, told, how):
+    basis = _basis(ends, *told)
+    with training.following((len(basis.points) - len(ends)) * how.steps) as follow:
+        found = wedges.connector(
+            network.descend,
+            ends,
+            basis,
+            training.cosine_adam(how.rate, how.steps),
+            how.steps,
+            start=how.start,
+            jit_compile=devices.compiled(),
+            follow=follow,
+        )
+    return {"inner": found.vertices[len(ends) :]}
+
+
+def _jointly(network, ends, told, how):
+    basis = _basis(ends, *told)
+    draw = {"dirichlet": wedges.simplex.dirichlet, "faces": wedges.simplex.faces}[how.positions]
+    with training.following(how.steps) as follow:
+        found = wedges.joint_connector(
+            network.descend,
+            ends,
+            basis,
+            training.cosine_adam(how.rate, how.steps),
+            how.steps,
+            seed=how.seed,
+            normal=how.normal,
+            start=wedges.Connector(ends, basis, how.begin),
+            positions=draw,
+            samples=how.samples,
+            jit_compile=devices.compiled(),
+            follow=follow,
+        )
+    return {"inner": found.vertices[len(ends) :]}

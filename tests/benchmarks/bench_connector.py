@@ -33,7 +33,7 @@ def _network(**settings):
     x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)
     y = rng.integers(0, 10, N)
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
-    return wedges.NetworkLandscape(model, x, y, models.LOSS, seed=0, batch_size=BATCH, **settings)
+    return wedges.NetworkLandscape(model, x, y, models.loss(), seed=0, batch_size=BATCH, **settings)
 
 
 def steps(rounds):
@@ -55,12 +55,12 @@ def steps(rounds):
     }
 
     def joint(m, pieces):
-        """The descent inside `connect.joint`, caught as it starts."""
+        """The descent inside `connect.joint_connector`, caught as it starts."""
         caught = []
         keep = lambda descent, *_: caught.append(descent)
         basis = simplex.Grid(m, pieces)
         settings = {"seed": 0, "samples": 1000, "follow": keep}
-        connect.joint(network, optima[: m + 1], basis, adam, 1, **settings)
+        connect.joint_connector(network, optima[: m + 1], basis, adam, 1, **settings)
         return caught[0]
 
     contenders["joint, m = 1, 3 points"] = joint(1, 4)

@@ -62,7 +62,7 @@ def _landscape(x, y, **settings):
     from reproductions.common import models
 
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
-    return wedges.NetworkLandscape(model, x, y, models.LOSS, seed=0, **settings)
+    return wedges.NetworkLandscape(model, x, y, models.loss(), seed=0, **settings)
 
 
 def _fastest(call, ways):
@@ -120,17 +120,17 @@ def products(folder, options):
 
 def _forward(landscape, theta, v):
     """H v as the derivative along v of each microbatch's gradient, with TensorFlow's own max pooling:
-    through that of wedges.second_order, a custom gradient, forward mode is wrong."""
+    through that of wedges.network.second_order, a custom gradient, forward mode is wrong."""
     import tensorflow as tf
 
-    from wedges.stateless import fold
+    from wedges.network.batches import fold
 
     @tf.function(autograph=False)
     def product(theta, v):
         def add(batch, total):
             with tf.autodiff.ForwardAccumulator(theta, v) as forward, tf.GradientTape() as tape:
                 tape.watch(theta)
-                loss, _ = landscape._part(theta, landscape.network.state, batch)
+                loss, _ = landscape.problem.part(theta, landscape.network.state, batch)
                 gradient = tape.gradient(loss, theta)
             return total + forward.jvp(gradient)
 
@@ -384,8 +384,10 @@ def trace(folder, options):
     # The Hessian of wedges.Quadratic(matrix); NumPy multiplies by ten vectors at once far faster.
     matrix = scipy.sparse.linalg.aslinearoperator(((axes * values) @ axes.T).astype(np.float32))
 
+    estimates = {"hutchinson": wedges.curvature.hutchinson, "hutch++": wedges.hutch_plus_plus}
+
     def rms(method, products):
-        found = [wedges.trace(matrix, products, seed=s, method=method) for s in range(options.seeds)]
+        found = [estimates[method](matrix, products, seed=s) for s in range(options.seeds)]
         return np.sqrt(np.mean((np.array([f.mean for f in found]) / values.sum() - 1) ** 2))
 
     def fewest(method):  # to 2%
@@ -402,9 +404,7 @@ def trace(folder, options):
     print(f"ratio of products {many / few:.1f} (goal 3)")
     x, y, theta = _trained(folder)
     hessian = wedges.hessian(_landscape(x[:500], y[:500]), theta)
-    found = {
-        method: wedges.trace(hessian, 60, seed=0, method=method) for method in ("hutchinson", "hutch++")
-    }
+    found = {method: estimate(hessian, 60, seed=0) for method, estimate in estimates.items()}
     each = ", ".join(f"{name} {t.mean:.1f} +- {t.error:.1f}" for name, t in found.items())
     print(f"SimpleCNN, {len(x[:500])} images, 60 products: {each}")
 

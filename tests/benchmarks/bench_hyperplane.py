@@ -46,7 +46,7 @@ def training(rounds):
         "normal plane, m = 10": wedges.Hyperplane(build(), plane(10)),
     }
     for model in contenders.values():
-        model.compile("adam", models.LOSS)
+        model.compile("adam", models.loss())
         model.fit(x, y, batch_size=BATCH, verbose=0)
     seconds = {name: [] for name in contenders}
     for _ in range(rounds):
@@ -75,7 +75,7 @@ def trajectory(rounds):
     x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)
     y = rng.integers(0, 10, N)
     network = models.build(models.Model(), (32, 32, 3), 10, seed=0)
-    landscape = wedges.NetworkLandscape(network, x, y, models.LOSS, seed=0, batch_size=BATCH)
+    landscape = wedges.NetworkLandscape(network, x, y, models.loss(), seed=0, batch_size=BATCH)
     theta = landscape.space.read()
     descent = wedges.Descent(landscape, theta, keras.optimizers.Adam())
     adam, bare_variable = keras.optimizers.Adam(), keras.Variable(theta, name="theta")

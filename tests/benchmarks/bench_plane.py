@@ -1,4 +1,4 @@
-"""A plane of losses: `wedges.plane` against `loss_landscapes.planar_interpolation` (PyPI, PyTorch).
+"""Planes of losses: `wedges.probe.plane` against `loss_landscapes.planar_interpolation` (PyTorch).
 
     pip install -e '.[bench]' && python tests/benchmarks/bench_plane.py [--rounds=1] [--steps=25]
 
@@ -70,7 +70,7 @@ def wedges(folder, steps, images):
     (x, y), points = _data(images), np.load(folder / "corners.npy")
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
     landscape = lambda batch: wedges.NetworkLandscape(
-        model, x, y, models.LOSS, seed=0, evaluation_batch_size=batch
+        model, x, y, models.loss(), seed=0, evaluation_batch_size=batch
     )
     one = lambda network: lambda: network(points[:1]).numpy()
     batch, seconds = _fastest({b: one(landscape(b)) for b in BATCHES})
@@ -79,7 +79,9 @@ def wedges(folder, steps, images):
     shares = np.arange(steps) / steps
     edges = [np.linalg.norm(p - points[0]) for p in points[1:]]
     cut = wedges.through(points)
-    losses = wedges.plane(network, cut, edges[0] * shares, edges[1] * shares)  # [second, first edge]
+    losses = wedges.probe.plane(
+        network, cut, edges[0] * shares, edges[1] * shares
+    )  # [second, first edge]
     print(f"{time.perf_counter() - started:.3f} | batches of {batch}; s a point: {seconds}")
     np.save(folder / "wedges.npy", losses.T)
 

@@ -12,16 +12,16 @@ import time
 
 import numpy as np
 
-from reproductions.bench import runs, sweep
+from reproductions.bench import parallel, sweep, workplace
 
 SOFTWARE = {"code": "test"}
 
 
-def run_in(folder, **how):
-    """A Run that keeps everything in a folder."""
+def place_in(folder, **how):
+    """A workplace that keeps everything in a folder."""
     folder = pathlib.Path(folder)
     how = {"software": SOFTWARE, **how}
-    return runs.Run(data_dir=str(folder), checkpoints=folder / "out" / "checkpoints", **how)
+    return workplace.Workplace(folder / "out" / "checkpoints", data_dir=str(folder), **how)
 
 
 def grid(n, **more):
@@ -29,8 +29,10 @@ def grid(n, **more):
     return {f"x={x}": {"x": x, **more} for x in range(n)}
 
 
-def over(folder, settings, **how):
-    return sweep.over(run_in(folder, **how), measure, settings, figure="squares")
+def over(folder, settings, measure=None, **how):
+    place = place_in(folder, **how)
+    with workplace.at(place), parallel.shared_cores(place):
+        return sweep.over(measure or globals()["measure"], settings, figure="squares")
 
 
 def notes(folder, what="step"):
@@ -40,13 +42,18 @@ def notes(folder, what="step"):
     return [words for line in lines if (words := line.split())[1] == what]
 
 
-def measure(setting, run):
+def leave(setting):
+    """Ends the process."""
+    sys.exit("enough")
+
+
+def measure(setting):
     """x squared, in steps that are noted and kept, by a setting that may fail or kill its worker.
 
     Setting: x; steps, pause: seconds each; fails: until there is a file "mended"; kills; size: of the
     array; meets: waits until so many processes have begun with something.
     """
-    x, folder = setting["x"], pathlib.Path(run.data_dir)
+    x, folder = setting["x"], pathlib.Path(workplace.current().data_dir)
     _note(folder, x, "begin", os.getpid())
     if setting.get("fails") and not (folder / "mended").exists():
         raise ValueError(f"x={x} is a bad one\nwith more to say")
@@ -61,7 +68,7 @@ def measure(setting, run):
         _note(folder, x, "step", step)
         _write(kept, str(step + 1))
     _note(folder, x, "end")
-    threads = [os.environ.get(f"TF_NUM_{name}_THREADS", "") for name in ("INTRAOP", "INTEROP")]
+    threads = [int(os.environ.get(f"TF_NUM_{name}_THREADS", 0)) for name in ("INTRAOP", "INTEROP")]
     size = setting.get("size", 1)
     return {
         "square": np.full(size, x**2),

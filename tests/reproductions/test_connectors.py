@@ -1,23 +1,128 @@
-"""Figures 3 and 4 and the m-connectors: their claims on numbers made by hand, their checkpoints."""
+"""Figures 2, 3 and 4 and the m-connectors: their claims on numbers made by hand, what they refuse, what
+they keep and never take for another number."""
 
+import dataclasses
 import pathlib
-import types
 
 import numpy as np
 import pytest
 
 import wedges
-from reproductions import fig3_tunnel, fig4_short_directions, m_connectors
-from reproductions.bench import runs, store
-from reproductions.common import data, optima, training
+from reproductions import fig2_radial, fig3_tunnel, fig4_short_directions, m_connectors
+from reproductions.bench import cache, devices, options, parallel, runs, store, workplace
+from reproductions.common import data, models, networks, optima, training
 
 
 def failing(figure, arrays, config):
     return {c.id for c in figure.claims(arrays, config) if not c.passed}
 
 
-def config_of(figure, **changes):
-    return figure.Config(**{**figure.PRESETS["paper"], **changes})
+def config_of(figure, preset="paper", **changes):
+    return figure.Config(**{**options.preset(figure.Config, preset), **changes})
+
+
+def at(folder):
+    """The workplace of a run that keeps its work in a folder."""
+    return workplace.at(devices.start(workplace.Workplace(pathlib.Path(folder))))
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path):
+    """Where a test works that names no folder."""
+    with at(tmp_path / "checkpoints") as place:
+        yield place
+
+
+# ---- what they refuse -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("figure", "flag", "words"),
+    [
+        (fig2_radial, "--directions=1", "must be at least 2"),
+        (fig2_radial, "--distances=3", "must be at least 4"),
+        (fig2_radial, "--steps=4", "must be at least 5"),
+        (fig2_radial, "--toy=10x10", "must be DxN with 0 < N < D <= 20000, e.g. 1000x900."),
+        (fig2_radial, "--toy_k=2", "must be at least 3"),
+        (fig2_radial, "--height=-1", "must be above 0"),
+        (fig3_tunnel, "--segments=5", "must be from 6 to 1000"),
+        (fig3_tunnel, "--pairs=0", "must be at least 1"),
+        (fig3_tunnel, "--start=warm", "choose from flat, neighbour"),
+        (fig3_tunnel, "--toy_n=100", "must be below --toy_dimension=100"),
+        (fig3_tunnel, "--rate=0", "must be above 0"),
+        (fig3_tunnel, "--model=lenet", "needs images"),
+        (m_connectors, "--m=0", "must be from 1 to 50"),
+        (m_connectors, "--m=1,two", "must be a whole number or several with commas"),
+        (m_connectors, "--continuous=21", "must be from 1 to 20"),
+        (m_connectors, "--triangle=2", "must be at least 3"),
+        (m_connectors, "--held_out=0", "must be at least 1"),
+        (m_connectors, "--width=-1", "must be above 0 and at most 1000"),
+        (fig4_short_directions, "--m=1", "must be from 2 to 20"),
+        (fig4_short_directions, "--cuts=300,100", "must rise, e.g. 100,300,1000"),
+        (fig4_short_directions, "--cuts=99999", "the network has 14378 weights"),
+        (fig4_short_directions, "--segments=3", "must be even, at least 2"),
+        (fig4_short_directions, "--floors=0", "must be above 0"),
+        (fig4_short_directions, "--left=1", "must be between 0 and 1"),
+        (fig4_short_directions, "--displacement=inf", "must be above 0"),
+        (fig4_short_directions, "--cut_samples=1", "must be at least 2"),
+        (fig4_short_directions, "--toy_dimension=24", "must be above (m + 1) s = 24"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_written(figure, flag, words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        runs.main(figure, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", flag])
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if "it/s]" not in line]
+    assert end.value.code == 2 and printed.out == "" and len(lines) == 1
+    assert lines[0].startswith(f"{runs.name_of(figure)}: {flag}: {words}")
+    assert not list((tmp_path / "runs").glob("*/*"))
+
+
+# ---- fig2 -------------------------------------------------------------------------------------------
+
+
+def fig2_arrays():
+    """Three optima 8 apart at a loss of 1, which rises by r^2 / 4 and a little by direction; the cut
+    through them sees the others, the random one does not."""
+    a, side = np.linspace(0.5, 4, 8), np.linspace(-8, 8, 17)
+    corners = np.array([[0.0, 0], [8, 0], [4, 7]])
+    wave = 1 + 0.05 * np.cos(np.arange(20))  # over directions
+    losses = 1 + (a[:, None] ** 2 / 4) * wave  # [A, directions]
+    x, y = np.meshgrid(side, side)
+    wells = [1 + ((x - cx) ** 2 + (y - cy) ** 2) / 4 for cx, cy in corners]
+    arrays = {"distances": a, "losses": np.tile(losses, (3, 1, 1)), "start": np.ones(3), "side": side}
+    arrays |= {"doubled": np.full(3, 2.0), "there": np.tile(1 + wave, (3, 1))}
+    arrays |= {"ring": np.tile(1 + wave, (3, 1)), "corners": corners}
+    arrays |= {"random cut": wells[0], "optima cut": np.min(wells, axis=0)}
+    return {f"{name} {key}": a.copy() for name in ("net", "toy") for key, a in arrays.items()}
+
+
+def test_fig2_the_papers_picture_holds_every_claim():
+    arrays, config = fig2_arrays(), config_of(fig2_radial)
+    assert failing(fig2_radial, arrays, config) == set()
+    numbers = fig2_radial.summary(arrays, config)
+    assert numbers["toy: optima cut"] == [1] and numbers["toy: doubled"].tolist() == [2, 2, 2]
+    # The nearest point of the grid beyond 4, half of the way to the next optimum, is (1, 4).
+    np.testing.assert_allclose(numbers["net: random cut"], 1 + 17 / 4)
+
+
+@pytest.mark.parametrize("name", ["net", "toy"])
+@pytest.mark.parametrize(
+    ("what", "place", "value", "claim"),
+    [
+        ("losses", (1, 3), 1.5, "rises"),  # of one optimum, one step down
+        ("losses", (2, 0), np.nan, "rises"),
+        ("there", (2, 0), 6.0, "variation"),
+        ("there", 0, np.nan, "variation"),
+        ("ring", (0, 5), 6.0, "ring"),
+        ("random cut", (16, 16), 1.9, "hidden"),
+        ("optima cut", slice(None), 1.6, "shown"),
+    ],
+)
+def test_fig2_each_claim_fails_alone(name, what, place, value, claim):
+    arrays = fig2_arrays()
+    arrays[f"{name} {what}"][place] = value
+    assert failing(fig2_radial, arrays, config_of(fig2_radial)) == {f"fig2.{name}.{claim}"}
 
 
 # ---- fig3 -------------------------------------------------------------------------------------------
@@ -210,82 +315,183 @@ def test_fig4_probes_the_optima_the_tunnel_and_the_middles():
     tunnel = ["tunnel, 0.25", "tunnel, 0.5", "tunnel, 0.75"]
     middles = ["middle, m = 2", "middle, m = 5"]
     assert fig4_short_directions.names(config) == ["optimum 1", "optimum 2", *tunnel, *middles]
-    m, counts = fig4_short_directions._by_m(np.arange(7.0), config)
-    np.testing.assert_array_equal(m, [0, 1, 2, 5])
-    np.testing.assert_array_equal(counts, [0.5, 3, 5, 6])
+    by_m = fig4_short_directions.by_m(np.arange(7.0), config)
+    assert by_m == {0: 0.5, 1: 3, 2: 5, 5: 6}
+
+
+def test_fig4_rank_of_counts_by_m():
+    assert fig4_short_directions.rank({0: 5, 1: 6, 2: 9, 10: 70}) == pytest.approx(1)
+    assert fig4_short_directions.rank({0: 5, 1: 6, 10: 9, 2: 70}) == pytest.approx(0.8)
+    assert np.isnan(fig4_short_directions.rank({0: 5, 1: np.nan, 2: 9}))
+    assert np.isnan(fig4_short_directions.rank({0: 5, 1: 5, 2: 5}))
+
+
+# ---- a number is never taken for another ------------------------------------------------------------
+
+TINY = {"epochs": 1, "width": 0.25, "batch_size": 64, "examples": 50, "hessian_examples": 20}
+TINY |= {"steps": 2, "cuts": (5, 20), "cut_steps": 2, "lanczos": 3, "toy_dimension": 40, "toy_short": 3}
+
+
+def fig4_measured(folder, **changes):
+    config = config_of(fig4_short_directions, "smoke", **{**TINY, **changes})
+    with at(folder):
+        return fig4_short_directions.measure(config)
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory):
+    """A folder that holds a run of Figure 4."""
+    folder = tmp_path_factory.mktemp("used")
+    fig4_measured(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"left": 0.4}, {"cut_samples": 3}, {"cuts": (5, 10, 20)}], ids=str)
+def test_fig4_in_a_used_folder_finds_what_it_finds_in_an_empty_one(changes, used, tmp_path):
+    again, alone = fig4_measured(used, **changes), fig4_measured(tmp_path, **changes)
+    assert again.keys() == alone.keys()
+    for name, array in alone.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_fig4_all_that_decides_the_toys_counts_is_in_their_key(monkeypatch):
+    keys = []
+    note = lambda function, *key: keys.append(store.digest(cache.key_of(function, key, {}))) or {}
+    monkeypatch.setattr(cache, "cached", note)
+    monkeypatch.setattr(fig4_short_directions, "_places", lambda *_: {})
+    monkeypatch.setattr(parallel, "over", lambda *_: [{}])
+    measured = lambda **c: fig4_short_directions.measure(config_of(fig4_short_directions, "smoke", **c))
+    for name, value in (
+        *(("left", 0.1), ("left", 0.4), ("cut_samples", 3), ("seed", 1)),
+        *(("m", (2, 3)), ("toy_dimension", 101), ("toy_short", 7)),
+    ):
+        measured(**{name: value})
+    assert len(keys) == len(set(keys)) == 7
+    measured(displacement=1.0, floors=(3.0,), cuts=(5,))  # of the network
+    assert keys[-1] == keys[0]
+
+
+@pytest.fixture
+def network():
+    """Digits and the paper's network."""
+    return network_of(models.Model())
+
+
+def network_of(model, seed=0):
+    problem = networks.Problem(data.source("digits"), model, 64, initial=0, seed=seed)
+    return optima.Network(problem, examples=300)
+
+
+def test_fig4_two_cuts_of_one_dimension_share_no_checkpoint(network, tmp_path, monkeypatch):
+    """Large cuts are transforms, which hold no arrays: only their seed tells two of them apart. The
+    seeds go by the place in the list, so a cut of the same dimension is another one in another list."""
+    theta = networks.start(network.problem)
+    directions = wedges.random_cut(theta, 700, seed=0).directions
+    assert type(directions).__name__ == "Transform" and not directions.arrays
+    cuts = fig4_short_directions.Cuts((700,), 5.0, samples=2, steps=2, rate=0.01, seed=0)
+    longer = dataclasses.replace(cuts, dimensions=(30, 700))
+    measured = lambda cuts: cache.cached(fig4_short_directions._cuts, network, theta, cuts)
+    with at(tmp_path / "alone"):
+        alone = measured(longer)
+    with at(tmp_path / "used"), monkeypatch.context() as killing:
+        killing.setattr(store, "save", killed_after(store.save, 1))
+        with pytest.raises(KeyboardInterrupt):
+            measured(cuts)
+    assert len(list((tmp_path / "used").iterdir())) == 1  # the checkpoint of its first descent
+    with at(tmp_path / "used"):
+        found = measured(longer)
+    np.testing.assert_array_equal(found["left"], alone["left"])
+
+
+def killed_after(save, *saves):
+    """`store.save` that interrupts the process after these of its calls, counted from 1."""
+    made = []
+
+    def saved(*arguments):
+        save(*arguments)
+        made.append(arguments[0])
+        if len(made) in saves:
+            raise KeyboardInterrupt
+
+    return saved
 
 
 # ---- optima, shared; descents that were killed ------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def small():
-    """Digits, a small network, and its config."""
-    settings = {**optima.BETWEEN, "dataset": "digits", "seed": 0, "epochs": 1, "width": 0.25}
-    return types.SimpleNamespace(**{**settings, "batch_size": 64}), data.load("digits")
+    """Digits and a small network."""
+    return network_of(models.Model(width=0.25))
 
 
-def run_in(folder):
-    return runs.Run(None, pathlib.Path(folder))
-
-
-def test_an_optimum_is_trained_once_for_all_figures(small, tmp_path, monkeypatch):
-    config, dataset = small
-    theta = optima.trained(config, run_in(tmp_path), dataset, 3)
+def test_an_optimum_is_trained_once_for_all_figures(monkeypatch):
+    how = {"epochs": 1, "width": 0.25, "batch_size": 64}
+    thetas = optima.trained(config_of(fig3_tunnel, "smoke", seed=2, **how), 2)  # of seeds 2 and 3
     monkeypatch.setattr(wedges.Descent, "run", lambda *_: pytest.fail("trained again"))
-    config = types.SimpleNamespace(**{**vars(config), "rate": 0.5, "examples": 10, "seed": 9})
-    np.testing.assert_array_equal(optima.trained(config, run_in(tmp_path), dataset, 3), theta)
+    other = config_of(fig4_short_directions, "smoke", seed=3, rate=0.5, examples=10, **how)
+    np.testing.assert_array_equal(optima.trained(other, 1), thetas[1:])
 
 
 def test_readings_are_those_of_the_landscapes(small):
-    config, dataset = small
-    network = optima.network(config, dataset)
-    theta = network.descend.space.read().numpy()
-    found = optima.readings(network, np.stack([theta, 2 * theta]), "test")
-    assert network.seen.size == min(config.examples, len(dataset.x_train))
-    test = network.unseen.evaluate(2 * theta)
-    assert found["test accuracy"][1] == test.accuracy and found["test loss"][1] == test.loss
-    assert found["train loss"][0] == network.seen.evaluate(theta).loss
-    labels = network.unseen.labels(test.outputs)
-    np.testing.assert_array_equal(found["labels"][1], labels)
+    theta = networks.start(small.problem)
+    thetas = np.stack([theta, 2 * theta])
+    found, labels = optima.read(small, thetas, "test"), optima.predicted(small, thetas)
+    assert set(found) == {f"test {reading}" for reading in optima.READINGS}
+    assert small.seen.size == 300
+    test = small.unseen.evaluate(2 * theta)
+    assert found["test test accuracy"][1] == test.accuracy and found["test test loss"][1] == test.loss
+    assert found["test train loss"][0] == small.seen.evaluate(theta).loss
+    np.testing.assert_array_equal(labels[1], small.unseen.labels(test.outputs))
 
 
-def connect_two(config, dataset, folder, label="test"):
-    network = optima.network(config, dataset)
-    rng, d = np.random.default_rng(0), network.descend.dimension
-    ends = rng.standard_normal((2, d)).astype(np.float32) * 0.1
-    with training.following(run_in(folder), label, 3 * 60, key=network.key) as follow:
-        return wedges.tunnel(
-            network.descend, *ends, 4, optima.adam(config, 60), 60, follow=follow
-        ).vertices
+def ends_of(network, count=2):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((count, networks.dimension(network.problem))).astype(np.float32) * 0.1
+
+
+def connect_two(network, folder, steps=60):
+    how = optima.OneByOne(0.003, steps)
+    with at(folder):
+        return optima.surface(network, ends_of(network), wedges.simplex.Grid(1, 4), how, "test").path
+
+
+def test_surfaces_are_those_of_the_library(small):
+    """Whatever basis, whatever way: as the library makes it with the same settings."""
+    ends, steps = ends_of(small, 3), 5
+    adam = lambda: training.cosine_adam(0.003, steps)
+    basis = wedges.simplex.Scattered([[0.2, 0.3, 0.5], [0.6, 0.2, 0.2]])
+    one = optima.surface(small, ends, basis, optima.OneByOne(0.003, steps, "neighbour"), "test")
+    same = wedges.connector(small.descend, ends, basis, adam(), steps, start="neighbour")
+    np.testing.assert_array_equal(one.vertices, same.vertices)
+    basis, settings = wedges.simplex.Bernstein(2, 2), {"seed": 7, "normal": False, "samples": 9}
+    begin = wedges.Connector(ends, basis).vertices[3:] + 0.01
+    how = optima.Jointly(0.003, steps, **settings, positions="faces", begin=begin)
+    together = optima.surface(small, ends, basis, how, "test")
+    settings |= {"positions": wedges.simplex.faces, "start": wedges.Connector(ends, basis, begin)}
+    same = wedges.joint_connector(small.descend, ends, basis, adam(), steps, **settings)
+    np.testing.assert_array_equal(together.vertices, same.vertices)
 
 
 def test_a_tunnel_killed_anywhere_ends_bit_for_bit_the_same(small, tmp_path, monkeypatch):
-    config, dataset = small
-    whole = connect_two(config, dataset, tmp_path / "whole")
+    whole = connect_two(small, tmp_path / "whole")
     monkeypatch.setattr(training, "_SECONDS_BETWEEN_SAVES", 0)
-    save, saves = store.save, []
-
-    def killed(*arguments):
-        save(*arguments)
-        saves.append(arguments[0])
-        if len(saves) in (1, 4):  # within the first point, and within the second
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(store, "save", killed)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            connect_two(config, dataset, tmp_path / "killed")
-    np.testing.assert_array_equal(connect_two(config, dataset, tmp_path / "killed"), whole)
+    with monkeypatch.context() as killing:
+        killing.setattr(store, "save", killed_after(store.save, 1, 4))  # in the first point, the second
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                connect_two(small, tmp_path / "killed")
+    np.testing.assert_array_equal(connect_two(small, tmp_path / "killed"), whole)
+    assert len(list((tmp_path / "killed").iterdir())) == 1  # of three points no part is left
     # And once more without a step.
     monkeypatch.setattr(wedges.Descent, "run", lambda *_: pytest.fail("descended again"))
-    np.testing.assert_array_equal(connect_two(config, dataset, tmp_path / "killed"), whole)
+    np.testing.assert_array_equal(connect_two(small, tmp_path / "killed"), whole)
 
 
 def test_another_key_descends_again(small, tmp_path):
-    config, dataset = small
-    connect_two(config, dataset, tmp_path)
-    before = len(list(tmp_path.iterdir()))
-    other = types.SimpleNamespace(**{**vars(config), "seed": 1})  # other minibatches
-    connect_two(other, dataset, tmp_path)
-    assert before == 3 and len(list(tmp_path.iterdir())) == 6
+    found = connect_two(small, tmp_path)
+    others = network_of(small.problem.model, seed=1)  # other minibatches
+    assert not np.array_equal(connect_two(others, tmp_path), found)
+    connect_two(small, tmp_path, steps=30)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -1,14 +1,17 @@
-import os
-import subprocess
-import sys
-import time
+import dataclasses
+import json
+import shutil
+import threading
+import urllib.error
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from reproductions import fig6_swa
+from reproductions.bench import cache, options, runs, store, workplace
 from reproductions.bench.errors import UsageError
-from reproductions.common import data, models
+from reproductions.common import data, models, networks
 
 SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
@@ -45,12 +48,12 @@ def prepared(folder, count=30, seed=0):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
+def kept(tmp_path, monkeypatch):
     monkeypatch.setenv("WEDGES_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
-def test_a_prepared_set_is_decoded_once_and_kept(tmp_path, cache, monkeypatch, capfd):
+def test_a_prepared_set_is_decoded_once_and_kept(tmp_path, kept, monkeypatch, capfd):
     images = prepared(tmp_path / "tfds")
     first = data.load("mnist", str(tmp_path / "tfds"))
     assert "decoding mnist" in capfd.readouterr().err
@@ -65,24 +68,24 @@ def test_a_prepared_set_is_decoded_once_and_kept(tmp_path, cache, monkeypatch, c
     assert first.fingerprint == second.fingerprint
 
 
-def test_another_copy_of_a_data_set_is_never_taken_for_this_one(tmp_path, cache):
+def test_another_copy_of_a_data_set_is_never_taken_for_this_one(tmp_path, kept):
     prepared(tmp_path / "one")
     prepared(tmp_path / "two", count=31, seed=1)
     a, b = data.load("mnist", str(tmp_path / "one")), data.load("mnist", str(tmp_path / "two"))
     assert a.fingerprint != b.fingerprint and len(b.x_train) == 31
 
 
-def test_a_damaged_decoded_copy_is_made_again(tmp_path, cache, capfd):
+def test_a_damaged_decoded_copy_is_made_again(tmp_path, kept, capfd):
     prepared(tmp_path / "tfds")
     first = data.load("mnist", str(tmp_path / "tfds"))
-    (kept,) = cache.iterdir()
-    kept.write_bytes(kept.read_bytes()[:1000])
+    (copy,) = kept.iterdir()
+    copy.write_bytes(copy.read_bytes()[:1000])
     again = data.load("mnist", str(tmp_path / "tfds"))
     assert "is damaged" in capfd.readouterr().err
     np.testing.assert_array_equal(first.x_train, again.x_train)
 
 
-def test_a_damaged_prepared_copy_is_named(tmp_path, cache):
+def test_a_damaged_prepared_copy_is_named(tmp_path, kept):
     prepared(tmp_path / "tfds")
     (record,) = (tmp_path / "tfds").glob("mnist/3.0.1/*train*.tfrecord*")
     record.write_bytes(record.read_bytes()[:500])
@@ -105,18 +108,157 @@ def test_an_unknown_data_set_is_named():
         data.load("imagenet")
 
 
-def test_without_a_network_one_clear_line_in_ten_seconds(tmp_path):
-    """Through a proxy that refuses, as on a machine with no way out."""
-    dead = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
-    command = [sys.executable, "-m", "reproductions.fig6_swa", "--dataset=mnist",
-               f"--data_dir={tmp_path}", f"--out_dir={tmp_path / 'runs'}"]  # fmt: skip
-    started = time.monotonic()
-    run = subprocess.run(command, env={**os.environ, **dead}, capture_output=True, text=True)
-    assert time.monotonic() - started < 10
-    assert run.returncode == 2
-    lines = [line for line in run.stderr.splitlines() if line]
-    assert len(lines) == 1 and "--dataset=digits" in lines[0] and "--data_dir" in lines[0]
+def test_without_a_network_one_clear_line_and_nothing_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "_reachable", lambda url: False)
+    monkeypatch.setattr(data, "_download", lambda *_: pytest.fail("it would retry for minutes"))
+    folders = [f"--data_dir={tmp_path}", f"--out_dir={tmp_path / 'runs'}"]
+    with pytest.raises(SystemExit) as end:
+        runs.main(fig6_swa, ["--dataset=mnist", *folders])
+    assert end.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    assert printed.err.startswith(
+        f"fig6_swa: --dataset=mnist: not in {tmp_path}, and its site cannot be"
+    )
+    assert "--dataset=digits" in printed.err and "--data_dir" in printed.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_site_behind_a_proxy_that_refuses_is_not_reachable(monkeypatch):
+    """As on a machine with no way out."""
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+    assert not any(data._reachable(url) for url in set(data._HOSTS.values()))
+
+
+def test_a_site_that_says_nothing_is_not_waited_for(monkeypatch):
+    asked, answer = threading.Event(), threading.Event()
+
+    def silence(request, timeout):
+        assert request.method == "HEAD" and timeout == data._SECONDS_TO_REACH
+        asked.set()
+        answer.wait()
+        raise OSError
+
+    monkeypatch.setattr(data, "_SECONDS_TO_REACH", 0.1)
+    monkeypatch.setattr("urllib.request.urlopen", silence)
+    try:
+        assert data._reachable("https://somewhere") is False  # and it has come back, unanswered
+        assert asked.wait(60) and not answer.is_set()
+    finally:
+        answer.set()
+
+
+def test_any_answer_of_the_site_will_do(monkeypatch):
+    class Page:
+        __enter__ = __exit__ = lambda *_: None
+
+    def not_found(request, timeout):
+        raise urllib.error.HTTPError(request.full_url, 404, "not found", {}, None)
+
+    for urlopen in (lambda *_, **how: Page(), not_found):
+        monkeypatch.setattr("urllib.request.urlopen", urlopen)
+        assert data._reachable("https://somewhere") is True
+
+
+# ---- data by content --------------------------------------------------------------------------------
+
+
+def at(data_dir):
+    return workplace.at(workplace.Workplace(data_dir / "checkpoints", str(data_dir)))
+
+
+def key(source):
+    """What a number that depends on the data is kept by."""
+    problem = networks.Problem(source, models.Model(), 32, initial=0, seed=0)
+    return store.digest(cache.key_of(networks.dimension, (problem,), {}))
+
+
+def test_other_data_under_the_same_name_are_another_key_and_the_same_elsewhere_are_not(tmp_path, kept):
+    one, two, copy = (tmp_path / name for name in ("one", "two", "copy"))
+    prepared(one)
+    prepared(two, seed=1)
+    shutil.copytree(one, copy)
+    found = {}
+    for folder in (one, two, copy):
+        with at(folder):
+            source = found[folder] = data.source("mnist")
+            assert source == data.Source("mnist", data.load("mnist", str(folder)).fingerprint)
+            np.testing.assert_array_equal(source.load().y_train, data.load("mnist", str(folder)).y_train)
+    assert found[one] == found[copy] != found[two]
+    assert key(found[one]) == key(found[copy]) != key(found[two])
+
+
+def test_a_run_on_other_data_in_the_same_folder_is_another_run(tmp_path, kept):
+    """Its results are measured again: what the data are is in their key, where they lie is not."""
+    prepared(tmp_path / "data")
+    config = fig6_swa.Config(**{**options.preset(fig6_swa.Config, "smoke"), "dataset": "mnist"})
+    with at(tmp_path / "data"):
+        before = config.inputs()
+        shutil.rmtree(tmp_path / "data")
+        prepared(tmp_path / "data", seed=1)
+        assert config.inputs() != before and set(before) == {"mnist"}
+
+
+def test_the_content_is_noted_and_not_read_again(tmp_path, kept, monkeypatch):
+    prepared(tmp_path / "data")
+    with at(tmp_path / "data"):
+        source = data.source("mnist")
+        monkeypatch.setattr(data, "_read", lambda *_: pytest.fail("read again"))
+        assert data.source("mnist") == source
+
+
+def test_a_note_of_other_files_is_not_used(tmp_path, kept):
+    folder = tmp_path / "data"
+    prepared(folder)
+    with at(folder):
+        before = data.source("mnist")
+        shutil.rmtree(folder / "mnist")
+        prepared(folder, seed=1)
+        after = data.source("mnist")
+        assert after != before
+        assert after.content == data.load("mnist", str(folder)).fingerprint
+        with pytest.raises(UsageError, match="--dataset=mnist: its files have changed since this run"):
+            before.load()
+        assert data.source("mnist") == after
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "[]", "null", '{"content": "0"}', "[" * 100_000],
+    ids=["empty", "cut", "a list", "nothing", "no key", "deep"],
+)
+def test_a_damaged_note_is_made_anew(tmp_path, kept, damage):
+    prepared(tmp_path / "data")
+    with at(tmp_path / "data"):
+        source = data.source("mnist")
+        (note,) = kept.glob("*.json")
+        whole = note.read_text()
+        note.write_text(damage)
+        assert data.source("mnist") == source
+        assert note.read_text() == whole
+
+
+def test_a_note_that_is_wrong_is_believed_once_at_most(tmp_path, kept):
+    prepared(tmp_path / "data")
+    with at(tmp_path / "data"):
+        source = data.source("mnist")
+        (note,) = kept.glob("*.json")
+        note.write_text(json.dumps({**json.loads(note.read_text()), "content": "0" * 64}))
+        with pytest.raises(UsageError, match="run the same command again"):
+            data.source("mnist").load()
+        assert data.source("mnist") == source
+        source.load()
+
+
+def test_without_a_place_for_notes_the_data_are_read_instead(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("WEDGES_CACHE_DIR", str(tmp_path / "file"))
+    prepared(tmp_path / "data")
+    with at(tmp_path / "data"):
+        assert data.source("mnist").content == data.load("mnist", str(tmp_path / "data")).fingerprint
 
 
 # ---- models -----------------------------------------------------------------------------------------
@@ -180,19 +322,52 @@ def test_the_seed_decides_the_weights():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("flags", "words"),
     [
-        ({"name": "vgg"}, "--model=vgg: must be one of simple_cnn"),
-        ({"width": -1.0}, "--width=-1.0: must be above 0"),
-        ({"depth": 0}, "--depth=0: must be at least 1"),
-        ({"activation": "gelu"}, "--activation=gelu"),
-        ({"dropout": 1.0}, "--dropout=1.0: must be at least 0 and below 1"),
-        ({"l2": -0.1}, "--l2=-0.1"),
+        ({"model": "vgg"}, "--model=vgg: choose from simple_cnn"),
+        ({"width": "-1"}, "--width=-1: must be above 0"),
+        ({"depth": "0"}, "--depth=0: must be at least 1"),
+        ({"activation": "gelu"}, "--activation=gelu: choose from tanh, relu"),
+        ({"batch_size": "0"}, "--batch_size=0: must be at least 1"),
     ],
 )
-def test_bad_recipes_are_named(settings, words):
+def test_a_network_that_cannot_be_is_named_by_its_flag(flags, words):
     with pytest.raises(UsageError, match=words):
-        models.Model(**settings)
+        options.make(networks.NetworkConfig, "smoke", flags)
+
+
+# ---- networks as landscapes -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def problem(tmp_path):
+    with at(tmp_path):
+        network = models.Model("fc", width=0.05, dropout=0.5, l2=1e-2)
+        yield networks.Problem(data.source("digits"), network, 32, initial=0, seed=0, examples=320)
+
+
+def test_what_is_reported_is_keras_own_loss_without_penalty_and_dropout(problem):
+    digits, start = data.load("digits"), networks.start(problem)
+    model = models.build(problem.model, digits.shape, 10, seed=0)
+    np.testing.assert_array_equal(start, np.concatenate([w.ravel() for w in model.get_weights()]))
+    loss = lambda x, y: float(models.loss()(y, model(x, training=False)))
+    for landscape, x, y in (
+        (networks.seen(problem), digits.x_train, digits.y_train),  # also what it is not trained on
+        (networks.seen(problem, 100), digits.x_train[:100], digits.y_train[:100]),
+        (networks.unseen(problem), digits.x_test, digits.y_test),
+    ):
+        assert float(landscape(start)) == pytest.approx(loss(x, y), rel=1e-5)
+    penalty = 1e-2 * sum((w**2).sum() for w in model.get_weights() if w.ndim == 2)
+    part = loss(digits.x_train[:320], digits.y_train[:320])
+    assert float(networks.landscape(problem)(start)) == pytest.approx(part + penalty, rel=1e-5)
+
+
+def test_batch_norm_is_of_the_training_images_asked_for_also_on_the_test_set(problem):
+    network = models.Model("resnet", width=0.2)
+    problem = dataclasses.replace(problem, model=network)
+    start = networks.start(problem)
+    losses = [float(networks.unseen(problem, statistics)(start)) for statistics in (None, 320, 50)]
+    assert losses[0] == losses[1] != losses[2]  # None: all that it is trained on
 
 
 @pytest.mark.cifar10

@@ -1,6 +1,7 @@
 """Figures of local geometry: readings against dense truth, claims on made numbers, the model's own."""
 
 import itertools
+import pathlib
 import types
 
 import keras
@@ -12,9 +13,10 @@ from scipy.sparse.linalg import eigsh
 
 import wedges
 from reproductions import emergent_curvature, emergent_goldilocks, emergent_gradient, emergent_outliers
-from reproductions.bench import runs
+from reproductions.bench import cache, marks, options, runs, workplace
 from reproductions.bench.errors import UsageError
-from reproductions.common import local
+from reproductions.common import data, local, networks
+from reproductions.common.arrays import named, under
 from tests.conftest import SPARSE, plain
 
 FIGURES = [emergent_gradient, emergent_outliers, emergent_curvature, emergent_goldilocks]
@@ -23,7 +25,13 @@ FIGURES = [emergent_gradient, emergent_outliers, emergent_curvature, emergent_go
 def preset(figure=emergent_gradient, **changes):
     """One network on digits, with changes."""
     one = {"networks": ("fc",), "dataset": ("digits",), "seeds": 2}
-    return figure.Config(**{**figure.PRESETS["paper"], **one, **changes})
+    return figure.Config(**{**options.preset(figure.Config, "paper"), **one, **changes})
+
+
+@pytest.fixture
+def place(tmp_path):
+    with workplace.at(workplace.Workplace(tmp_path / "checkpoints")) as place:
+        yield place
 
 
 # ---- settings ---------------------------------------------------------------------------------------
@@ -31,28 +39,36 @@ def preset(figure=emergent_gradient, **changes):
 
 def test_one_data_set_serves_all_networks_and_several_one_each():
     networks = ("simple_cnn", "fc", "lenet")
-    found = local.rows(preset(networks=networks))
-    assert found == [(name, "digits") for name in networks]
-    found = local.rows(preset(networks=networks[:2], dataset=("cifar10", "digits")))
-    assert found == [("simple_cnn", "cifar10"), ("fc", "digits")]
+    assert preset(networks=networks).rows == [(name, "digits") for name in networks]
+    each = preset(networks=networks[:2], dataset=("cifar10", "digits"))
+    assert each.rows == [("simple_cnn", "cifar10"), ("fc", "digits")]
+
+
+def test_a_figure_is_about_its_networks_and_the_model_each_with_its_own_arrays():
+    first, second, model = preset(networks=("fc", "lenet")).subjects
+    assert [s.label for s in (first, second, model)] == ["fc on digits", "lenet on digits", "model"]
+    assert [s.id for s in (first, second, model)] == ["fc", "lenet", "model"]
+    assert [s.is_model for s in (first, second, model)] == [False, False, True]
+    arrays = {"0 a": 1, "0 a b": 2, "1 a": 3, "10 a": 4, "model a": 5, "models a": 6}
+    assert first.own(arrays) == {"a": 1, "a b": 2} and second.own(arrays) == {"a": 3}
+    assert model.own(arrays) == {"a": 5}
+    assert under("0", named("0", {"x": 1, "y z": 2})) == {"x": 1, "y z": 2}
 
 
 @pytest.mark.parametrize(("networks", "sets"), [(1, 2), (3, 2), (2, 3)])
 def test_another_number_of_data_sets_is_refused_by_name(networks, sets):
     names = ("fc", "lenet", "simple_cnn")[:networks]
     with pytest.raises(UsageError, match="--dataset=digits,digits.*: name one, or one for each .*fc"):
-        preset(networks=names, dataset=("digits",) * sets)
+        preset(networks=names, dataset=("digits",) * sets).check()
 
 
 def test_a_network_twice_is_refused():
     with pytest.raises(UsageError, match="--networks=fc,fc: name each network once"):
-        preset(networks=("fc", "fc"))
+        preset(networks=("fc", "fc")).check()
 
 
 def test_radii_and_dims_are_taken_in_their_order():
-    config = emergent_goldilocks.Config(
-        **{**emergent_goldilocks.SMOKE, "radii": (2.0, 0.5, 1.0, 1.0), "dims": (20, 5)}
-    )
+    config = preset(emergent_goldilocks, radii=(2.0, 0.5, 1.0, 1.0), dims=(20, 5))
     assert (config.radii, config.dims) == ((0.5, 1.0, 2.0), (5, 20))
 
 
@@ -61,10 +77,9 @@ def test_planes_larger_than_the_network_are_refused(tmp_path):
     assert "--dims=100000: at most as many as fc has weights, 55210" in text
 
 
-def test_results_of_rows_and_seeds_are_stacked_where_they_belong():
+def test_results_of_rows_and_seeds_are_stacked_where_they_belong(place):
     config = preset(networks=("fc", "lenet"), seed=3, seeds=2)
-    assert local.items(config) == [(0, 3), (0, 4), (1, 3), (1, 4)]
-    arrays = local.by_row(config, [{"a": np.array([10 * i, s])} for i, s in local.items(config)])
+    arrays = local.by_row(config, lambda item: {"a": np.array([10 * item[0], item[1]])})
     assert {k: v.tolist() for k, v in arrays.items()} == {
         "0 a": [[0, 3], [0, 4]],
         "1 a": [[10, 3], [10, 4]],
@@ -72,26 +87,64 @@ def test_results_of_rows_and_seeds_are_stacked_where_they_belong():
 
 
 @settings(deadline=None)
-@given(
-    st.integers(10, 3000),
-    st.integers(10, 2000),
-    st.integers(1, 500),
-    st.integers(1, 90),
-    st.integers(4, 30),
-)
-def test_looks_rise_from_the_first_to_the_last_step_of_training(asked, there, batch, epochs, looks):
-    config = preset(train_examples=asked, batch_size=batch, epochs=epochs, looks=looks)
-    found = local.steps(config, types.SimpleNamespace(x_train=np.zeros(there)))
-    used = min(asked, there)
-    last = epochs * max(1, used // batch)  # what is left over at an epoch's end is not used
-    assert found[0] == 0 and found[-1] == last and np.all(np.diff(found) > 0) and len(found) <= looks
-    assert len(found) == looks or last < 50 * looks
+@given(st.integers(1, 200_000), st.integers(4, 30))
+def test_looks_rise_from_the_first_to_the_last_step_of_training(last, count):
+    found = local.looks(last, count)
+    assert found[0] == 0 and found[-1] == last and np.all(np.diff(found) > 0) and len(found) <= count
+    assert len(found) == count or last < 50 * count
 
 
 def test_looks_are_even_in_the_logarithm():
-    config = preset(train_examples=1000, batch_size=1, epochs=30, looks=4)
-    found = local.steps(config, types.SimpleNamespace(x_train=np.zeros(1000)))
+    found = np.array(local.looks(30_000, 4))
     np.testing.assert_allclose(1 + found / 30, 1001 ** (np.arange(4) / 3), rtol=2e-3)
+
+
+# ---- networks along their training ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "examples", "batch", "used", "steps"),
+    [(1000, 100, 32, 1000, 31), (5000, 40, 128, 1437, 11), (30, 40, 64, 30, 1)],
+)
+def test_a_network_is_trained_on_the_first_examples_and_looked_at_on_the_first_of_these(
+    asked, examples, batch, used, steps, place
+):
+    config = preset(train_examples=asked, examples=examples, batch_size=batch)
+    network, dataset = config.network(0, 0), data.load("digits")
+    train = networks.landscape(network.problem)
+    assert train.size == used and train.steps_per_epoch == steps  # what an epoch leaves over is not used
+    seen = min(used, examples)
+    np.testing.assert_array_equal(network.seen.x, dataset.x_train[:seen])
+    np.testing.assert_array_equal(network.seen.y, dataset.y_train[:seen])
+    np.testing.assert_array_equal(network.labels, dataset.y_train[:seen])
+    assert network.seen is config.network(0, 0).seen is not config.network(0, 1).seen
+
+
+looked_at = []
+
+
+def weights(network, theta):
+    """A measurement for `local.along`."""
+    looked_at.append(theta)
+    return {"theta": theta, "examples": network.examples}
+
+
+def test_a_training_is_looked_at_from_its_start_to_its_end_and_each_look_is_kept(place):
+    config = preset(train_examples=96, examples=10, batch_size=32, epochs=20, looks=5)
+    looked_at.clear()
+    found = local.along(config, weights, (0, 7))
+    assert found["steps"].tolist() == list(local.looks(60, 5)) and len(looked_at) == 5
+    network = config.network(0, 7)
+    np.testing.assert_array_equal(found["theta"][0], networks.start(network.problem))
+    losses = [float(network.seen(theta)) for theta in found["theta"]]
+    assert losses[-1] < 0.5 * losses[0] and len({t.tobytes() for t in found["theta"]}) == 5
+    assert found["examples"].tolist() == [10] * 5
+    some = local.along(config, weights, (0, 7), which=[0, 2, -1])
+    for name, array in some.items():
+        np.testing.assert_array_equal(array, found[name][[0, 2, 4]])
+    assert len(looked_at) == 5  # taken as they were kept
+    local.along(preset(**{**vars(config), "examples": 11}), weights, (0, 7), which=[0])
+    assert len(looked_at) == 6
 
 
 # ---- readings ---------------------------------------------------------------------------------------
@@ -120,6 +173,11 @@ def tiny(images):
     return landscape, theta, y, hessian, rows, p
 
 
+def seen(landscape, labels=None):
+    """What stands for a `local.Network` that is looked at on this landscape."""
+    return types.SimpleNamespace(seen=landscape, labels=labels)
+
+
 def bent(rows, p):
     """(1/N) sum_i J_i^T (diag p_i - p_i p_i^T) J_i, example by example."""
     return sum(j.T @ (np.diag(q) - np.outer(q, q)) @ j for j, q in zip(rows, p, strict=True)) / len(p)
@@ -142,7 +200,7 @@ def test_what_clusters_leave_is_the_dense_matrix(tiny, merged):
 
 def test_outliers_of_a_network_are_those_of_its_dense_matrices(tiny):
     landscape, theta, labels, hessian, rows, p = tiny
-    found = emergent_outliers.outliers(landscape, theta, labels)
+    found = emergent_outliers.outliers(seen(landscape, labels), theta)
     falling = lambda matrix: np.linalg.eigvalsh(matrix)[::-1]
     inner = bent(rows, p)
     np.testing.assert_allclose(found["hessian"], falling(hessian)[:6], rtol=1e-3)
@@ -159,7 +217,7 @@ def test_outliers_of_a_network_are_those_of_its_dense_matrices(tiny):
 
 def test_curvature_of_a_network_is_that_of_its_dense_hessian(tiny):
     landscape, theta, labels, hessian, rows, p = tiny
-    found = local.curvature(landscape, theta, labels)
+    found = local.curvature(seen(landscape, labels), theta)
     values, vectors = np.linalg.eigh(hessian)
     error = p - np.eye(3)[labels]
     gradient = np.einsum("ik,ikd->d", error, rows) / len(p)
@@ -189,29 +247,38 @@ def slow_cosines(rows):
 
 def test_cosines_are_a_mean_over_pairs_of_different_examples():
     rows = np.random.default_rng(0).standard_normal((5, 3, 7)) + np.eye(3, 7)
-    np.testing.assert_allclose(emergent_outliers._cosines(rows), slow_cosines(rows), atol=1e-14)
-    np.testing.assert_allclose(emergent_outliers._cosines(rows * 9), slow_cosines(rows), atol=1e-14)
+    np.testing.assert_allclose(emergent_outliers.cosines(rows), slow_cosines(rows), atol=1e-14)
+    np.testing.assert_allclose(emergent_outliers.cosines(rows * 9), slow_cosines(rows), atol=1e-14)
 
 
 def test_separation_is_the_diagonals_mean_less_that_of_the_rest():
     cosines = np.array([[0.9, 0.1, 0.2], [0.3, 0.6, 0.0], [-0.3, 0.3, 0.3]])
     # (0.9 + 0.6 + 0.3) / 3 - (0.1 + 0.2 + 0.3 + 0 - 0.3 + 0.3) / 6
-    both = emergent_outliers._separation(np.stack([cosines, np.ones((3, 3))]))
+    both = emergent_outliers.separation(np.stack([cosines, np.ones((3, 3))]))
     np.testing.assert_allclose(both, [0.5, 0], atol=1e-15)
 
 
 def test_a_zone_is_the_largest_mean_over_the_better_end():
     ratio = np.array([[0.0, 4.0, 1.0, 3.0], [2.0, 2.0, 1.0, 1.0]])  # mean 1, 3, 1, 2
-    assert emergent_goldilocks._zone(ratio) == 1
-    assert emergent_goldilocks._zone(np.array([[1.0, 2.0, 3.0]])) == 0
-    assert emergent_goldilocks._zone(np.array([[3.0, -2.0, 3.0]])) == 0
+    assert emergent_goldilocks.zone(ratio) == 1
+    assert emergent_goldilocks.zone(np.array([[1.0, 2.0, 3.0]])) == 0
+    assert emergent_goldilocks.zone(np.array([[3.0, -2.0, 3.0]])) == 0
 
 
 def test_convexity_of_a_matrix_is_its_share_above_zero_and_trace_over_norm():
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
-    found = emergent_goldilocks._of((turn * [3.0, 2.0, 1.0, -2.0]) @ turn.T)
+    found = emergent_goldilocks.convexity((turn * [3.0, 2.0, 1.0, -2.0]) @ turn.T)
     assert found["positive"] == 0.75 and found["ratio"] == pytest.approx(4 / np.sqrt(18))
-    assert emergent_goldilocks._of(np.eye(9))["ratio"] == pytest.approx(3)
+    assert emergent_goldilocks.convexity(np.eye(9))["ratio"] == pytest.approx(3)
+
+
+def test_convexity_on_a_plane_is_that_of_the_dense_hessian_there(tiny):
+    landscape, theta, _, hessian, *_ = tiny
+    found = emergent_goldilocks.convexity_on_a_plane(seen(landscape), theta, 7, seed=3)
+    rows = wedges.random_cut(theta, 7, seed=3).embed(np.eye(7)).numpy() - theta
+    values = np.linalg.eigvalsh(rows @ hessian @ rows.T)
+    assert found["positive"] == np.mean(values > 0) and 0 < found["positive"] < 1
+    np.testing.assert_allclose(found["ratio"], values.sum() / np.linalg.norm(values), rtol=1e-5)
 
 
 # ---- claims on numbers made by hand -----------------------------------------------------------------
@@ -295,7 +362,7 @@ def test_a_rise_and_fall_passes_and_constant_curvature_fails():
 def outliers_made(same=0.6, sure=10.0, residual=0.2, rank=9.0, off=0.0, late=0.0):
     """Cosines of the same logit, outliers, |H - G| / |H|, rank; outliers off theory's place by a share,
     and so many left where it has none."""
-    noises = np.array(emergent_outliers._NOISES)
+    noises = np.array(emergent_outliers.NOISES)
     overlap = np.clip(1 - noises / 16, 0, 1)
     predicted = np.maximum(1, 3 - noises / 6)  # at the edge of 1 from 12
     cosines = same * np.eye(10)
@@ -420,7 +487,7 @@ def test_the_model_has_clusters_and_an_outlier_for_each_class(simple):
     values = top(point, 13)[0]
     assert 9 <= np.sum(values > edge) <= 11
     assert np.linalg.norm(eigsh(point.residual, 2, return_eigenvectors=False), np.inf) < values[0] / 2
-    assert emergent_outliers._separation(emergent_outliers._cosines(simple.directions[:20])) > 0.1
+    assert emergent_outliers.separation(emergent_outliers.cosines(simple.directions[:20])) > 0.1
 
 
 @pytest.fixture
@@ -431,7 +498,7 @@ def smaller(monkeypatch):
 
 
 def test_outliers_of_the_model_are_those_of_its_dense_matrices(smaller):
-    found, point = emergent_outliers._model(0), local.trained(smaller, 0.5)
+    found, point = emergent_outliers.outliers_of_model(0), local.trained(smaller, 0.5)
     inner = bent(40 * 0.5 * smaller.directions, point.probabilities)  # length 10 to 40: 20 half-way
     falling = lambda matrix: np.linalg.eigvalsh(matrix)[::-1]
     values = falling(inner + point.residual)
@@ -447,7 +514,7 @@ def test_outliers_of_the_model_are_those_of_its_dense_matrices(smaller):
 
 def test_noise_moves_the_models_outliers_as_its_dense_matrix_says(smaller):
     for noise in (1.0, 30.0):
-        found = emergent_outliers._noise(0, noise)
+        found = emergent_outliers.outliers_in_noise(0, noise)
         centres = smaller.centres
         rows = 10 * (centres + noise * (smaller.directions - centres))  # drawn with noise 1
         values, vectors = np.linalg.eigh(bent(rows, np.full((60, 10), 0.1)))
@@ -467,19 +534,35 @@ def test_noise_moves_the_models_outliers_as_its_dense_matrix_says(smaller):
 def test_causes_of_the_models_curvature_are_its_growing_length_and_freezing_probabilities(smaller):
     for growth, length in ((True, 40.0), (False, 10.0)):
         point = local.trained(smaller, 1.0, growth)
-        largest, trace, measured, left = emergent_curvature._model(point)
+        found = emergent_curvature.curvature_at(point)
         matrix = bent(length * smaller.directions, point.probabilities) + point.residual
-        np.testing.assert_allclose(largest, np.linalg.eigvalsh(matrix)[-1])
-        np.testing.assert_allclose(trace, np.trace(matrix))
-        np.testing.assert_allclose(left, np.mean(1 - np.sum(point.probabilities**2, axis=1)))
-        np.testing.assert_allclose(measured, length * np.sqrt(2), rtol=0.05)  # centre and noise, 1 each
+        np.testing.assert_allclose(found["top"], np.linalg.eigvalsh(matrix)[-1])
+        np.testing.assert_allclose(found["trace"], np.trace(matrix))
+        left = np.mean(1 - np.sum(point.probabilities**2, axis=1))
+        np.testing.assert_allclose(found["left"], left)
+        # centre and noise, 1 each
+        np.testing.assert_allclose(found["length"], length * np.sqrt(2), rtol=0.05)
+        course = emergent_curvature.curvature_of_model(0, growth)
+        assert {k: v[-1] for k, v in course.items()} == found
+
+
+def test_the_models_gradient_is_split_over_the_eigenvectors_of_its_dense_matrix(smaller):
+    point = local.trained(smaller, 0.5)
+    matrix = bent(20 * smaller.directions, point.probabilities) + point.residual
+    vectors = np.linalg.eigh(matrix)[1].T[::-1]
+    unit = point.gradient / np.linalg.norm(point.gradient)
+    shares = np.cumsum((vectors[:10] @ unit) ** 2)
+    np.testing.assert_allclose(emergent_gradient.captured(point), shares)
+    course = emergent_gradient.captured_of_model(0)["captured"]
+    assert course.shape == (len(local.TIMES), 10)
+    np.testing.assert_allclose(course[5], shares)
 
 
 def test_the_model_is_most_convex_at_some_radius_between_the_ends():
     config = preset(emergent_goldilocks)
-    found = np.array([emergent_goldilocks._model(config, local.model(0), r) for r in config.radii])
-    assert emergent_goldilocks._zone(found[None, :, 1]) > 0.1 * np.sqrt(config.plane)
-    assert emergent_goldilocks._zone(found[None, :, 0]) > 0.05
+    found = emergent_goldilocks.convexity_of_model(0, config.radii, config.plane)
+    assert emergent_goldilocks.zone(found["ratio"][None]) > 0.1 * np.sqrt(config.plane)
+    assert emergent_goldilocks.zone(found["positive"][None]) > 0.05
 
 
 def test_at_a_radius_the_models_parts_have_the_powers_of_a_homogeneous_network(simple):
@@ -494,6 +577,124 @@ def test_at_a_radius_the_models_parts_have_the_powers_of_a_homogeneous_network(s
     assert size(two) == pytest.approx(2**2 * size(one))
 
 
+# ---- what a kept number depends on ------------------------------------------------------------------
+
+
+@pytest.fixture
+def edited(monkeypatch):
+    """edited(module, before, after): the source of a module reads so from now on."""
+
+    def edit(module, before, after):
+        path, read = pathlib.Path(module.__file__), pathlib.Path.read_bytes
+        assert read(path).count(before.encode()) == 1, before
+        text = read(path).replace(before.encode(), after.encode())
+        monkeypatch.setattr(pathlib.Path, "read_bytes", lambda p: text if p == path else read(p))
+        marks.forget()
+
+    yield edit
+    monkeypatch.undo()
+    marks.forget()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"loss": landscape(theta),', '"loss": landscape(theta), "twice": 2 * landscape(theta),'),
+        ("2 * classes)\n    rest", "3 * classes)\n    rest"),
+        ("sums.append(bends[own].sum(axis=0) / n)", "sums.append(bends[own].mean(axis=0))"),
+        ("(own[:, None] * weights)", "(weights * own[:, None])"),
+        ("np.linalg.norm(flat, axis=1, keepdims=True)", "np.abs(flat).sum(axis=1, keepdims=True)"),
+        ("_CLUSTERED = 20 ", "_CLUSTERED = 21 "),
+    ],
+)
+def test_outliers_are_measured_again_when_what_measures_them_changes(before, after, edited):
+    known = marks.of(emergent_outliers.outliers)
+    edited(emergent_outliers, before, after)
+    assert marks.of(emergent_outliers.outliers) != known
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("spectral norm of H - G over the largest", "size of H - G over the largest"),
+        ('off, "<=", 1.0)', 'off, "<=", 2.0)'),
+        ('largest eigenvalues; "sure" []', 'eigenvalues; "sure" []'),
+        ("# [N, C, C]", "# all"),
+        ('"what clusters leave"', '"the edge"'),
+        ("_CLEAR = 1.02", "_CLEAR = 1.03"),  # of the model alone
+        ("_MIDDLE = 1 ", "_MIDDLE = 2 "),
+    ],
+)
+def test_outliers_are_not_measured_again_when_words_claims_or_the_picture_change(before, after, edited):
+    known = marks.of(emergent_outliers.outliers)
+    edited(emergent_outliers, before, after)
+    assert marks.of(emergent_outliers.outliers) == known
+
+
+@pytest.mark.parametrize("measure", [emergent_outliers.outliers, local.curvature])
+@pytest.mark.parametrize(
+    ("module", "before", "after"),
+    [
+        (local, "evaluation_batch_size=100", "evaluation_batch_size=50"),
+        (networks, "regularize=True,\n", "regularize=False,\n"),
+    ],
+)
+def test_a_look_at_a_network_is_taken_again_when_its_landscape_changes(
+    measure, module, before, after, edited, place
+):
+    key = preset().network(0, 0), np.zeros(3)
+    known = cache.key_of(measure, key, {})
+    assert cache.key_of(measure, key, {}) == known
+    edited(module, before, after)
+    assert cache.key_of(measure, key, {})["code"] != known["code"]
+
+
+# ---- a whole measurement ----------------------------------------------------------------------------
+
+# Of one network and the model, with one seed: 4 looks, 10 classes, 3 radii, 2 sizes of planes.
+TIMES, NOISES = len(local.TIMES), len(emergent_outliers.NOISES)
+CURVATURE = {
+    **dict.fromkeys(("eigenvalues", "captured"), (4, 10)),
+    **dict.fromkeys(("steps", "loss", "accuracy", "trace", "trace_error", "gauss_newton"), (4,)),
+    **dict.fromkeys(("length", "left", "spread", "dimension"), (4,)),
+}
+SPECTRUM = {"hessian": (20,), "gauss_newton": (20,), "edge": (), "sure": (), "residual": ()}
+SPECTRUM["cosines"] = (10, 10)
+THEORY = ("predicted", "predicted edge", "predicted overlap", "threshold")
+COURSE = dict.fromkeys(("top", "trace", "length", "left"), (TIMES,))
+SHAPES = {
+    emergent_gradient: {"0": CURVATURE, "model": {"captured": (TIMES, 10)}},
+    emergent_curvature: {"0": CURVATURE, "model": COURSE, "frozen": COURSE},
+    emergent_outliers: {
+        "0": {name: (3, *shape) for name, shape in SPECTRUM.items()} | {"loss": (3,), "steps": (3,)},
+        "model": SPECTRUM | {"rank": ()},
+        "noise": dict.fromkeys(("outlier", "overlap", "count", "edge", *THEORY), (NOISES,)),
+    },
+    emergent_goldilocks: {
+        "0": {"positive": (3,), "ratio": (3,), "accuracy": (2, 3), "length": ()},
+        "model": {"positive": (3,), "ratio": (3,)},
+    },
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=runs.name_of)
+def test_a_measurement_has_what_it_says(figure, smoke):
+    found = {name: array.shape for name, array in smoke(runs.name_of(figure)).arrays.items()}
+    told = {f"{who} {what}": s for who, own in SHAPES[figure].items() for what, s in own.items()}
+    assert found == {name: (1, *shape) for name, shape in told.items()}
+
+
+@pytest.mark.slow
+def test_the_figures_of_gradient_and_curvature_look_at_the_same_training(smoke):
+    one, two = (smoke(f"emergent_{name}").arrays for name in ("gradient", "curvature"))
+    for name in CURVATURE:
+        np.testing.assert_array_equal(one[f"0 {name}"], two[f"0 {name}"])
+    assert one["0 steps"].tolist() == [list(local.looks(10 * (1000 // 32), 4))]
+    outliers = smoke("emergent_outliers").arrays
+    np.testing.assert_array_equal(outliers["0 steps"][0], one["0 steps"][0, [0, 2, 3]])
+    np.testing.assert_allclose(outliers["0 loss"][0], one["0 loss"][0, [0, 2, 3]], rtol=1e-6)
+
+
 # ---- flags ------------------------------------------------------------------------------------------
 
 
@@ -506,13 +707,12 @@ def refused(figure, tmp_path, *given):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_data_sets_that_do_not_fit_are_refused_before_any_work(figure, tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "network", None)  # it would be called
-    monkeypatch.setattr(local, "model", None)
+    monkeypatch.setattr(figure, "measure", None)  # it would be called
     text = refused(figure, tmp_path, "--dataset=digits,digits", "--networks=fc,lenet,simple_cnn")
     assert text.startswith("--dataset=digits,digits: name one, or one for each of ")
     assert "--dataset=" in refused(figure, tmp_path, "--dataset=cifar10,digits", "--networks=fc")
     text = refused(figure, tmp_path, "--dataset=digits,letters", "--networks=fc,lenet")
-    assert text.startswith("--dataset=letters: unknown data set; choose one of digits, ")
+    assert text.startswith("--dataset=digits,letters: choose from digits, ")
 
 
 SHARED = [

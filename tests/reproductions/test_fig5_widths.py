@@ -7,22 +7,24 @@ import pytest
 
 import wedges
 from reproductions import fig5_widths as fig5
+from reproductions.bench import options, workplace
+from reproductions.common import data, models, networks, training
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """A bootstrap of 100 draws, not 2,000."""
-    rng = np.random.default_rng(0)
+    monkeypatch.setattr(fig5, "DRAWS", 100)
 
-    class Fewer:
-        def integers(self, high, size):
-            return rng.integers(high, size=(min(size[0], 100), *size[1:]))
 
-    monkeypatch.setattr(np.random, "default_rng", lambda seed: Fewer())
+@pytest.fixture(autouse=True)
+def place(tmp_path):
+    with workplace.at(workplace.Workplace(tmp_path / "checkpoints")) as place:
+        yield place
 
 
 def preset(**changes):
-    return fig5.Config(**{**fig5.PRESETS["paper"], **changes})
+    """The paper's settings, on a data set that is there."""
+    return fig5.Config(**{**options.preset(fig5.Config, "paper"), "dataset": "digits", **changes})
 
 
 def made(name, means, spread=0.01, reached=None, seeds=3, directions=4, norm=1.0, fixed=None):
@@ -54,22 +56,41 @@ def claims(arrays, config):
 def test_settings_share_what_is_at_its_base():
     config = preset(lr=(5e-4, 1e-3), l2=(0.0, 1e-3), hyperparameter=("lr", "l2"), seeds=2, seed=5)
     found = fig5.settings(config)
-    assert len(found) == 2 * 2 * 2 and len(set(found.values())) == 6
-    assert found["lr", 1e-3, 5] == found["l2", 0.0, 5] != found["lr", 1e-3, 6]
-    s = found["l2", 1e-3, 6]
-    assert (s.lr, s.l2, s.dropout, s.batch_size, s.width, s.seed) == (1e-3, 1e-3, 0.0, 128, 1.0, 6)
-    assert s.target == config.target and s.examples == config.examples and s.dataset == "cifar10"
+    assert set(found) == {
+        f"{what}, seed {seed}" for what in ("base", "lr=0.0005", "l2=0.001") for seed in (5, 6)
+    }
+    s = found["l2=0.001, seed 6"]
+    network = models.Model(l2=1e-3)
+    assert s.problem == networks.Problem(data.source("digits"), network, 128, initial=6, seed=6)
+    assert s.recipe == training.Recipe("adam", 1e-3, config.epochs)
+    assert (s.target, s.examples, s.directions) == (config.target, config.examples, config.directions)
+    assert (s.multiple, s.fixed) == (config.multiple, config.fixed)
+    assert fig5.words(config, "lr", 1e-3, 5) == fig5.words(config, "l2", 0.0, 5) == "base, seed 5"
 
 
 def test_a_settings_name_says_what_is_special_and_is_its_own():
     config = preset()
     found = fig5.settings(config)
-    name = lambda *which: fig5._name(found[which], config)
-    assert name("lr", 1e-3, 0) == name("dropout", 0.0, 0) == "base, seed 0"
-    assert name("batch_size", 32, 2) == "batch_size=32, seed 2"
-    assert name("l2", 3e-4, 1) == "l2=0.0003, seed 1"
-    names = {setting: fig5._name(setting, config) for setting in found.values()}
-    assert len(set(names.values())) == len(names)
+    assert {"base, seed 0", "batch_size=32, seed 2", "l2=0.0003, seed 1"} <= set(found)
+    assert len(set(found.values())) == len(found)
+    special = {
+        "lr": lambda s: s.recipe.learning_rate,
+        "l2": lambda s: s.problem.model.l2,
+        "dropout": lambda s: s.problem.model.dropout,
+        "batch_size": lambda s: s.problem.batch_size,
+        "width": lambda s: s.problem.model.width,
+    }
+    for name in fig5.varied(config):
+        for value in fig5.values(config, name):
+            setting = found[fig5.words(config, name, value, 1)]
+            assert setting.problem.seed == setting.problem.initial == 1
+            for other, of in special.items():
+                assert of(setting) == (value if other == name else fig5.base(config)[other])
+
+
+def test_names_tell_values_apart_that_look_alike_in_six_digits():
+    config = preset(lr=(1e-3, 1.0000001e-3), hyperparameter=("lr",), seeds=1)
+    assert len(fig5.settings(config)) == 2
 
 
 def test_what_is_varied_and_its_values_ascend_without_repeats():
@@ -156,44 +177,62 @@ def test_claims_about_too_few_values_fail():
 
 
 def test_the_summary_has_every_value_and_the_plot_every_column():
-    config = preset(lr=(1e-3, 2e-3, 3e-3), width=(1.0, 2.0), hyperparameter=("lr", "width"))
+    config = preset(lr=(1e-3, 2e-3, 3e-3), width=(1.0, 2.0), hyperparameter=("lr", "width"), seeds=1)
     arrays = made("lr", [1, 2, 3], reached=[True, True, False]) | made("width", [1, 2])
     numbers = fig5.summary(arrays, config)
     assert len(numbers) == 5 * (2 + 2 * 2)
     np.testing.assert_allclose(numbers["lr 0.002: distance, fixed"], [1.99, 2, 2.01])
     figure = fig5.plot(arrays, config)
     assert len([ax for ax in figure.axes if ax.get_title().startswith("rank")]) == 4
+    assert " 1 seed, " in figure.get_suptitle()
 
 
-def probed(monkeypatch, loss, multiple=2.0, fixed=2.0):
-    """What `_probe` finds at an optimum of this loss, where every direction crosses at 1 + threshold."""
-    Width = dataclasses.make_dataclass("Width", ["distances", "censored"])
-    Width._replace = lambda self, **changes: dataclasses.replace(self, **changes)
-    asked = []
+# ---- one setting ------------------------------------------------------------------------------------
 
-    def tunnel_width(seen, theta, v, thresholds):
-        asked.extend(thresholds)
-        return [Width(np.full(len(v), 1.0 + t), np.zeros(len(v), bool)) for t in thresholds]
 
-    class At:
-        loss, accuracy = 0.3, 0.9
+@pytest.fixture
+def setting():
+    network = models.Model("fc", width=0.05, l2=1e-3)
+    problem = networks.Problem(data.source("digits"), network, 32, initial=3, seed=3)
+    recipe = training.Recipe("adam", 1e-2, epochs=2)
+    return fig5.Setting(problem, recipe, 1.0, examples=200, directions=3, multiple=2.0, fixed=1.5)
 
-        def evaluate(self, theta):
-            return self
 
-    monkeypatch.setattr(wedges, "tunnel_width", tunnel_width)
-    monkeypatch.setattr(wedges, "isotropic", lambda dim, n, seed: np.zeros((n, dim)))
-    setting = dataclasses.replace(
-        next(iter(fig5.settings(preset()).values())), multiple=multiple, fixed=fixed, directions=3
+def test_one_setting_is_trained_to_the_target_and_its_widths_are_where_the_loss_crosses(setting):
+    found = fig5.measure_one(setting)
+    every = 44 // 5  # steps between two looks at the loss: five an epoch of 1437 // 32
+    trained = training.train(
+        setting.problem, setting.recipe, label="", until=training.Until(200, 1.0, every)
     )
-    return fig5._probe(setting, lambda theta: loss, (At(), At()), np.array([3.0, 4.0])), asked
+    theta, seen = trained.theta, networks.seen(setting.problem, 200)
+    assert found["loss"] == pytest.approx(float(seen(theta))) and found["loss"] <= 1 and found["reached"]
+    steps = len(trained.losses)
+    assert found["epochs"] == steps / 44 and steps < 88 and steps % every == 0
+    assert found["norm"] == pytest.approx(np.linalg.norm(theta)) and found["dimension"] == len(theta)
+    for landscape, name in (
+        (networks.seen(setting.problem), "train"),
+        (networks.unseen(setting.problem), "test"),
+    ):
+        at = landscape.evaluate(theta)
+        assert found[f"{name} loss"] == pytest.approx(float(at.loss))
+        assert found[f"{name} accuracy"] == pytest.approx(float(at.accuracy))
+    v = wedges.isotropic(len(theta), 3, seed=3)
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    for name, threshold in (("multiple", 2 * found["loss"]), ("fixed", 1.5)):
+        assert not found[f"{name} censored"].any()
+        crossing = theta + found[f"{name} distances"][:, None] * v
+        np.testing.assert_allclose(seen(crossing.astype(np.float32)), threshold, rtol=1e-2)
 
 
-def test_the_fixed_threshold_has_width_zero_where_the_optimum_is_above_it(monkeypatch):
-    found, asked = probed(monkeypatch, loss=2.5)
-    assert asked == [5.0, 2.5]
-    assert found["fixed distances"].tolist() == [0, 0, 0]
-    assert found["multiple distances"].tolist() == [6, 6, 6]
-    found, asked = probed(monkeypatch, loss=0.5)
-    assert asked == [1.0, 2.0]
-    assert found["fixed distances"].tolist() == [3, 3, 3] and found["norm"] == 5
+def test_the_fixed_threshold_has_width_zero_where_the_optimum_is_above_it(setting):
+    low = fig5.measure_one(dataclasses.replace(setting, fixed=0.5))
+    assert low["loss"] > 0.5
+    assert low["fixed distances"].tolist() == [0, 0, 0] and (low["multiple distances"] > 0).all()
+    high = fig5.measure_one(setting)
+    assert (high["fixed distances"] > 0).all()
+    np.testing.assert_array_equal(high["multiple distances"], low["multiple distances"])
+
+
+def test_what_misses_the_target_in_its_epochs_is_said_to(setting):
+    found = fig5.measure_one(dataclasses.replace(setting, target=1e-3))
+    assert not found["reached"] and found["epochs"] == 2

@@ -1,70 +1,64 @@
 """Intrinsic dimension: its program, its claims, training inside a cut, the networks of Li et al."""
 
-import contextlib
-import dataclasses
-import io
 import json
-import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 import wedges
 from reproductions import intrinsic_dimension
-from reproductions.bench import runs
-from reproductions.common import data, models, training
+from reproductions.bench import devices, options, runs, workplace
+from reproductions.common import data, models, networks, training
 
 RECIPE = training.Recipe("adam", 0.1, epochs=2)
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """One run of the smoke preset: (exit status, its folder, the out_dir, standard output)."""
-    out = tmp_path_factory.mktemp("runs")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        status = runs.run(intrinsic_dimension, ["--preset=smoke", f"--out_dir={out}"])
-    text = printed.getvalue()
-    return status, pathlib.Path(text.splitlines()[-1]), out, text
+def run(smoke):
+    return smoke("intrinsic_dimension")
 
 
-def test_a_run_leaves_its_four_files_and_its_claims(smoke):
-    status, folder, _, printed = smoke
-    assert status == 0 and "claims hold" in printed
-    assert sorted(p.name for p in folder.iterdir()) == [
+def test_a_run_leaves_its_four_files_and_its_claims(run):
+    assert "claims hold" in run.printed
+    assert sorted(p.name for p in run.directory.iterdir()) == [
         "check.json", "config.json", "figure.png", "results.npz",
     ]  # fmt: skip
-    assert folder.name.startswith("smoke-digits-")
-    check = json.loads((folder / "check.json").read_text())
+    assert run.directory.name.startswith("smoke-digits-")
+    check = json.loads((run.directory / "check.json").read_text())
     assert check["figure"] == "intrinsic_dimension" and check["preset"] == "smoke"
     assert [c["id"] for c in check["claims"]] == ["intrinsic.rises", "intrinsic.d90"]
     keys = {"id", "statement", "source", "measured", "expected", "relation", "passed"}
     assert all(set(c) == keys for c in check["claims"])
 
 
-def test_the_arrays_are_of_all_weights_first_and_then_of_each_cut(smoke):
-    found = np.load(smoke[1] / "results.npz", allow_pickle=False)
+def test_the_arrays_are_of_all_weights_first_and_then_of_each_cut(run):
+    found = run.arrays
     np.testing.assert_array_equal(found["dims"], [20, 400])
     assert found["ambient"] == 14_378  # 160 + 4640 + 9248 + 330
-    for name in intrinsic_dimension.MEASURED:
+    for name in ("test_accuracy", "train_accuracy", "test_loss", "train_loss"):
         assert found[name].shape == (1, 3) and np.isfinite(found[name]).all()
     assert found["test_accuracy"][0, 0] > 0.9  # all weights: digits are easy
     assert (found["test_accuracy"][0, 1:] < found["test_accuracy"][0, 0]).all()
     assert found["train_loss"][0, 0] < found["train_loss"][0, 2] < found["train_loss"][0, 1]
 
 
-def test_a_second_run_and_one_with_another_cut_train_only_what_is_new(smoke, monkeypatch, capsys):
-    out = smoke[2]
+def test_a_second_run_and_one_with_another_cut_train_only_what_is_new(
+    run, tmp_path, monkeypatch, capsys
+):
+    out = shutil.copytree(run.out_dir, tmp_path / "runs")
     before = set((out / "checkpoints").iterdir())
-    assert len(before) == 3
-    assert runs.run(intrinsic_dimension, ["--preset=smoke", f"--out_dir={out}"]) == 0
+    assert len(before) == 2 * 3  # each is trained, and evaluated
+    command = ["--preset=smoke", f"--out_dir={out}"]
+    assert runs.run(intrinsic_dimension, command) == 0
     assert "finished before" in capsys.readouterr().err
-    assert runs.run(intrinsic_dimension, ["--preset=smoke", "--dims=7", f"--out_dir={out}"]) == 0
-    assert len(set((out / "checkpoints").iterdir()) - before) == 1
+    assert runs.run(intrinsic_dimension, [*command, "--dims=7"]) == 0
+    assert len(set((out / "checkpoints").iterdir()) - before) == 2
     monkeypatch.setattr(intrinsic_dimension, "measure", lambda *_: pytest.fail("measured again"))
-    (smoke[1] / "figure.png").unlink()
-    flags = ["--preset=smoke", f"--out_dir={out}", "--plot_only"]
-    assert runs.run(intrinsic_dimension, flags) == 0
-    assert (smoke[1] / "figure.png").exists()
+    folder = out / run.directory.relative_to(run.out_dir)
+    (folder / "figure.png").unlink()
+    assert runs.run(intrinsic_dimension, [*command, "--plot_only"]) == 0
+    assert (folder / "figure.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -78,11 +72,11 @@ def test_a_second_run_and_one_with_another_cut_train_only_what_is_new(smoke, mon
         (["--model=vgg"], "--model=vgg: choose from simple_cnn, fc, lenet, resnet"),
         (["--method=foo"], "--method=foo: choose from auto, dense, transform"),
         (["--epochs=0"], "--epochs=0: must be at least 1"),
-        (["--lr=0"], "--lr=0: must be above 0, e.g. 0.001"),
+        (["--lr=0"], "--lr=0: must be above 0"),
         (["--batch_size=0"], "--batch_size=0: must be at least 1"),
         (["--width=0"], "--width=0: must be above 0"),
         (["--activation=gelu"], "--activation=gelu: choose from tanh, relu"),
-        (["--dataset=imagenet"], "--dataset=imagenet: unknown data set"),
+        (["--dataset=imagenet"], "--dataset=imagenet: choose from digits, cifar10"),
     ],
 )
 def test_bad_input_is_one_line_status_two_and_nothing_written(flags, words, tmp_path, capsys):
@@ -105,7 +99,7 @@ def test_what_li_et_al_published():
     }  # fmt: skip
     assert known["baseline"] == 0.584 and known["d90"] == 2900
     assert intrinsic_dimension.PUBLISHED["mnist", "fc"]["d90"] == 750
-    paper = intrinsic_dimension.PRESETS["paper"]
+    paper = options.preset(intrinsic_dimension.Config, "paper")
     assert (paper["dataset"], paper["model"]) == ("cifar10", "lenet")
     assert set(known["dims"]) <= set(paper["dims"]) and paper["batch_size"] == 128
 
@@ -131,7 +125,8 @@ LI = [0.584, 0.318, 0.390, 0.462, 0.514, 0.5256, 0.566]  # 90% of 0.584 is 0.525
 
 
 def verdicts(arrays, preset="paper", **changes):
-    config = intrinsic_dimension.Config(**{**intrinsic_dimension.PRESETS[preset], **changes})
+    settings = {**options.preset(intrinsic_dimension.Config, preset), **changes}
+    config = intrinsic_dimension.Config(**settings)
     return {
         c.id.removeprefix("intrinsic."): c.passed for c in intrinsic_dimension.claims(arrays, config)
     }
@@ -186,19 +181,17 @@ def test_dims_in_any_order_are_judged_alike():
     assert verdicts(shuffled) == verdicts(arrays)
 
 
-def test_dimension_at_is_log_linear_between_the_measured():
-    at = intrinsic_dimension.dimension_at
-    assert at([10, 1000], [0.2, 0.6], 0.4) == pytest.approx(100)  # half way in log d
-    assert at([1000, 10], [0.6, 0.2], 0.4) == pytest.approx(100)  # in any order
-    assert at([10, 80], [0.1, 0.4], 0.2) == pytest.approx(20)  # a third of three octaves
-    assert at([10, 20, 40], [0.5, 0.3, 0.9], 0.4) == 10  # the first point is above already
-    assert at([10, 20, 40], [0.1, 0.5, 0.4], 0.5) == pytest.approx(20)  # the first time
-    assert np.isnan(at([10, 20], [0.1, 0.3], 0.31))
-    assert np.isnan(at([10, 20], [0.1, 0.3], np.nan))
+def test_d90_is_log_linear_between_the_measured_which_may_come_in_any_order_and_twice():
+    at = lambda dims, accuracy: intrinsic_dimension.d90(made([[1.0, *accuracy]], dims=dims))[1]
+    assert at((10, 1000), (0.8, 1.0)) == pytest.approx(100)  # half way in log d
+    assert at((1000, 10), (1.0, 0.8)) == pytest.approx(100)
+    assert at((1000, 10, 10), (1.0, 0.8, 0.8)) == pytest.approx(100)
+    assert at((10, 20, 40), (0.95, 0.3, 0.99)) == 10  # the first is enough already
+    assert np.isnan(at((10, 20), (0.1, 0.89)))
 
 
 def test_d90_of_each_seed_and_of_their_mean():
-    each, mean = intrinsic_dimension._d90(made([[1, 0.8, 1.0], [0.8, 0.72, 0.8]], dims=(10, 1000)))
+    each, mean = intrinsic_dimension.d90(made([[1, 0.8, 1.0], [0.8, 0.72, 0.8]], dims=(10, 1000)))
     assert each == pytest.approx([100, 10])
     # Means 0.9, 0.76, 0.9; the target 0.81 is 5/14 of the way up.
     assert mean == pytest.approx(10 * 100 ** (5 / 14))
@@ -207,44 +200,40 @@ def test_d90_of_each_seed_and_of_their_mean():
 # ---- training inside a cut --------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def landscape():
-    digits = data.load("digits")
-    model = models.build(models.Model("fc", width=0.05), digits.shape, 10, seed=0)
-    return wedges.NetworkLandscape(
-        model, digits.x_train[:320], digits.y_train[:320], models.LOSS, seed=0, batch_size=32
-    )
+@pytest.fixture(autouse=True)
+def place(tmp_path):
+    place = workplace.Workplace(tmp_path / "checkpoints")
+    with workplace.at(devices.start(place)):
+        yield place
 
 
-@pytest.fixture(scope="module")
-def start(landscape):
-    return landscape.space.read().numpy()
-
-
-def train(landscape, start, folder, subspace, recipe=RECIPE):
-    run = runs.Run(data_dir=None, checkpoints=pathlib.Path(folder))
-    arguments = {"key": {"test": 1}, "run": run, "label": "test"}
-    return training.train(landscape, start, recipe, subspace=subspace, **arguments)
+@pytest.fixture
+def problem():
+    network = models.Model("fc", width=0.05)
+    return networks.Problem(data.source("digits"), network, 32, initial=0, seed=0, examples=320)
 
 
 @pytest.mark.parametrize("method", ["dense", "transform"])
-def test_a_training_inside_a_cut_descends_and_ends_on_the_cut(landscape, start, tmp_path, method):
+def test_a_training_inside_a_cut_descends_and_ends_on_the_cut(problem, method):
+    start = networks.start(problem)
+    found = training.train(problem, RECIPE, label="", cut=training.Cut(40, 3, method))
     cut = wedges.random_cut(start, 40, seed=3, method=method)
-    found = train(landscape, start, tmp_path, cut)
     moved = np.linalg.norm(found.theta - start)
     assert moved > 0.1 and cut.distance(found.theta).numpy() < 1e-5 * moved
-    np.testing.assert_array_equal(found.snapshots[-1], found.theta)
+    np.testing.assert_array_equal(found.snapshots, found.theta[None])
     assert found.losses[-5:].mean() < found.losses[:5].mean() - 0.1  # nats
     other = wedges.random_cut(start, 40, seed=4, method=method)
     assert other.distance(found.theta).numpy() > 0.5 * moved  # it can tell
 
 
-def test_its_steps_are_gradient_steps_projected_on_the_cut(landscape, start, tmp_path):
+def test_its_steps_are_gradient_steps_projected_on_the_cut(problem):
     """By hand: theta - rate P^T P g, with the landscape's own minibatches."""
     import tensorflow as tf
 
+    start, landscape = networks.start(problem), networks.landscape(problem)
+    recipe = training.Recipe("sgd", 0.1, epochs=1)
+    found = training.train(problem, recipe, label="", cut=training.Cut(10, 1, "dense"))
     cut = wedges.random_cut(start, 10, seed=1, method="dense")
-    found = train(landscape, start, tmp_path, cut, training.Recipe("sgd", 0.1, epochs=1))
     rows, theta = np.array(cut.directions.rows), tf.constant(start)
     assert rows.shape == (10, landscape.dimension)
     for step in range(10):
@@ -256,57 +245,3 @@ def test_its_steps_are_gradient_steps_projected_on_the_cut(landscape, start, tmp
         theta = theta - tf.constant(0.1 * (rows @ gradient) @ rows)
     np.testing.assert_allclose(found.theta, theta, atol=1e-5)
     assert np.abs(found.theta - start).max() > 1e-3
-
-
-def test_another_cut_is_another_checkpoint_and_the_same_is_loaded(
-    landscape, start, tmp_path, monkeypatch
-):
-    once = dataclasses.replace(RECIPE, epochs=1)
-    cuts = [
-        wedges.random_cut(start, 7, seed=0, method="dense"),
-        wedges.random_cut(start, 7, seed=1, method="dense"),
-        wedges.random_cut(start, 7, seed=0, method="transform"),
-        wedges.random_cut(start, 7, seed=1, method="transform"),
-        wedges.random_cut(start, 8, seed=0, method="transform"),
-        None,
-    ]
-    ends = []
-    for count, cut in enumerate(cuts, start=1):
-        ends.append(train(landscape, start, tmp_path, cut, once).theta)
-        assert len(list(tmp_path.iterdir())) == count
-    assert len({end.tobytes() for end in ends}) == len(cuts)
-    monkeypatch.setattr(wedges, "Descent", lambda *_: pytest.fail("trained twice"), raising=False)
-    for cut, end in zip(cuts, ends, strict=True):
-        np.testing.assert_array_equal(train(landscape, start, tmp_path, cut, once).theta, end)
-
-
-class Killed(Exception):
-    pass
-
-
-@pytest.mark.parametrize("method", ["dense", "transform"])
-def test_a_training_that_stopped_anywhere_ends_bit_for_bit_the_same(
-    landscape, start, tmp_path, monkeypatch, method
-):
-    cut = wedges.random_cut(start, 20, seed=3, method=method)
-    whole = train(landscape, start, tmp_path / "whole", cut)
-    monkeypatch.setattr(training, "_STEPS_A_CALL", 7)
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_SAVES", 0.0)
-    save, stopped = training.store.save, []
-
-    def stop_at(step, path, arrays, key):
-        save(path, arrays, key)
-        if len(arrays["losses"]) >= step:
-            stopped.append(len(arrays["losses"]))
-            raise Killed
-
-    for step in (7, 14):
-        with monkeypatch.context() as patch:
-            patch.setattr(training.store, "save", lambda *given, step=step: stop_at(step, *given))
-            with pytest.raises(Killed):
-                train(landscape, start, tmp_path / "parts", cut)
-    assert stopped == [7, 14] and len(whole.losses) == 20
-    parts = train(landscape, start, tmp_path / "parts", cut)
-    np.testing.assert_array_equal(parts.losses, whole.losses)
-    np.testing.assert_array_equal(parts.theta, whole.theta)
-    np.testing.assert_array_equal(parts.snapshots, whole.snapshots)

@@ -1,9 +1,7 @@
 """The page of all figures: what it says of real runs and of made-up ones, and how a browser shows it."""
 
 import base64
-import contextlib
 import html.parser
-import io
 import json
 import os
 import re
@@ -11,11 +9,12 @@ import shutil
 import subprocess
 import urllib.parse
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from reproductions import fig1_wedges, report, toy_probe
-from reproductions.bench import catalogue, runs
+from reproductions import report
+from reproductions.bench import catalogue, options, store
 from reproductions.bench.errors import UsageError
 
 SMALL = ("fig1_wedges", "toy_cut", "toy_probe", "fig6_swa")
@@ -27,12 +26,15 @@ def _few_figures(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """An out_dir with two runs as their programs leave them."""
+def real(smoke, tmp_path_factory):
+    """An out_dir with two runs as their programs leave them, with a note."""
     out = tmp_path_factory.mktemp("runs")
-    for figure in (fig1_wedges, toy_probe):
-        with contextlib.redirect_stdout(io.StringIO()):
-            runs.run(figure, ["--preset=smoke", f"--out_dir={out}", "--note=made by a <b>test</b>"])
+    for name in ("fig1_wedges", "toy_probe"):
+        run = smoke(name)
+        folder = shutil.copytree(run.directory, out / run.directory.relative_to(run.out_dir))
+        about = json.loads((folder / "config.json").read_text())
+        about["provenance"]["note"] = "made by a <b>test</b>"
+        (folder / "config.json").write_text(json.dumps(about))
     return out
 
 
@@ -40,7 +42,7 @@ def make(out, figure="toy_probe", name="smoke-1", dataset=None, settings=(), not
     """A made-up finished run, by default of the preset's own settings. Returns its folder."""
     folder = out / figure / name
     folder.mkdir(parents=True)
-    config = {**catalogue.module(figure).PRESETS["smoke"], **dict(settings)}
+    config = {**options.preset(catalogue.module(figure).Config, "smoke"), **dict(settings)}
     if dataset:
         config["dataset"] = dataset
     about = {
@@ -56,7 +58,9 @@ def make(out, figure="toy_probe", name="smoke-1", dataset=None, settings=(), not
     (folder / "config.json").write_text(json.dumps(record))
     write_claims(folder, [claim()])
     Image.new("RGB", (30, 20), "teal").save(folder / "figure.png")
-    (folder / "results.npz").write_bytes(b"")
+    store.save(
+        folder / "results.npz", {"x": np.linspace(0, 1, 500)}, {"figure": figure, "config": config}
+    )
     return folder
 
 
@@ -92,6 +96,27 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def test_what_was_found_stands_in_the_section_of_its_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(report.claims, "REFERENCE", tmp_path)
+    (tmp_path / "toy_probe.md").write_text(
+        "# A *round* well\n\n## What holds\n\n- 12 of 12, `s / D` <b>bold</b>\n\n"
+        "| s | scatter |\n|---|---|\n| 20 | 0.31 |\n"
+    )
+    told = report._findings("toy_probe")
+    assert "<h3>A <em>round</em> well</h3>" in told and "<h4>What holds</h4>" in told
+    assert "<code>s / D</code> &lt;b&gt;bold&lt;/b&gt;" in told and "<td>0.31</td>" in told
+    assert report._findings("toy_cut") is None
+    out = tmp_path / "runs"
+    make(out)
+    page = report.write(report.find(out, "smoke")).read_text()
+    assert page.count("What was found in the reference run") == 1 and told in page
+
+
+def test_every_figure_has_written_down_what_it_found():
+    for figure in catalogue._found():
+        assert "<h3>" in report._findings(figure)
 
 
 # ---- what it says -----------------------------------------------------------------------------------
@@ -240,8 +265,38 @@ def cut(name):
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:40])
 
 
+def halve(name):
+    def harm(folder):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return harm
+
+
+def flip(name):
+    def harm(folder):
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 4
+        (folder / name).write_bytes(content)
+
+    return harm
+
+
 def put(name, value):
     return lambda folder: (folder / name).write_text(json.dumps(value))
+
+
+def claims(*made):
+    return lambda folder: write_claims(folder, made)
+
+
+def change_provenance(**changes):
+    def harm(folder):
+        about = json.loads((folder / "config.json").read_text())
+        about["provenance"] |= changes
+        (folder / "config.json").write_text(json.dumps(about))
+
+    return harm
 
 
 @pytest.mark.parametrize(
@@ -254,13 +309,44 @@ def put(name, value):
         (lambda f: (f / "config.json").unlink(), "config.json cannot be read (No such file"),
         (cut("figure.png"), "figure.png is not a whole PNG file"),
         (lambda f: (f / "figure.png").unlink(), "figure.png cannot be read (No such file"),
-        (put("config.json", []), "config.json holds no settings"),
-        (put("config.json", {}), "config.json or check.json lacks 'provenance'"),
-        (put("check.json", {"passed": True}), "config.json or check.json lacks 'claims'"),
-        (put("check.json", {"claims": 3}), "not as a run leaves it"),
-        (put("check.json", {"claims": ["x"]}), "not as a run leaves it"),
-        (lambda f: write_claims(f, [claim(passed="no")]), "check.json: passed is 'no'"),
-        (lambda f: write_claims(f, [claim(measured="high")]), "could not convert"),
+        (put("config.json", []), "config.json holds a list, not an object"),
+        (put("config.json", {}), "config.json lacks config"),
+        (
+            put("config.json", {"config": {"dataset": 3}, "provenance": {}}),
+            "has 3 at config.dataset, not",
+        ),
+        (put("config.json", {"config": {}, "provenance": {}}), "config.json lacks provenance.command"),
+        (
+            change_provenance(seconds="long"),
+            "config.json has 'long' at provenance.seconds, not a number",
+        ),
+        (
+            change_provenance(software=["x"]),
+            "config.json has a list at provenance.software, not an object",
+        ),
+        (change_provenance(date=3), "config.json has 3 at provenance.date, not text"),
+        (put("check.json", {"passed": True}), "check.json lacks claims"),
+        (put("check.json", {"claims": 3}), "check.json has 3 at claims, not a list"),
+        (put("check.json", {"claims": ["x"]}), "check.json has 'x' at claims[0], not an object"),
+        (
+            claims(claim(), claim(passed="no")),
+            "check.json has 'no' at claims[1].passed, not true or false",
+        ),
+        (
+            claims(claim(measured="high")),
+            "check.json has 'high' at claims[0].measured, not a number or null",
+        ),
+        (claims(claim(expected=None)), "check.json has null at claims[0].expected, not a number"),
+        (claims(claim(relation=["<"])), "check.json has a list at claims[0].relation, not text"),
+        (claims(claim(id={})), "check.json has an object at claims[0].id, not text"),
+        (claims(claim(measured=10**399)), "check.json has a number of 400 digits"),
+        (claims(claim(source="\ud800")), "check.json is not JSON"),
+        (lambda f: (f / "results.npz").write_bytes(b""), "results.npz is too short for an archive"),
+        (cut("results.npz"), "results.npz is too short for an archive of arrays"),
+        (halve("results.npz"), "results.npz does not end as an archive of arrays"),
+        (flip("results.npz"), "results.npz is not as it was written, by its SHA-256"),
+        (lambda f: np.savez(f / "results.npz", x=1), "results.npz does not end as an archive of arrays"),
+        (lambda f: (f / "figure.png").write_bytes(b"\x89PNG\r\n\x1a\nIEND"), "is not a whole PNG file"),
     ],
 )
 def test_a_damaged_run_is_one_line_and_the_others_are_shown(tmp_path, harm, words, capsys):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import wedges
 from reproductions import fig6_swa
-from reproductions.bench import devices, runs, store
+from reproductions.bench import devices, runs, workers, workplace
 from reproductions.bench.errors import UsageError
 from tests.conftest import SPARSE, plain
 
@@ -28,7 +28,7 @@ FLAGS = ["--preset=smoke", "--seeds=1", "--pretrain_epochs=1", "--cycles=2", "--
 @pytest.fixture(autouse=True)
 def nothing_opened(monkeypatch):
     monkeypatch.setattr(devices, "_opened", {"as": None, "strategy": None})
-    monkeypatch.setattr(store, "writing", True)
+    monkeypatch.setattr(workers, "_joined", {"strategy": None})
 
 
 def free_ports(n):
@@ -60,7 +60,7 @@ def ended(process):
     return out, err
 
 
-def workers(out):
+def two_workers(out):
     ports = free_ports(2)
     both = [begin(out, "--strategy=multi_worker", TF_CONFIG=tf_config(ports, i)) for i in range(2)]
     return [ended(p) for p in both]
@@ -72,8 +72,10 @@ def trainings(out):
     for path in (out / "checkpoints").glob("*.npz"):
         saved = dict(np.load(path, allow_pickle=False))
         key = json.loads(str(saved["__key__"]))
-        if "recipe" in key:
-            found[key["recipe"]["optimizer"]], keys[key["recipe"]["optimizer"]] = saved, key
+        for argument in key["arguments"]:
+            if isinstance(argument, dict) and "Recipe" in argument:
+                optimizer = argument["Recipe"]["optimizer"]
+                found[optimizer], keys[optimizer] = saved, key["software"]
     return found, keys
 
 
@@ -102,13 +104,15 @@ def same_as_one(out, one, strategy):
         np.testing.assert_allclose(results[0][name], results[1][name], atol=5e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_mirrored_devices_train_as_one(one, tmp_path):
     ended(begin(tmp_path, "--strategy=mirrored", WEDGES_LOGICAL_CPUS="2"))
     same_as_one(tmp_path, one, "mirrored")
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_and_the_first_alone_writes(one, tmp_path):
-    (chief, _), (other, said) = workers(tmp_path)
+    (chief, _), (other, said) = two_workers(tmp_path)
     same_as_one(tmp_path, one, "multi_worker")
     folder = next(tmp_path.glob("fig6_swa/*"))
     assert chief.splitlines()[-1] == str(folder) and "claims hold" in chief
@@ -116,7 +120,7 @@ def test_two_workers_train_as_one_and_the_first_alone_writes(one, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == [
         "check.json", "config.json", "figure.png", "results.npz",
     ]  # fmt: skip
-    again = workers(tmp_path)
+    again = two_workers(tmp_path)
     assert all("finished before" in err for _, err in again)
     assert again[0][0] == chief and again[1][0] == ""
 
@@ -159,7 +163,7 @@ def test_a_wrong_tf_config_is_shown_a_right_one(given, words, tmp_path, capsys, 
 
 def test_a_worker_that_does_not_come_is_not_waited_for_for_ever(tmp_path, capsys, monkeypatch):
     ports = free_ports(2)
-    monkeypatch.setattr(devices, "_SECONDS_TO_WAIT", 0.3)
+    monkeypatch.setattr(workers, "_SECONDS_TO_WAIT", 0.3)
     monkeypatch.setenv("TF_CONFIG", tf_config(ports, 0))
     line = refused(["--strategy=multi_worker"], tmp_path, capsys)
     assert f"no worker at 127.0.0.1:{ports[1]} after" in line
@@ -182,6 +186,7 @@ def test_a_cluster_of_workers_is_no_backend(tmp_path, capsys):
 def opened(monkeypatch, strategy, replicas):
     fake = types.SimpleNamespace(num_replicas_in_sync=replicas)
     monkeypatch.setattr(devices, "_opened", {"as": (strategy, None), "strategy": fake})
+    monkeypatch.setattr(workers, "_joined", {"strategy": fake if strategy == "multi_worker" else None})
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(images, monkeypatch):
@@ -193,10 +198,10 @@ def test_a_batch_that_devices_cannot_share_is_refused(images, monkeypatch):
 
 
 def test_one_mirrored_device_trains_alone_and_says_so(tmp_path, capsys):
-    devices.start(runs.Run(None, tmp_path, strategy="mirrored"))
+    devices.start(workplace.Workplace(tmp_path, strategy="mirrored"))
     line = capsys.readouterr().err
     assert "--strategy=mirrored: there is one device here, /device:CPU:0, which trains alone" in line
-    devices.start(runs.Run(None, tmp_path, strategy="mirrored"))
+    devices.start(workplace.Workplace(tmp_path, strategy="mirrored"))
     assert capsys.readouterr().err == "" and devices.distributed("itself") == "itself"
 
 
@@ -210,40 +215,30 @@ def test_one_mirrored_device_trains_alone_and_says_so(tmp_path, capsys):
 )
 def test_workers_that_would_part_are_stopped(rows, words, monkeypatch):
     opened(monkeypatch, "multi_worker", 2)
-    monkeypatch.setattr(devices, "_of_all", lambda _: np.array(rows))
+    monkeypatch.setattr(workers, "_of_all", lambda _: np.array(rows))
     with pytest.raises(UsageError, match=words):
-        devices.agree({}, None)
-    monkeypatch.setattr(devices, "_of_all", lambda row: np.array([row, row]))
-    devices.agree({}, {"losses": np.zeros(3)})
+        workers.agree({}, None)
+    monkeypatch.setattr(workers, "_of_all", lambda row: np.array([row, row]))
+    workers.agree({}, {"losses": np.zeros(3)})
 
 
 def test_the_first_worker_decides_for_all(monkeypatch):
-    assert devices.chiefs(True) and not devices.chiefs(False)
+    assert workers.chiefs(True) and not workers.chiefs(False)
     opened(monkeypatch, "multi_worker", 2)
-    monkeypatch.setattr(devices, "_of_all", lambda row: np.array([[0], row]))
-    assert not devices.chiefs(True)
+    monkeypatch.setattr(workers, "_of_all", lambda row: np.array([[0], row]))
+    assert not workers.chiefs(True)
 
 
 def test_a_worker_that_has_gone_is_named_by_those_left(monkeypatch):
     gone = tf.errors.UnavailableError(None, None, "socket closed\nmore")
-    with pytest.raises(tf.errors.UnavailableError), devices.heard():
+    with pytest.raises(tf.errors.UnavailableError), workers.heard():
         raise gone
     opened(monkeypatch, "multi_worker", 2)
     with (
         pytest.raises(UsageError, match="another worker has stopped .*which continues"),
-        devices.heard(),
+        workers.heard(),
     ):
         raise gone
-
-
-def test_a_process_that_does_not_write_writes_nothing(tmp_path, monkeypatch):
-    kept = tmp_path / "kept"
-    kept.write_text("")
-    monkeypatch.setattr(store, "writing", False)
-    store.save(tmp_path / "new" / "a.npz", {"a": np.zeros(2)}, {})
-    store.write_json(kept, {})
-    store.remove(kept)
-    assert [p.name for p in tmp_path.iterdir()] == ["kept"] and kept.read_text() == ""
 
 
 # ---- TPU: its set-up alone, there is none here ------------------------------------------------------
@@ -263,9 +258,9 @@ def test_a_tpu_is_set_up_once_and_its_cores_share_a_batch(cores, images, tmp_pat
     monkeypatch.setattr(tf, "device", lambda name: contextlib.nullcontext(called.append(name)))
     landscape = wedges.NetworkLandscape(plain(), *images, SPARSE, seed=0, batch_size=16)
     called.clear()
-    run = runs.Run(None, tmp_path, strategy="tpu", tpu="mine")
-    devices.start(run)
-    with devices.placed(run):
+    place = workplace.Workplace(tmp_path, strategy="tpu", tpu="mine")
+    noted = devices.start(place).software
+    with devices.placed(place):
         trained = devices.distributed(landscape)
         assert devices.shared(landscape) is landscape  # descents that XLA compiles whole, on one core
         with devices.looping(trained):
@@ -276,12 +271,12 @@ def test_a_tpu_is_set_up_once_and_its_cores_share_a_batch(cores, images, tmp_pat
         ("initialize", "resolver"),
         ("strategy", "resolver"),
     ]
-    assert devices.compiled(run)
+    assert devices.compiled()
     if cores == 1:
-        assert trained is landscape and called[4:] == ["/TPU:0"]
+        assert noted == {} and trained is landscape and called[4:] == ["/TPU:0"]
         return
     assert called[4:] == ["/TPU:0", "/CPU:0"]  # the loop is the host's
     assert isinstance(trained, wedges.Distributed) and trained.replicas == 8
     inside = wedges.restrict(trained, wedges.random_cut(np.zeros(411, np.float32), 3, seed=0))
-    assert devices.marks(inside) == {"strategy": "tpu", "replicas": 8}
+    assert devices.shares(inside) and not devices.shares(landscape) and noted == {"replicas": 8}
     assert devices.distributed(trained) is trained

@@ -16,10 +16,10 @@ import pytest
 from joblib.externals import loky
 
 from reproductions import fig5_widths
-from reproductions.bench import parallel, runs, store, sweep
+from reproductions.bench import parallel, runs, store, sweep, workplace
 from reproductions.bench.errors import UsageError
 from tests.reproductions import measures
-from tests.reproductions.measures import grid, notes, over, run_in
+from tests.reproductions.measures import grid, notes, over, place_in
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -144,7 +144,7 @@ def test_every_setting_is_measured_once_into_a_directory_of_its_own(tmp_path, jo
     here = {int(found.arrays(name)["process"]) == os.getpid() for name in settings}
     assert here == {jobs == 1}
     if jobs > 1:
-        threads = str(max(1, joblib.cpu_count() // jobs))
+        threads = max(1, joblib.cpu_count() // jobs)
         assert all(list(found.arrays(name)["threads"]) == [threads] * 2 for name in settings)
     assert "5/5" in capfd.readouterr().err
     again = over(tmp_path, settings, jobs=jobs)
@@ -179,25 +179,28 @@ def test_arrays_of_what_was_never_measured_are_a_key_error(tmp_path):
         found.arrays("x=0")
 
 
-def test_processes_that_start_share_the_cores_and_this_one_keeps_its_own(tmp_path, monkeypatch):
+def test_all_processes_of_a_run_have_one_share_of_the_cores(tmp_path, monkeypatch):
     intra, inter = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
     monkeypatch.setenv(intra, "5")
     monkeypatch.delenv(inter, raising=False)
     monkeypatch.setattr("joblib.cpu_count", lambda: 7)
     for jobs, threads in ((2, "3"), (3, "2"), (20, "1")):
-        with parallel.backend(run_in(tmp_path, jobs=jobs)):
+        with parallel.shared_cores(place_in(tmp_path, jobs=jobs)):
             assert os.environ[intra] == os.environ[inter] == threads
         assert os.environ[intra] == "5" and inter not in os.environ
-    with parallel.backend(run_in(tmp_path)):
+    with parallel.shared_cores(place_in(tmp_path)):
         assert os.environ[intra] == "5" and inter not in os.environ
 
 
 def test_relative_folders_mean_the_same_to_every_worker(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = runs.Run(data_dir=".", checkpoints=pathlib.Path("out/checkpoints"))
-    found = sweep.over(run, measures.measure, grid(1), figure="squares")
+    here = workplace.Workplace(pathlib.Path("out/checkpoints"), data_dir=".")
+    with workplace.at(here):
+        found = sweep.over(measures.measure, grid(1), figure="squares")
     assert found.tasks["x=0"].directory.is_absolute() and found.arrays("x=0")["square"][0] == 0
-    kept = sweep._anywhere(runs.Run("gs://bucket/data", pathlib.Path("~/out/checkpoints")))
+    kept = sweep._anywhere(
+        workplace.Workplace(pathlib.Path("~/out/checkpoints"), data_dir="gs://bucket/data")
+    )
     assert kept.data_dir == "gs://bucket/data"
     assert kept.checkpoints == pathlib.Path.home() / "out" / "checkpoints"
 
@@ -223,8 +226,7 @@ def test_a_failing_setting_stops_no_other_and_is_tried_again(tmp_path, jobs, cap
 
 
 def test_a_measure_that_wants_to_end_the_process_only_fails(tmp_path):
-    run = run_in(tmp_path)
-    found = sweep.over(run, lambda setting, run: sys.exit("enough"), grid(2), figure="squares")
+    found = over(tmp_path, grid(2), measures.leave)
     assert found.failed == dict.fromkeys(grid(2), "SystemExit: enough")
 
 
@@ -342,8 +344,9 @@ def small_disk(tmp_path):
 
 
 def over_on(disk, folder, settings, jobs=1):
-    run = runs.Run(str(folder), disk / "out" / "checkpoints", measures.SOFTWARE, jobs)
-    return sweep.over(run, measures.measure, settings, figure="squares")
+    place = workplace.Workplace(disk / "out" / "checkpoints", str(folder), measures.SOFTWARE, jobs=jobs)
+    with workplace.at(place):
+        return sweep.over(measures.measure, settings, figure="squares")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -492,6 +495,15 @@ def test_what_fails_on_a_dask_cluster_is_one_line_and_stops_no_other(dask, tmp_p
     assert squares(over(tmp_path, settings, backend="dask", address=dask)) == expected(settings)
 
 
+def test_a_dask_that_is_started_here_leaves_the_environment_as_it_was(tmp_path):
+    """OMP_NUM_THREADS, which it sets for its workers, is in the key of this process's own numbers."""
+    pytest.importorskip("distributed")
+    before = dict(os.environ)
+    with parallel.backend(place_in(tmp_path, backend="dask", jobs=1)):
+        os.environ["OMP_NUM_THREADS"] = "1"  # also where an earlier one has done so
+    assert dict(os.environ) == before
+
+
 def test_dask_gives_up_a_setting_that_kills_its_workers_and_joblib_hears_of_it(tmp_path, monkeypatch):
     """joblib alone would wait for ever. To be quick, Dask gives up after one worker, not four, and the
     sweep after two losses. Without an address, the cluster is started here and ends."""
@@ -549,6 +561,7 @@ def test_a_ray_cluster_is_reached_by_its_address(ray, tmp_path, monkeypatch):
     assert os.getpid() not in processes(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_ray_that_is_started_here_goes_on_after_a_kill_and_ends_with_the_sweep(tmp_path):
     ray = pytest.importorskip("ray", reason="needs Ray; pip install 'wedges[ray]'")
     settings = grid(5, steps=6, pause=0.05)
@@ -608,6 +621,5 @@ def test_an_out_dir_below_a_file_is_one_line(tmp_path, capsys):
 
 
 def test_a_sweep_is_not_shared_among_the_workers_of_one_training(tmp_path):
-    run = run_in(tmp_path, strategy="multi_worker")
     with pytest.raises(UsageError, match="--strategy=multi_worker: not with a sweep"):
-        sweep.over(run, measures.measure, grid(1), figure="squares")
+        over(tmp_path, grid(1), strategy="multi_worker")

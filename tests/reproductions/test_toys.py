@@ -1,317 +1,64 @@
-"""The toy figures, figures 1 to 5, m-connectors and local properties as a user runs them; the toys'
-claims and helpers on numbers made by hand."""
+"""The toy figures: landscapes by name, what is measured on them against closed forms, each claim on
+numbers made by hand."""
 
-import contextlib
 import dataclasses
-import io
-import json
 import pathlib
+import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
-from reproductions import (
-    emergent_curvature,
-    emergent_goldilocks,
-    emergent_gradient,
-    emergent_outliers,
-    fig1_wedges,
-    fig2_radial,
-    fig3_tunnel,
-    fig4_short_directions,
-    fig5_widths,
-    m_connectors,
-    toy_cut,
-    toy_intersection,
-    toy_probe,
-    toy_tunnel,
-)
-from reproductions.bench import runs
-from reproductions.bench.claims import Reference
+import wedges
+from reproductions import fig1_wedges, toy_cut, toy_intersection, toy_probe, toy_tunnel
+from reproductions.bench import cache, marks, options, parallel, runs
 from reproductions.bench.errors import UsageError
 from reproductions.common import toys
 from wedges import compare
 
 ROOT = pathlib.Path(__file__).parents[2]
-IDS = {
-    toy_cut: ("toy.cut.",),
-    toy_tunnel: ("toy.tunnel.", "toy.connect."),
-    toy_probe: ("toy.probe.",),
-    toy_intersection: ("toy.intersection.",),
-    fig1_wedges: ("fig1.",),
-    fig2_radial: ("fig2.",),
-    fig3_tunnel: ("fig3.",),
-    m_connectors: ("m-connector.",),
-    fig4_short_directions: ("fig4.",),
-    fig5_widths: ("fig5.",),
-    emergent_outliers: ("emergent.outliers.",),
-    emergent_gradient: ("emergent.gradient.",),
-    emergent_curvature: ("emergent.curvature.",),
-    emergent_goldilocks: ("emergent.goldilocks.",),
-}
-FILES = ["check.json", "config.json", "figure.png", "results.npz"]
-name_of = lambda value: runs.name_of(value) if hasattr(value, "__file__") else None
-
-
-@pytest.fixture(scope="module", params=IDS, ids=runs.name_of)
-def smoke(request, tmp_path_factory):
-    """One run of a figure's smoke preset: (figure, exit status, its folder, the out_dir, output)."""
-    figure, out = request.param, tmp_path_factory.mktemp("runs")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        status = runs.run(figure, command(figure, out))
-    text = printed.getvalue()
-    return figure, status, pathlib.Path(text.splitlines()[-1]), out, text
-
-
-def command(figure, out, *more):
-    return ["--preset=smoke", f"--out_dir={out}", *more]
 
 
 def preset(figure, **changes):
-    return figure.Config(**{**figure.PRESETS["smoke"], **changes})
+    """The Config of a figure's smoke preset, with changes."""
+    return figure.Config(**{**options.preset(figure.Config, "smoke"), **changes})
 
 
-def measured(figure):
-    """The Config of the shared run."""
-    return preset(figure)
+# ---- runs -------------------------------------------------------------------------------------------
 
 
-def arrays_of(folder):
-    return dict(np.load(folder / "results.npz", allow_pickle=False))
-
-
-def test_a_run_leaves_its_files_and_names_its_folder_last(smoke):
-    figure, status, folder, out, printed = smoke
-    assert status == 0
-    assert folder.parent == out / runs.name_of(figure) and folder.name.startswith("smoke-")
-    page = ["figure.html"] if figure is fig1_wedges else []
-    assert sorted(p.name for p in folder.iterdir()) == sorted(FILES + page)
-    assert "claims hold" in printed
-    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
-    config = json.loads((folder / "config.json").read_text())
-    settings = dataclasses.asdict(measured(figure))
-    assert config["config"] == json.loads(json.dumps(settings)) and config["preset"] == "smoke"
-    assert config["figure"] == runs.name_of(figure)
-    given = "--preset=smoke"
-    assert config["provenance"]["command"] == f"python -m reproductions.{runs.name_of(figure)} {given}"
-    assert config["provenance"]["seconds"] > 0
-
-
-def test_check_json_is_as_the_contract_says(smoke):
-    figure, _, folder, *_ = smoke
-    check = json.loads((folder / "check.json").read_text())
-    assert set(check) == {"figure", "preset", "passed", "claims"}
-    assert check["figure"] == runs.name_of(figure) and check["preset"] == "smoke"
-    keys = {"id", "statement", "source", "measured", "expected", "relation", "passed"}
-    for claim in check["claims"]:
-        assert set(claim) == keys and claim["id"].startswith(IDS[figure])
-        assert claim["statement"] and claim["source"] and claim["relation"] in ("<", "<=", ">", ">=")
-    found = [c["id"] for c in check["claims"]]
-    assert len(found) == len(set(found)) > 2
-    assert all(any(i.startswith(p) for i in found) for p in IDS[figure])
-    assert check["passed"] == all(c["passed"] for c in check["claims"])
-
-
-def test_results_hold_finite_numbers_only(smoke):
-    for name, array in arrays_of(smoke[2]).items():
-        if name != "__key__":
-            assert array.size and np.isfinite(array).all(), name
-
-
-def test_smoke_agrees_with_its_reference(smoke):
-    """The regression test: every number that the committed reference guards."""
-    figure, _, folder, _, printed = smoke
-    config = preset(figure)
-    numbers = figure.summary(arrays_of(folder), config)
-    key = {"figure": runs.name_of(figure), "config": dataclasses.asdict(config)}
-    assert Reference(runs.name_of(figure)).deviations("smoke", key, numbers) == []
-    assert f"reference: {len(numbers)} of {len(numbers)} numbers agree" in printed
-
-
-def test_what_a_reference_guards_is_finite_and_agrees_with_itself(smoke, tmp_path):
-    figure, _, folder, *_ = smoke
-    config = measured(figure)
-    numbers = figure.summary(arrays_of(folder), config)
-    assert numbers and all(len(v) and np.isfinite(v).all() for v in numbers.values())
-    key = {"config": dataclasses.asdict(config)}
-    reference = Reference(runs.name_of(figure), tmp_path)
-    reference.write("smoke", key, numbers, {})
-    assert reference.deviations("smoke", key, numbers) == []
-    name = sorted(numbers)[0]
-    wrong = {**numbers, name: 2 * np.asarray(numbers[name], float) + 100}
-    assert [o[0] for o in reference.deviations("smoke", key, wrong)] == [name]
-
-
-def test_a_second_run_measures_nothing_again_and_plot_only_draws(smoke, monkeypatch, capsys):
-    figure, _, folder, out, _ = smoke
-    monkeypatch.setattr(figure, "measure", lambda *_: pytest.fail("measured again"))
-    monkeypatch.delattr(figure, "html", raising=False)
-    for flags, words in (([], "finished before"), (["--plot_only"], "")):
-        (folder / "figure.png").unlink()
-        (folder / "check.json").unlink()
-        assert runs.run(figure, command(figure, out, *flags)) == 0
-        assert (folder / "figure.png").exists() and (folder / "check.json").exists()
-        printed = capsys.readouterr()
-        assert words in printed.err and ("finished before" in printed.err) == bool(words)
-        assert printed.out.splitlines()[-1] == str(folder)
-
-
-@pytest.mark.parametrize("smoke", [fig1_wedges], indirect=True, ids=name_of)
-def test_figure_1_can_be_turned_where_plotly_is_and_says_how_where_not(smoke, monkeypatch, capsys):
-    figure, _, folder, out, printed = smoke
-    page = folder / "figure.html"
-    assert "and figure.html" in printed
-    text = page.read_text()
-    assert "plotly" in text and "along the wedges" in text
-    page.unlink()
-    (folder / "figure.png").unlink()
+def test_figure_1_can_be_turned_where_plotly_is_and_says_how_where_not(
+    smoke, tmp_path, monkeypatch, capsys
+):
+    run = smoke("fig1_wedges")
+    assert "and figure.html" in run.printed
+    page = (run.directory / "figure.html").read_text()
+    assert "plotly" in page and "along the wedges" in page
+    shutil.copytree(run.out_dir, tmp_path, dirs_exist_ok=True)
+    directory = tmp_path / run.directory.relative_to(run.out_dir)
+    (directory / "figure.png").unlink()
     monkeypatch.setitem(sys.modules, "plotly", None)
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
-    assert runs.run(figure, command(figure, out, "--plot_only")) == 0
+    assert runs.run(fig1_wedges, ["--preset=smoke", f"--out_dir={tmp_path}", "--plot_only"]) == 0
     without = capsys.readouterr()
     assert without.err.count("\n") == 1 and "pip install 'wedges[html]'" in without.err
     assert "figure.html" not in without.out
-    assert (folder / "figure.png").exists() and not page.exists()
+    assert (directory / "figure.png").exists() and not (directory / "figure.html").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("smoke", [toy_probe], indirect=True, ids=name_of)
 def test_two_jobs_find_what_one_does(smoke, tmp_path):
     """As from a terminal, where the figure is __main__; the workers sum with fewer threads."""
     program = [sys.executable, "-m", "reproductions.toy_probe", "--preset=smoke", "--jobs=2"]
     run = subprocess.run(
         [*program, f"--out_dir={tmp_path}"], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    one, two = arrays_of(smoke[2]), arrays_of(pathlib.Path(run.stdout.splitlines()[-1]))
-    assert set(one) == set(two)
-    for name in set(one) - {"__key__"}:
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6, err_msg=name)
-
-
-# ---- bad input --------------------------------------------------------------------------------------
-
-BAD = [
-    (toy_cut, ["--sizes=10"], "--sizes=10: must be DxN with 0 < N < D"),
-    (toy_cut, ["--sizes=10x20"], "--sizes=10x20: must be DxN with 0 < N < D <= 20000, e.g. 1000x900"),
-    (toy_cut, ["--sizes=20x20"], "--sizes=20x20: must be DxN"),
-    (toy_cut, ["--sizes=20x0"], "--sizes=20x0: must be DxN"),
-    (toy_cut, ["--sizes=40000x3"], "--sizes=40000x3: must be DxN"),
-    (toy_cut, ["--sizes=30x20,"], "--sizes=: must be DxN"),
-    (toy_cut, ["--sizes=9x8x7"], "--sizes=9x8x7: must be DxN"),
-    (toy_cut, ["--fractions=0"], "--fractions=0: must be above 0"),
-    (toy_cut, ["--fractions=0.5,nan"], "--fractions=0.5,nan: must be above 0"),
-    (toy_cut, ["--fractions=half"], "--fractions=half: must be a number or several with commas"),
-    (toy_cut, ["--seeds=0"], "--seeds=0: must be at least 4"),
-    (toy_cut, ["--steps=0"], "--steps=0: must be at least 1"),
-    (toy_cut, ["--k=-1"], "--k=-1: must be at least 1"),
-    (toy_cut, ["--seed=1.5"], "--seed=1.5: must be a whole number"),
-    (toy_cut, ["--dataset=cifar10"], "Unknown command line flag 'dataset'"),
-    (toy_cut, ["--plot_only"], "--plot_only: no results"),
-    (toy_tunnel, ["--n=2000"], "--n=2000: must be below --dimension=60, e.g. 900 of 1000"),
-    (toy_tunnel, ["--dimension=48"], "--n=48: must be below --dimension=48"),
-    (toy_tunnel, ["--dimension=6000"], "--dimension=6000: must be 4..5000"),
-    (toy_tunnel, ["--segments=2"], "--segments=2: must be at least 6"),
-    (toy_tunnel, ["--map_long=1.5"], "--map_long=1.5: must be between 0 and 1"),
-    (toy_tunnel, ["--map_k=1"], "--map_k=1: must be 0 or at least 2"),
-    (toy_tunnel, ["--map_dimensions=3"], "--map_dimensions=3: must be 4..5000"),
-    (toy_tunnel, ["--k=1"], "--k=1: must be at least 2"),
-    (fig2_radial, ["--directions=1"], "--directions=1: must be at least 2"),
-    (fig2_radial, ["--distances=3"], "--distances=3: must be at least 4"),
-    (fig2_radial, ["--steps=4"], "--steps=4: must be at least 5"),
-    (fig2_radial, ["--toy=10x10"], "--toy=10x10: must be DxN with 0 < N < D <= 20000, e.g. 1000x900."),
-    (fig2_radial, ["--toy_k=2"], "--toy_k=2: must be at least 3"),
-    (fig2_radial, ["--height=-1"], "--height=-1: must be above 0"),
-    (fig3_tunnel, ["--segments=5"], "--segments=5: must be from 6 to 1000"),
-    (fig3_tunnel, ["--pairs=0"], "--pairs=0: must be at least 1"),
-    (fig3_tunnel, ["--steps=-1"], "--steps=-1: must be at least 1"),
-    (fig3_tunnel, ["--start=warm"], "--start=warm: choose from flat, neighbour"),
-    (fig3_tunnel, ["--toy_n=100"], "--toy_n=100: must be below --toy_dimension=100"),
-    (fig3_tunnel, ["--rate=0"], "--rate=0: must be above 0"),
-    (fig3_tunnel, ["--dataset=imagenet"], "--dataset=imagenet"),
-    (fig3_tunnel, ["--model=lenet"], "--model=lenet: needs images"),
-    (m_connectors, ["--m=0"], "--m=0: must be from 1 to 50"),
-    (m_connectors, ["--m=1,two"], "--m=1,two: must be a whole number or several with commas"),
-    (m_connectors, ["--continuous=21"], "--continuous=21: must be from 1 to 20"),
-    (m_connectors, ["--triangle=2"], "--triangle=2: must be at least 3"),
-    (m_connectors, ["--held_out=0"], "--held_out=0: must be at least 1"),
-    (m_connectors, ["--width=-1"], "--width=-1: must be above 0"),
-    (fig4_short_directions, ["--m=1"], "--m=1: must be from 2 to 20"),
-    (fig4_short_directions, ["--cuts=300,100"], "--cuts=300,100: must rise, e.g. 100,300,1000"),
-    (fig4_short_directions, ["--cuts=3,99999"], "--cuts=99999: the network has"),
-    (fig4_short_directions, ["--toy_short=40"], "--toy_dimension=100: must be above (m + 1) s = 120"),
-    (fig4_short_directions, ["--segments=3"], "--segments=3: must be even, at least 2"),
-    (fig4_short_directions, ["--floors=0"], "--floors=0: must be above 0"),
-    (fig4_short_directions, ["--left=1"], "--left=1: must be between 0 and 1"),
-    (fig4_short_directions, ["--displacement=inf"], "--displacement=inf: must be above 0"),
-    (toy_probe, ["--short=0"], "--short=0: must be at least 1"),
-    (toy_probe, ["--short=5000"], "--short=5000: must be below --dimension=100"),
-    (toy_probe, ["--short=5,100"], "--short=100: must be below --dimension=100"),
-    (toy_probe, ["--radii=-1"], "--radii=-1: must be above 0"),
-    (toy_probe, ["--height=inf"], "--height=inf: must be above 0"),
-    (toy_probe, ["--directions=9"], "--directions=9: must be at least 10"),
-    (toy_intersection, ["--k=1"], "--k=1: must be at least the number of optima, 2"),
-    (toy_intersection, ["--short=60"], "--short=60: must be below --dimension=60"),
-    (toy_intersection, ["--optima=1"], "--optima=1: must be at least 2"),
-    (toy_intersection, ["--optima=2,x"], "--optima=2,x: must be a whole number or several with commas"),
-    (toy_intersection, ["--cuts=0"], "--cuts=0: must be at least 1"),
-    (fig1_wedges, ["--variant=foo"], "--variant=foo: choose from axis, rotated, finite"),
-    (fig1_wedges, ["--variant=fixed"], "--variant=fixed: choose from"),
-    (fig1_wedges, ["--n=3"], "--n=3: must be 1 or 2"),
-    (fig1_wedges, ["--grid=2"], "--grid=2: must be from 8 to 201"),
-    (fig1_wedges, ["--level=1"], "--level=1: must be between 0 and 1"),
-    # No point of so coarse a grid is within the level of a plane: there is no surface.
-    (fig1_wedges, ["--level=0.001", "--grid=8"], "--level=0.001: the loss on the grid runs from 0.214"),
-]
-
-
-@pytest.mark.parametrize(("figure", "flags", "words"), BAD, ids=name_of)
-def test_bad_input_is_one_line_status_two_and_nothing_written(figure, flags, words, tmp_path, capsys):
-    with pytest.raises(SystemExit) as end:
-        runs.main(figure, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
-    assert end.value.code == 2
-    printed = capsys.readouterr()
-    lines = [line for line in printed.err.splitlines() if "it/s]" not in line]
-    assert printed.out == "" and len(lines) == 1
-    assert lines[0].startswith(f"{runs.name_of(figure)}: ") and words in lines[0]
-    assert not list((tmp_path / "runs").glob("*/*"))
-
-
-def test_the_same_landscape_given_twice_is_measured_once(monkeypatch):
-    from reproductions.bench import parallel
-
-    seen = []
-    count = lambda run, function, items: [seen.append(i) or np.ones(8) for i in items]
-    monkeypatch.setattr(parallel, "over", count)
-    config = preset(toy_cut, sizes=("30x20", "30x20"))
-    found = toy_cut.measure(config, None)
-    assert len(seen) == len(set(seen)) == 4 * 5
-    assert found["30x20 axis"].shape == (5, 8)
-
-
-def test_results_are_measured_again_when_any_code_that_makes_numbers_changes(monkeypatch):
-    """Every module of ours that a figure imports is in the mark of the code, or makes no numbers."""
-    import ast
-    import importlib.util
-
-    from reproductions.bench import store
-
-    patterns = []
-    monkeypatch.setattr(store, "source_mark", lambda *given: patterns.extend(given) or "mark")
-    specification = importlib.util.spec_from_file_location(
-        "fresh_runs", ROOT / "reproductions/bench/runs.py"
-    )
-    fresh = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "fresh_runs", fresh)  # where dataclasses look
-    specification.loader.exec_module(fresh)
-    marked = {p.stem for pattern in patterns for p in (ROOT).glob(pattern)}
-    silent = {"runs", "claims", "errors", "parallel", "progress", "quiet", "sweep"}
-    for path in [pathlib.Path(figure.__file__) for figure in IDS]:
-        nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
-        used = {a.name for n in nodes if n.module == "reproductions" for a in n.names}
-        used |= {n.module.split(".")[1] for n in nodes if n.module.startswith("reproductions.")}
-        assert used - silent <= marked, path.name
+    one, two = smoke("toy_probe").arrays, dict(np.load(f"{run.stdout.splitlines()[-1]}/results.npz"))
+    assert set(one) == set(two) - {"__key__"}
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 # ---- the landscapes ---------------------------------------------------------------------------------
@@ -324,13 +71,35 @@ def test_sizes_reads_dimension_and_n():
 
 
 def test_landscapes_by_name():
-    import wedges
-
-    kinds = {v: toys.build(v, 6, 4, k=5, seed=0) for v in (*toys.VARIANTS, "fixed")}
+    kinds = {v: toys.Toy(v, 6, 4, 5, 0).landscape for v in (*toys.VARIANTS, "fixed")}
     assert type(kinds["axis"]) is wedges.AxisWedges and type(kinds["rotated"]) is wedges.RotatedWedges
     assert kinds["finite"].k == 5 and kinds["fixed"].k == 1
     assert all(v.dimension == 6 and v.n == 4 for v in kinds.values())
     assert set(kinds) == set(toys.LABELS)
+
+
+def test_only_the_finite_variant_depends_on_k():
+    for variant in ("axis", "rotated", "fixed"):
+        assert toys.Toy(variant, 6, 4, 5, 0) == toys.Toy(variant, 6, 4, 50, 0)
+    assert toys.Toy("finite", 6, 4, 5, 0) != toys.Toy("finite", 6, 4, 50, 0)
+
+
+def test_what_a_toy_can_do_is_in_the_mark_of_a_number_measured_on_it(monkeypatch):
+    """`toy.two_optima()` is code that the measuring function does not name."""
+    marked = []
+    monkeypatch.setattr(marks, "of", lambda *given: marked.extend(given) or "mark")
+    cuts = toy_cut.Cuts(toys.Toy("axis", 6, 4, None, 0), 2, 8, 10)
+    key = cache.key_of(toy_cut.minimised, ({"nested": [cuts]},), {})
+    assert set(marked) == {toy_cut.minimised, toy_cut.Cuts, toys.Toy}
+    assert key["code"] == "mark"
+
+
+def test_rows_of_a_variant_are_stacked_in_their_order():
+    places = [toys.Toy(v, 6, 4, 5, seed) for seed in (0, 1) for v in ("axis", "finite")]
+    found = toys.by_variant(places, [{"a": np.array(i), "b": np.ones(3)} for i in range(4)])
+    assert set(found) == {"axis a", "axis b", "finite a", "finite b"}
+    assert found["axis a"].tolist() == [0, 2] and found["finite a"].tolist() == [1, 3]
+    assert found["axis b"].shape == (2, 3)
 
 
 def test_gaussian_numbers_depend_on_seed_and_shape_alone():
@@ -343,17 +112,77 @@ def test_gaussian_numbers_depend_on_seed_and_shape_alone():
 
 def test_optima_of_axis_wedges_are_the_starts_without_their_small_components():
     start = np.array([[3.0, -0.1, 2.0, 0.2, -4.0], [0.3, 5.0, -0.5, 6.0, 7.0]], np.float32)
-    found = toys.optima(toys.build("axis", 5, 3, k=1, seed=0), start).numpy()
+    found = toys.Toy("axis", 5, 3, None, 0).optima(start)
     np.testing.assert_allclose(found, [[3, 0, 2, 0, -4], [0, 5, 0, 6, 7]], atol=1e-4)
+
+
+# ---- what is measured, against closed forms ---------------------------------------------------------
+
+
+def test_the_same_landscape_given_twice_is_measured_once(monkeypatch):
+    seen = []
+    count = lambda function, items: [seen.append(i) or {"ratio": np.ones(8)} for i in items]
+    monkeypatch.setattr(parallel, "over", count)
+    found = toy_cut.measure(preset(toy_cut, sizes=("30x20", "30x20")))
+    assert len(seen) == len(set(seen)) == 4 * 5
+    assert found["30x20 axis"].shape == (5, 8)
+
+
+def test_a_cut_meets_a_fixed_wedge_from_s_dimensions_on():
+    """Below, P0's distance from the wedge has a share 1 - d / s outside of the cut."""
+    toy = toys.Toy("fixed", 40, 20, None, 3)
+    ratio = lambda d: toy_cut.minimised(toy_cut.Cuts(toy, d, 60, 400))["ratio"]
+    assert ratio(22).max() < toy_cut.SUCCESS
+    below = ratio(5) ** 2
+    assert below.mean() == pytest.approx(0.75, abs=4 * below.std() / np.sqrt(60))
+
+
+def test_a_round_well_around_a_point_near_a_fixed_wedge():
+    toy, walk = toys.Toy("fixed", 60, 30, None, 0), toy_probe.Walk(0.5, 400, (0.1, 2.0))
+    found = toy_probe.walked(walk, toy)
+    assert found["start"] == pytest.approx(0.5, rel=1e-4)
+    np.testing.assert_array_equal(found["same"], 1)  # there is no other wedge
+    assert found["losses"].shape == (2, 2, 400)
+    expected = 0.5**2 + np.array(walk.radii) ** 2 * 30 / 60
+    np.testing.assert_allclose((found["losses"] ** 2).mean(axis=(1, 2)), expected, rtol=0.03)
+
+
+@pytest.mark.parametrize("variant", ["axis", "finite"])
+def test_where_two_wedges_meet_both_ones_directions_are_short(variant):
+    toy = toys.Toy(variant, 30, 25, 8, 0)
+    found = toy_intersection.counted(toy_intersection.Meeting(toy, 2))
+    ends = toy_intersection.on_different_wedges(toy, 2)
+    zero = [set(np.flatnonzero(np.abs(end) < toys.NEAR)) for end in ends]
+    both = len(zero[0] | zero[1]) if variant == "axis" else 10
+    assert found["optima"] == found["common"] == found["gradients"] == both
+    assert found["loss"] < 0.05
+
+
+def test_too_few_wedges_are_refused_with_what_would_do(monkeypatch):
+    with pytest.raises(UsageError, match="--k=2: 18 random starts fell to 2 wedges, not 3; take more"):
+        toy_intersection.on_different_wedges(toys.Toy("finite", 20, 17, 2, 0), 3)
+    always = np.array([[0, 1, 1, 1]], np.float32)
+    monkeypatch.setattr(toys.Toy, "optima", lambda _, starts: np.repeat(always, len(starts), axis=0))
+    with pytest.raises(UsageError, match="--optima=2: 12 random starts fell to 1 wedges, not 2"):
+        toy_intersection.on_different_wedges(toys.Toy("axis", 4, 3, None, 0), 2)
+
+
+def test_the_path_through_the_crossing_is_low_where_the_line_is_not():
+    found = toy_tunnel.paths(6, toys.Toy("axis", 30, 24, None, 0))
+    barrier = wedges.barrier(found["line"])
+    assert barrier > 0.1 * found["start"] and found["bend"].max() < 0.05 * barrier
+    assert found["vertices"].shape == (7,) and found["cosines"].shape == (5, 5)
+    assert found["end short"] == found["end rank"] == 6
+    assert 6 < found["corner short"] == found["corner rank"] <= 12
 
 
 # ---- claims, on numbers made by hand ----------------------------------------------------------------
 
 
 def failures(figure, arrays, config):
-    """The ids that fail; all of them must be of the figure."""
+    """The ids of the claims that fail."""
     found = figure.claims(arrays, config)
-    assert found and all(c.id.startswith(IDS[figure]) for c in found)
+    assert found
     return {c.id for c in found if not c.passed}
 
 
@@ -402,7 +231,7 @@ def test_toy_cut_the_fixed_wedges_curve_in_standard_errors():
     squares = np.array([0.5, 0.6, 0.7, 0.8])
     arrays = {"20x10 d": np.array([5, 10]), "20x10 fixed": np.sqrt([squares, squares])}
     # Mean 0.65 against 1 - 5/10; deviation sqrt(0.05 / 3), over sqrt(4). d = 10 does not count.
-    assert toy_cut._off_the_curve(arrays, "20x10") == pytest.approx([0.15 / (np.sqrt(0.05 / 3) / 2)])
+    assert toy_cut.off_the_curve(arrays, "20x10") == pytest.approx([0.15 / (np.sqrt(0.05 / 3) / 2)])
 
 
 def test_toy_cut_variants_and_offsets_cross_at_the_same_d():
@@ -538,14 +367,6 @@ def test_no_switch_in_the_middle_is_seen_where_there_are_no_halves():
     assert np.isnan(compare.switch(np.full((5, 5), np.nan)))
 
 
-def test_short_directions_shared_by_two_wedges():
-    config = tunnel_config(dimension=100, n=80)
-    assert toy_tunnel.shared(config, "finite") == 40
-    assert toy_tunnel.shared(config, "axis") == pytest.approx(36)  # 20 + 20 - 20 * 20 / 100
-    assert toy_tunnel.shared(config, "rotated") == pytest.approx(36)
-    assert toy_tunnel.shared(tunnel_config(dimension=10, n=3), "finite") == 10
-
-
 RADII = (1.0, 2.0, 2.001)
 
 
@@ -613,7 +434,7 @@ def test_toy_probe_one_step_makes_no_claim_about_a_rise():
 
 def test_the_last_value_that_is_one():
     nan = np.nan
-    found = toy_probe._last(np.array([[1, 2, 3], [1, 2, nan], [nan, nan, nan], [1, nan, 3]]))
+    found = toy_probe.last(np.array([[1, 2, 3], [1, 2, nan], [nan, nan, nan], [1, nan, 3]]))
     np.testing.assert_array_equal(found, [3, 2, nan, 3])
 
 
@@ -626,7 +447,7 @@ def intersection_arrays(config):
     """Counts just as the formula says; random cuts succeed from d = s on."""
     arrays = {}
     for v in toys.VARIANTS:
-        counts = toy_intersection._expected(
+        counts = toys.together(
             config.dimension, np.array(config.short)[:, None], config.optima, v
         ) * np.ones((config.seeds, 1, 1))
         arrays |= {f"{v} {way}": counts.copy() for way in ("optima", "common", "gradients")}
@@ -680,8 +501,10 @@ def test_toy_intersection_paths_and_cuts_fail_alone(variant, name, value, claim)
 
 
 def test_expected_short_directions_of_many_wedges():
-    expected = toy_intersection._expected
-    assert expected(100, 20, 2, "axis") == pytest.approx(36)
+    expected = toys.together
+    assert expected(100, 20, 2, "axis") == pytest.approx(36)  # 20 + 20 - 20 * 20 / 100
+    assert expected(100, 20, 2, "rotated") == pytest.approx(36)
+    assert expected(100, 20, 2, "finite") == 40 and expected(10, 7, 2, "finite") == 10
     assert expected(100, 20, 3, "rotated") == pytest.approx(48.8)  # 100 (1 - 0.8^3)
     assert expected(100, 20, 3, "finite") == 60 and expected(100, 20, 8, "finite") == 100
     np.testing.assert_allclose(
@@ -691,30 +514,24 @@ def test_expected_short_directions_of_many_wedges():
 
 def test_half_of_the_cuts_at_d():
     never = [0, 0, 0, 0, 0, 0, 0.4]
-    found = toy_intersection._half(np.array([[0, 0.4, 0.5, 1, 1, 1, 1], [1] * 7, never]))
+    found = toy_intersection.half(np.array([[0, 0.4, 0.5, 1, 1, 1, 1], [1] * 7, never]))
     np.testing.assert_array_equal(found, [1.0, 0.8, np.nan])
     assert len(toy_intersection.CUTS) == 7
 
 
 def test_no_cut_at_the_crossing_has_more_dimensions_than_there_are(monkeypatch):
-    import types
-
-    import wedges
-
     seen = []
 
     def stay(_, starts, *rest, subspace, **settings):
         seen.append(subspace.dimension)
         return types.SimpleNamespace(theta=starts)
 
-    landscape = toys.build("axis", 10, 1, k=1, seed=0)
-    monkeypatch.setattr(toy_intersection, "_optima", lambda *_: (landscape, None))
-    monkeypatch.setattr(toy_intersection, "_center", lambda *_: (np.ones(10, np.float32), 1.0))
+    monkeypatch.setattr(toy_intersection, "on_different_wedges", lambda *_: None)
+    monkeypatch.setattr(toys.Toy, "crossing", lambda *_: np.ones(10, np.float32))
     monkeypatch.setattr(wedges, "minimize", stay, raising=False)
-    config = intersection_config(dimension=10, cuts=2)
-    found = toy_intersection._recovered(config, "axis", 0, 9)
+    found = toy_intersection.recovered(2, toys.Toy("axis", 10, 1, None, 0))
     assert seen == [7, 8, 9, 10, 10, 10, 10]  # of 0.8 s, 0.9 s, ...
-    np.testing.assert_array_equal(found, np.zeros(7))  # nobody moved
+    np.testing.assert_array_equal(found["cut"], np.zeros(7))  # nobody moved
 
 
 def fig1_arrays():
@@ -754,26 +571,36 @@ def test_dimensions_of_the_cuts(size, fractions, expected):
     assert toy_cut.dims(dataclasses.replace(cut_config(), fractions=fractions), *size) == expected
 
 
-def test_half_success_is_found_between_the_measured():
-    d = np.array([5, 10, 20, 40])
-    assert toy_cut._crossing(d, np.array([0, 0, 1, 1])) == 15
-    assert toy_cut._crossing(d, np.array([0, 0.4, 0.8, 1])) == 12.5
-    assert toy_cut._crossing(d, np.array([0, 0, 0.5, 1])) == 20
-    assert toy_cut._crossing(d, np.array([0.5, 0, 0, 1])) == 5  # the first time
-    assert np.isnan(toy_cut._crossing(d, np.array([0, 0, 0, 0.49])))
+@pytest.mark.parametrize(
+    ("success", "d"),
+    [
+        ([0, 0, 1, 1], 15),
+        ([0, 1 / 4, 3 / 4, 1], 15),
+        ([0, 1 / 4, 1, 1], 40 / 3),
+        ([0, 0, 1 / 2, 1], 20),
+        ([1 / 2, 0, 0, 1], 5),  # the first time
+        ([0, 0, 0, 1 / 4], np.nan),
+    ],
+)
+def test_half_success_is_found_between_the_measured(success, d):
+    ratio = np.where(np.arange(4) < 4 * np.array(success)[:, None], 0.0, 1.0)  # [dims, cuts of a kind]
+    arrays = {"20x10 d": np.array([5, 10, 20, 40])}
+    arrays |= {f"20x10 {v}": np.repeat(ratio, 2, axis=1) for v in toy_cut.ALL}  # kinds in turn
+    half = toy_cut.numbers(arrays, cut_config())["20x10", "axis"]["half"]
+    np.testing.assert_allclose(half, [d, d])
 
 
 def test_offsets_are_dealt_in_turn():
     config = dataclasses.replace(cut_config(), seed=1, seeds=4)  # seeds 1 .. 4: uniform first
-    normal, uniform = toy_cut._by_offset(config, np.array([[1, 2, 3, 4]]))
+    normal, uniform = toy_cut.by_offset(config, np.array([[1, 2, 3, 4]]))
     np.testing.assert_array_equal(normal, [[2, 4]])
     np.testing.assert_array_equal(uniform, [[1, 3]])
 
 
 def test_figure_1_takes_the_two_optima_with_the_highest_line_between():
-    landscape = toys.build("axis", 3, 1, k=1, seed=0)  # lines: the axes
+    landscape = wedges.AxisWedges(3, 1)  # lines: the axes
     optima = np.array([[1, 0, 0], [1.3, 0, 0], [0, 0.9, 0], [0.1, 0, 0], [0, 0, 9]], np.float32)
-    ends = fig1_wedges._far_apart(optima, landscape)  # 0.1 is too near the middle, 9 outside
+    ends = fig1_wedges.far_apart(landscape, optima)  # 0.1 is too near the middle, 9 outside
     assert sorted(map(tuple, ends.tolist())) == [
         (0.0, pytest.approx(0.9), 0.0),
         (pytest.approx(1.3), 0.0, 0.0),
@@ -783,8 +610,6 @@ def test_figure_1_takes_the_two_optima_with_the_highest_line_between():
 def test_figure_1s_surface_is_where_the_loss_is_the_level():
     axis = np.linspace(-1.5, 1.5, 31, dtype=np.float32)
     x, *_ = np.meshgrid(axis, axis, axis, indexing="ij")
-    vertices, faces = fig1_wedges._surface(
-        {"axis": axis, "grid": np.abs(x)}, preset(fig1_wedges, level=0.25)
-    )
+    vertices, faces = fig1_wedges.surface({"axis": axis, "grid": np.abs(x)}, 0.25)
     np.testing.assert_allclose(np.abs(vertices[:, 0]), 0.25, atol=1e-5)
     assert faces.max() < len(vertices) and vertices[:, 1].max() == pytest.approx(1.5)

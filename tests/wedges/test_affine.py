@@ -295,7 +295,7 @@ def test_the_axes_of_a_random_cut_point_either_way():
         assert abs(count - 150) < 4 * np.sqrt(300) / 2
 
 
-# ---- the plane of a trajectory ----------------------------------------------------------------------
+# ---- the plane of a trajectory --------------------------------------------------------------------
 
 
 @dtypes
@@ -370,7 +370,7 @@ def test_config_and_arrays_make_it_again_bit_for_bit(kind, dtype, tmp_path):
     )
 
 
-# ---- several points in a row ------------------------------------------------------------------------
+# ---- several points in a row ----------------------------------------------------------------------
 
 
 @dtypes

@@ -50,7 +50,7 @@ def test_an_ensemble_averages_probabilities():
         wedges.ensemble_probabilities(members[0])
 
 
-# ---- callbacks --------------------------------------------------------------------------------------
+# ---- callbacks ------------------------------------------------------------------------------------
 
 
 class Record(keras.callbacks.Callback):
@@ -165,9 +165,9 @@ def test_batch_norm_statistics_belong_to_the_average(images):
 def test_swa_refuses_batch_norm_without_inputs_and_bad_settings(images):
     with pytest.raises(ValueError, match=r"SWA\(x=x_train\)"):
         compiled(batch_norm).fit(*images, callbacks=[wedges.SWA()], verbose=0)
-    with pytest.raises(ValueError, match="start_epoch must be at least 0; received -1"):
+    with pytest.raises(ValueError, match="start_epoch must be a whole number, at least 0; received -1"):
         wedges.SWA(start_epoch=-1)
-    with pytest.raises(ValueError, match="every must be at least 1 epoch; received 0"):
+    with pytest.raises(ValueError, match="every must be a whole number, at least 1; received 0"):
         wedges.SnapshotEnsemble(every=0)
 
 

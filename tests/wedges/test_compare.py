@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 import wedges
 from wedges import compare
 
+few = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+
 
 def normal(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-# ---- cosines ----------------------------------------------------------------------------------------
+# ---- cosines --------------------------------------------------------------------------------------
 
 
 def test_cosines_by_hand():
@@ -39,7 +41,7 @@ def test_cosines_of_float32_vectors_are_added_up_in_float64():
     np.testing.assert_allclose(found[0, 1], expected, atol=1e-8)
 
 
-# ---- labels -----------------------------------------------------------------------------------------
+# ---- labels ---------------------------------------------------------------------------------------
 
 
 def test_label_agreement_by_hand():
@@ -98,7 +100,7 @@ def test_disagreement_of_independent_errors(classes, e):
     np.testing.assert_array_equal(found[~away], 0)
 
 
-# ---- representations --------------------------------------------------------------------------------
+# ---- representations ------------------------------------------------------------------------------
 
 
 def kernel_cka(x, y):
@@ -166,6 +168,74 @@ def test_nan_in_a_representation_is_nan():
     assert np.isnan(wedges.linear_cka(np.where(np.arange(7)[:, None] == 2, np.nan, x), x))
 
 
+# ---- where a curve first reaches a level ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("y", "expected", "logarithmic"),
+    [
+        ([0.0, 0.0, 1.0, 1.0], 3.0, 8**0.5),  # half-way from 2 to 4
+        ([0.0, 0.4, 0.8, 1.0], 2.5, 2 * 2**0.25),
+        ([0.0, 0.0, 0.5, 1.0], 4.0, 4.0),  # on a measured one
+        ([0.5, 0.0, 0.0, 1.0], 1.0, 1.0),  # there from the start
+        ([0.9, 0.9, 0.9, 0.9], 1.0, 1.0),
+        ([0.0, 0.7, 0.0, 1.0], 1 + 5 / 7, 2 ** (5 / 7)),  # the first time, though not the last
+        ([0.0, 0.1, 0.2, 0.49], np.nan, np.nan),
+        ([np.nan, np.nan, np.nan, np.nan], np.nan, np.nan),
+        ([np.nan, 0.0, 1.0, 1.0], 3.0, 8**0.5),
+        ([0.0, np.nan, 1.0, 1.0], np.nan, np.nan),
+        ([0.0, -np.inf, 1.0, 1.0], np.nan, np.nan),
+        ([0.0, 0.0, np.inf, 1.0], np.nan, np.nan),
+        ([-np.inf, 0.0, 1.0, np.nan], 3.0, 8**0.5),
+    ],
+)
+def test_a_first_crossing_by_hand(y, expected, logarithmic):
+    x = [1, 2, 4, 8]
+    with np.errstate(all="raise"):
+        found = compare.first_crossing(x, y, 0.5), compare.first_crossing(x, y, 0.5, log=True)
+        fallen = compare.first_crossing(x, 1 - np.array(y), 0.5, falling=True)
+    np.testing.assert_allclose(found, [expected, logarithmic], rtol=1e-14)
+    np.testing.assert_allclose(fallen, expected, rtol=1e-14)
+    assert all(type(f) is float or np.isnan(f) for f in found)
+
+
+curves = st.integers(1, 9).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.floats(0.1, 100), min_size=n, max_size=n, unique_by=lambda v: round(v, 3)),
+        st.lists(st.floats(-3, 3), min_size=n, max_size=n),
+        st.floats(-3, 3),
+    )
+)
+
+
+@few
+@given(curves, st.booleans())
+def test_a_first_crossing_is_on_the_curve_and_nothing_before_it_is_there(curve, log):
+    x, y, level = np.sort(curve[0]), np.array(curve[1]), curve[2]
+    found = compare.first_crossing(x, y, level, log)
+    if np.isnan(found):
+        assert (y < level).all()
+        return
+    assert (y[x < found * (1 - 1e-12)] < level).all()
+    scale = np.log if log else np.asarray
+    on_the_curve = np.interp(scale(found), scale(x), y)  # between the measured, and the ends beyond
+    # Where the curve is steep a rounding of x is much of y.
+    steepest = np.max(np.abs(np.diff(y) / np.diff(scale(x))), initial=0)
+    rounding = 1e-12 * (1 + steepest * 100)
+    if found > x[0]:
+        assert on_the_curve == pytest.approx(level, abs=rounding)
+    else:
+        assert found == x[0] and (y[0] >= level or on_the_curve == pytest.approx(level, abs=rounding))
+
+
+@few
+@given(curves)
+def test_a_fall_is_the_rise_of_the_negative(curve):
+    x, y, level = np.sort(curve[0]), np.array(curve[1]), curve[2]
+    fallen = compare.first_crossing(x, y, level, falling=True)
+    np.testing.assert_equal(fallen, compare.first_crossing(x, -y, -level))
+
+
 # ---- bad input --------------------------------------------------------------------------------------
 
 
@@ -184,6 +254,14 @@ def test_nan_in_a_representation_is_nan():
         (lambda: wedges.linear_cka([1.0, 2.0], np.ones((2, 1))), r"received \(2,\) and \(2, 1\)"),
         (lambda: wedges.linear_cka(np.ones((2, 1)), 1.0), r"x and y must .*received \(2, 1\) and \(\)"),
         (lambda: wedges.linear_cka(np.ones((3, 2)), np.ones((4, 2))), r"received \(3, 2\) and \(4, 2\)"),
+        (lambda: compare.first_crossing([], [], 0), r"x and y must .*received \(0,\) and \(0,\)"),
+        (lambda: compare.first_crossing([1], [1, 2], 0), r"x and y .*received \(1,\) and \(2,\)"),
+        (lambda: compare.first_crossing([[1]], [[1]], 0), r"x and y .*received \(1, 1\) and"),
+        (lambda: compare.first_crossing([2, 1], [1, 2], 0), r"x must be .*rising; received \[2, 1\]"),
+        (lambda: compare.first_crossing([1, 1], [1, 2], 0), r"x must be .*rising; received \[1, 1\]"),
+        (lambda: compare.first_crossing([1, np.nan], [1, 2], 0), r"x must be .*received \[1.0, nan\]"),
+        (lambda: compare.first_crossing([1, np.inf], [1, 2], 0), r"x must be finite .*\[1.0, inf\]"),
+        (lambda: compare.first_crossing([0, 1], [1, 2], 0, log=True), r"above 0; received \[0, 1\]"),
         (lambda: compare.switch(np.eye(3)), "matrix must have 4 rows at least.*received 3"),
         (
             lambda: wedges.linear_cka(np.ones((1, 2)), np.ones((1, 2))),

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import wedges
 from tests.conftest import SPARSE, dropout, plain
+from wedges.distribute import distributed_in
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -43,7 +44,7 @@ def normed():
     )
 
 
-# ---- parts of a minibatch ---------------------------------------------------------------------------
+# ---- parts of a minibatch -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 16])
@@ -88,6 +89,11 @@ def test_one_device_is_the_landscape_itself(images):
         for a, b in zip(getattr(whole, name)(theta), getattr(alone, name)(theta), strict=True):
             np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(alone(theta), whole(theta))
+    assert alone.core is whole and distributed_in(wedges.Squared(alone)) is alone
+    assert distributed_in(whole) is None
+    v = np.ones(whole.dimension, np.float32)
+    for make in (wedges.hessian, wedges.gauss_newton):
+        np.testing.assert_array_equal(make(alone, theta) @ v, make(whole, theta) @ v)
     assert alone.on(*images).size == alone.size == 53 and alone.space is whole.space
     with pytest.raises(AttributeError, match="nothing"):
         alone.nothing  # noqa: B018
@@ -133,20 +139,23 @@ np.testing.assert_allclose(*grads, atol=1e-6)
 ends = np.stack([theta, theta + 0.1])
 found = [connect.tunnel(L, *ends, 3, adam(), 10).path for L in (one, two)]
 np.testing.assert_allclose(*found, atol=1e-5)
-found = [connect.joint(L, ends, simplex.Grid(1, 2), adam(), 10, seed=0).path for L in (one, two)]
+joint = lambda L: connect.joint_connector(L, ends, simplex.Grid(1, 2), adam(), 10, seed=0)
+found = [joint(L).path for L in (one, two)]
 np.testing.assert_allclose(*found, atol=1e-5)
 """
 
 
+@pytest.mark.slow
 def test_two_devices_descend_as_one():
     """In a cut, on a path, compiled; the loop is TensorFlow's, not Python's."""
     run = subprocess.run([sys.executable, "-c", MIRRORED], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-2000:]
 
 
-# ---- XLA --------------------------------------------------------------------------------------------
+# ---- XLA ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("build", "size"), [(plain, 53), (plain, 7), (dropout, 53), (normed, 53)])
 def test_every_graph_of_a_network_compiles(build, size, images):
     """Sizes with a rest, and with nothing but a rest (evaluation_batch_size is 20)."""
@@ -166,8 +175,8 @@ def test_every_graph_of_a_network_compiles(build, size, images):
         "losses": (it, [tf.stack([theta, theta + 0.1 * v, v])]),
         "gradient": (it.value_and_gradient, [theta]),
         "curvature": (it.hessian_product, [theta, v]),
-        "everything": (lambda t: it._evaluate(t), [theta]),
-        "moments": (lambda t: it._moments(t), [theta]),
+        "everything": (lambda t: it.graphs.loss_and_outputs(t), [theta]),
+        "moments": (lambda t: it.graphs.moments(t), [theta]),
         "sample": (lambda t, step: _sampled(it, t, step), [theta, tf.constant(9)]),
     }
     for name, (graph, points) in graphs.items():

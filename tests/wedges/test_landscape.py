@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 import wedges
+from wedges.connect import Expected
+from wedges.landscape import WithOutputs
 
 A = np.array([[2.0, 0.5], [0.5, -1.0]], np.float32)  # indefinite
 
@@ -73,7 +75,7 @@ def test_from_inside_a_subspace_it_is_the_quadratic_of_its_coordinates(batch):
         loss, found = inside.value_and_gradient(z)
         np.testing.assert_allclose(loss, value)
         np.testing.assert_allclose(found, gradient)
-        np.testing.assert_allclose(inside.curvature(z, p), curved)
+        np.testing.assert_allclose(inside.jet(z, p)[2], curved)
         slope = np.sum(gradient * p, -1)
         for a, b in zip(inside.jet(z, p), (value, slope, curved), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-13)
@@ -88,7 +90,7 @@ def test_from_inside_a_subspace_it_is_the_quadratic_of_its_coordinates(batch):
             np.testing.assert_allclose(squared.sample(z, 3), value**2 / 2)
             np.testing.assert_allclose(loss, value**2 / 2)
             np.testing.assert_allclose(found, value[..., None] * gradient)
-            np.testing.assert_allclose(squared.curvature(z, p), slope**2 + value * curved)
+            np.testing.assert_allclose(squared.jet(z, p)[2], slope**2 + value * curved)
             np.testing.assert_allclose(squared.jet(z, p)[1], value * slope, atol=1e-12)
             np.testing.assert_allclose(squared.length(z), np.linalg.norm(z @ lift, axis=-1))
 
@@ -98,7 +100,7 @@ def test_the_curvature_of_a_quadratic_is_its_matrix_along_the_direction(matrix):
     bowl = wedges.Quadratic(matrix, CENTER, "float64")
     theta, p = RNG.standard_normal((2, 3, 4, D))
     dense = matrix if matrix.ndim == 2 else np.diag(matrix)
-    np.testing.assert_allclose(bowl.curvature(theta, p), np.einsum("...i,ij,...j->...", p, dense, p))
+    np.testing.assert_allclose(bowl.jet(theta, p)[2], np.einsum("...i,ij,...j->...", p, dense, p))
     loss, slope, _ = bowl.jet(theta, p)
     np.testing.assert_allclose(loss, bowl(theta))
     np.testing.assert_allclose(slope, np.sum((theta - CENTER) @ dense * p, -1), atol=1e-12)
@@ -113,7 +115,7 @@ def test_curvature_is_the_second_derivative_of_what_is_no_quadratic():
             return theta[..., 0] ** 4 * theta[..., 1]
 
     # d^2/dt^2 (x + t)^4 (y + 2 t) = 12 x^2 y + 16 x^3
-    np.testing.assert_allclose(Quartic().curvature([3.0, 5.0], [1.0, 2.0]), 540.0 + 432.0)
+    np.testing.assert_allclose(Quartic().jet([3.0, 5.0], [1.0, 2.0])[2], 540.0 + 432.0)
 
 
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
@@ -182,15 +184,63 @@ def test_a_hessian_product_of_what_is_no_quadratic_depends_on_the_point():
 
 def test_a_landscape_takes_many_points_at_once_unless_it_is_of_one_that_does_not():
     class One(wedges.Quadratic):
-        many = False
+        takes_batches = False
 
     for make, many in ((wedges.Quadratic, True), (One, False)):
         landscape = make(DENSE, dtype="float64")
         plane = wedges.normal_plane(ORIGIN, NORMALS)
-        assert landscape.many is wedges.Squared(landscape).many is many
-        assert wedges.restrict(landscape, plane).many is many
-        assert wedges.Squared(wedges.restrict(wedges.Squared(landscape), plane)).many is many
-    assert wedges.Landscape.many is True and TOYS["random"].many is True
+        assert landscape.takes_batches is wedges.Squared(landscape).takes_batches is many
+        assert wedges.restrict(landscape, plane).takes_batches is many
+        assert wedges.Squared(wedges.restrict(wedges.Squared(landscape), plane)).takes_batches is many
+    assert wedges.Landscape.takes_batches is True and TOYS["random"].takes_batches is True
+
+
+# ---- landscapes made of landscapes, and what only some have ------------------------------------------
+
+
+def test_the_core_is_the_innermost_landscape():
+    bowl = wedges.Quadratic(DENSE, CENTER, "float64")
+    inside = wedges.restrict(wedges.Squared(bowl), wedges.random_cut(ORIGIN, 3, seed=0))
+    path = Expected(inside, np.zeros((2, 3)), np.ones((5, 4)) / 4)
+    assert list(path.nested()) == [path, inside, inside.landscape, bowl]
+    assert all(made.core is bowl for made in path.nested())
+    assert (path.dimension, inside.dimension, path.core.dimension) == (6, 3, 6)
+
+
+class Outputs(wedges.Quadratic, WithOutputs):
+    """L = |J theta|^2 / 2, J = diag(1, 2, ..., D): the loss of the outputs J theta, G = J^T J."""
+
+    def __init__(self):
+        super().__init__(np.arange(1.0, D + 1) ** 2, dtype="float64")
+
+    def gauss_newton_product(self, theta, v):
+        return self.point(v) * np.arange(1.0, D + 1) ** 2
+
+
+def test_a_restriction_has_a_gauss_newton_matrix_where_the_landscape_has_one():
+    for subspace, lift in subspaces():
+        inside = wedges.restrict(Outputs(), subspace)
+        assert isinstance(inside, WithOutputs) and isinstance(inside, wedges.Restricted)
+        found = wedges.curvature.dense(wedges.gauss_newton(inside, np.zeros(len(lift))))
+        expected = lift @ np.diag(np.arange(1.0, D + 1) ** 2) @ lift.T
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+        for other in (wedges.Quadratic(DENSE, dtype="float64"), wedges.Squared(Outputs())):
+            bare = wedges.restrict(other, subspace)
+            assert not isinstance(bare, WithOutputs) and not hasattr(bare, "gauss_newton_product")
+
+
+def test_a_landscape_without_a_value_cannot_be_made():
+    with pytest.raises(TypeError, match="abstract method '?__call__"):
+        wedges.Landscape()
+
+
+def test_what_is_made_of_a_landscape_overrides_all_that_follows_from_its_value():
+    """Else a wrapper of another value would take gradient or curvature from what it is around."""
+    made = [wedges.Restricted, wedges.Squared, Expected]
+    for kind in made:
+        follow = {"__call__", "sample", "value_and_gradient", "jet", "hessian_product"}
+        assert follow <= set(vars(kind)), kind
+    assert "length" not in vars(wedges.Squared)  # a step of the same theta
 
 
 @pytest.mark.parametrize(

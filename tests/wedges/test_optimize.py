@@ -107,7 +107,7 @@ def test_a_users_own_schedule_and_a_loss_scaling_optimizer():
     np.testing.assert_allclose(losses[0], 0.5)
 
 
-# ---- conjugate gradients, subspaces, tolerance ------------------------------------------------------
+# ---- conjugate gradients, subspaces, tolerance ----------------------------------------------------
 
 
 def normal(seed, *shape):
@@ -298,7 +298,7 @@ def test_a_saved_state_continues_bit_for_bit_in_a_cut_too(optimizer, inside, tmp
     np.testing.assert_array_equal(second.theta, straight.theta)
 
 
-# ---- beginning anew, a progress bar ------------------------------------------------------------------
+# ---- beginning anew, a progress bar ---------------------------------------------------------------
 
 THROUGH = {
     "free": lambda origin: None,

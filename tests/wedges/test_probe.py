@@ -11,6 +11,7 @@ from scipy import stats
 
 import wedges
 from tests.conftest import MODELS, SPARSE, batch_norm, half_precision, plain
+from wedges import probe
 
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
@@ -44,7 +45,7 @@ def holes(theta):
     return np.where(x > 1, np.nan, values)
 
 
-# ---- a line -----------------------------------------------------------------------------------------
+# ---- a line ---------------------------------------------------------------------------------------
 
 
 def test_line_and_barrier_between_the_minima_of_a_double_well():
@@ -57,7 +58,7 @@ def test_line_and_barrier_between_the_minima_of_a_double_well():
             theta = self.point(theta)
             return (theta[..., 0] ** 2 - 1) ** 2 + theta[..., 1] ** 2
 
-    t, losses = wedges.line(DoubleWell(), [-1.0, 0.0], [1.0, 0.0], points=9)
+    t, losses = probe.line(DoubleWell(), [-1.0, 0.0], [1.0, 0.0], points=9)
     np.testing.assert_allclose(losses, ((2 * t - 1) ** 2 - 1) ** 2, atol=1e-6)
     assert wedges.barrier(losses) == pytest.approx(1.0)
 
@@ -65,7 +66,7 @@ def test_line_and_barrier_between_the_minima_of_a_double_well():
 @pytest.mark.parametrize("points", [2, 11, 64, 65, 129, 200])
 def test_a_line_of_any_number_of_points_is_the_loss_at_each_of_them(points):
     landscape, a, b = Formula(waves, 5), normal(0, 5), normal(1, 5)
-    t, losses = wedges.line(landscape, a, b, points)
+    t, losses = probe.line(landscape, a, b, points)
     np.testing.assert_allclose(t, np.arange(points) / (points - 1), rtol=1e-15)
     direct = [waves(a + k / (points - 1) * (b - a)) for k in range(points)]
     np.testing.assert_allclose(losses, direct, rtol=1e-13)
@@ -81,7 +82,7 @@ def test_a_line_in_many_dimensions_holds_few_points_at_once():
     landscape = Formula(lambda theta: theta[..., 7], dimension, "float32")
     b = np.zeros(dimension, np.float32)
     b[7] = 8.0
-    _, losses = wedges.line(landscape, np.zeros(dimension, np.float32), b, points=5)
+    _, losses = probe.line(landscape, np.zeros(dimension, np.float32), b, points=5)
     np.testing.assert_array_equal(losses, [0, 2, 4, 6, 8])
     assert landscape.shapes == [(2, dimension)] * 3
 
@@ -89,10 +90,10 @@ def test_a_line_in_many_dimensions_holds_few_points_at_once():
 def test_a_line_keeps_nan_and_infinity_where_they_are():
     landscape = Formula(holes, 2)
     np.testing.assert_array_equal(
-        wedges.line(landscape, [0.0, 0.0], [2.0, 0.0], 5)[1], [0, 0.5, 1, np.nan, np.nan]
+        probe.line(landscape, [0.0, 0.0], [2.0, 0.0], 5)[1], [0, 0.5, 1, np.nan, np.nan]
     )
     np.testing.assert_array_equal(
-        wedges.line(landscape, [0.0, -2.0], [0.0, 2.0], 5)[1], [-np.inf, -10, 0, 10, np.inf]
+        probe.line(landscape, [0.0, -2.0], [0.0, 2.0], 5)[1], [-np.inf, -10, 0, 10, np.inf]
     )
 
 
@@ -104,13 +105,13 @@ def test_barrier_is_above_the_chord_never_negative_and_keeps_nan():
 
 
 def test_line_needs_its_ends():
-    with pytest.raises(ValueError, match="points must be at least 2"):
-        wedges.line(wedges.Quadratic([1.0]), [0.0], [1.0], points=1)
+    with pytest.raises(ValueError, match="points must be a whole number, at least 2; received 1"):
+        probe.line(wedges.Quadratic([1.0]), [0.0], [1.0], points=1)
     with pytest.raises(ValueError, match=r"theta must have .*received shape \(2,\)"):
-        wedges.line(wedges.Quadratic([1.0]), [0.0], [1.0, 2.0])
+        probe.line(wedges.Quadratic([1.0]), [0.0], [1.0, 2.0])
 
 
-# ---- a plane ----------------------------------------------------------------------------------------
+# ---- a plane --------------------------------------------------------------------------------------
 
 
 def axes(subspace):
@@ -124,7 +125,7 @@ def test_rows_of_a_plane_are_y_and_columns_x():
     # L = (2 x^2 + 4 y^2 + 9) / 2 at origin + x e_2 + y e_4.
     landscape = wedges.Quadratic([1.0, 2.0, 3.0, 4.0], dtype="float64")
     subspace = wedges.AffineSubspace(np.array([3.0, 0, 0, 0]), [[0.0, 1, 0, 0], [0, 0, 0, 1]])
-    losses = wedges.plane(landscape, subspace, [0.0, 1, -3], [0.0, 1, 2, 5])
+    losses = probe.plane(landscape, subspace, [0.0, 1, -3], [0.0, 1, 2, 5])
     assert losses.shape == (4, 3)
     expected = [[4.5, 5.5, 13.5], [6.5, 7.5, 15.5], [12.5, 13.5, 21.5], [54.5, 55.5, 63.5]]
     np.testing.assert_allclose(losses, expected, rtol=1e-14)
@@ -136,7 +137,7 @@ def test_every_point_of_a_plane_is_a_direct_evaluation(columns, rows, method):
     landscape, origin = Formula(waves, 9), normal(0, 9)
     cut = wedges.random_cut(origin, 2, seed=1, method=method)
     x, y = np.linspace(-2, 3, columns), np.linspace(1, -4, rows) ** 3  # neither even nor sorted
-    losses = wedges.plane(landscape, cut, x, y)
+    losses = probe.plane(landscape, cut, x, y)
     e = axes(cut)
     direct = [[waves(origin + a * e[0] + b * e[1]) for a in x] for b in y]
     np.testing.assert_allclose(losses, direct, rtol=1e-11, atol=1e-11)
@@ -154,10 +155,10 @@ def test_three_points_stand_on_the_plane_through_them_where_geometry_says():
     corners = [[0, 0], [base, 0], [along, height]]
     np.testing.assert_allclose(cut.coordinates(np.stack([a, b, c])), corners, atol=1e-14)
     x, y = np.array(corners).T
-    losses = wedges.plane(landscape, cut, x, y)
+    losses = probe.plane(landscape, cut, x, y)
     np.testing.assert_allclose(np.diag(losses), waves(np.stack([a, b, c])), rtol=1e-12)
     # Not their neighbours: on a fine grid too the ends stand at its ends.
-    fine = wedges.plane(landscape, cut, np.linspace(0, base, 8), np.linspace(0, height, 9))
+    fine = probe.plane(landscape, cut, np.linspace(0, base, 8), np.linspace(0, height, 9))
     np.testing.assert_allclose(fine[0, [0, -1]], waves(np.stack([a, b])), rtol=1e-12)
     foot = a + along / base * (b - a)
     parallelogram = [a + c - foot, b + c - foot]
@@ -167,7 +168,7 @@ def test_three_points_stand_on_the_plane_through_them_where_geometry_says():
 def test_nan_and_infinity_stay_in_their_cells_of_a_plane():
     subspace = wedges.AffineSubspace(np.zeros(2), np.eye(2))
     x, y = np.linspace(-2, 2, 9), np.linspace(-1.5, 1.5, 11)
-    losses = wedges.plane(Formula(holes, 2), subspace, x, y)
+    losses = probe.plane(Formula(holes, 2), subspace, x, y)
     np.testing.assert_array_equal(np.isnan(losses), np.broadcast_to(x > 1, (11, 9)))
     left = losses[:, x <= 1]
     assert (left[y > 1] == np.inf).all() and (left[y < -1] == -np.inf).all()
@@ -179,7 +180,7 @@ def test_a_plane_through_a_toy_wedge_shows_the_distance_to_it():
     # One short direction of three: L = min |theta_i|.
     landscape = wedges.AxisWedges(3, 2, "float64")
     subspace = wedges.AffineSubspace(np.array([0.0, 0, 5]), [[1.0, 0, 0], [0, 1, 0]])
-    losses = wedges.plane(landscape, subspace, [-1.0, 0, 2, 9], [0.0, 1, 3, -7])
+    losses = probe.plane(landscape, subspace, [-1.0, 0, 2, 9], [0.0, 1, 3, -7])
     expected = [[0, 0, 0, 0], [1, 0, 1, 1], [1, 0, 2, 3], [1, 0, 2, 5]]
     np.testing.assert_allclose(losses, expected, atol=1e-14)
 
@@ -193,7 +194,7 @@ def test_a_plane_of_a_network_shows_the_loss_of_the_model_put_there(build, image
     origin = landscape.space.read().numpy()
     cut = wedges.random_cut(origin, 2, seed=0)
     x, y = [-3.0, 0.0, 2.0], [1.5, -0.5]
-    losses = wedges.plane(landscape, cut, x, y)
+    losses = probe.plane(landscape, cut, x, y)
     e = axes(cut)
     direct = np.empty((2, 3))
     for i, j in np.ndindex(2, 3):
@@ -226,20 +227,20 @@ CUT = wedges.random_cut(np.zeros(5), 2, seed=0)
 )  # fmt: skip
 def test_what_is_no_plane_or_no_grid_is_named(subspace, x, words):
     with pytest.raises(ValueError, match=words):
-        wedges.plane(BOWL, subspace(), x, [0.0, 1.0])
+        probe.plane(BOWL, subspace(), x, [0.0, 1.0])
     if subspace() is CUT:
         with pytest.raises(ValueError, match="y" + words[1:]):
-            wedges.plane(BOWL, CUT, [0.0, 1.0], x)
+            probe.plane(BOWL, CUT, [0.0, 1.0], x)
 
 
 def test_many_planes_through_one_origin_are_named():
     with pytest.raises(ValueError, match="one plane"):
-        wedges.plane(BOWL, wedges.random_cut(np.zeros(5), 2, seed=[0, 1]), [1.0, 2.0], [1.0])
+        probe.plane(BOWL, wedges.random_cut(np.zeros(5), 2, seed=[0, 1]), [1.0, 2.0], [1.0])
 
 
 def test_a_normal_line_in_two_dimensions_is_no_plane():
     with pytest.raises(ValueError, match="one plane"):
-        wedges.plane(
+        probe.plane(
             wedges.Quadratic([1.0, 2.0], dtype="float64"),
             wedges.normal_plane(np.zeros(2), [1.0, 0.0]),
             [1.0, 2.0],
@@ -247,7 +248,7 @@ def test_a_normal_line_in_two_dimensions_is_no_plane():
         )
 
 
-# ---- random directions ------------------------------------------------------------------------------
+# ---- random directions ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -275,6 +276,32 @@ def test_isotropic_directions_are_uniform_on_the_sphere():
     along = v @ axis / np.linalg.norm(axis)
     assert stats.kstest(along**2, stats.beta(0.5, 9.5).cdf).pvalue > 1e-3
     assert 20 * 5000 * np.sum(v.mean(axis=0) ** 2) < stats.chi2(20).ppf(1 - 1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sphere_is_points_at_one_distance_of_the_landscapes_dtype(dtype):
+    landscape, theta = wedges.Quadratic(np.ones(30), dtype=dtype), normal(0, 30)
+    points = probe.sphere(landscape, theta, 0.5, 200, seed=3)
+    assert points.shape == (200, 30) and points.dtype == dtype
+    away = points - theta.astype(dtype)
+    np.testing.assert_allclose(np.linalg.norm(away, axis=1), 0.5, rtol=1e-5)
+    # In uniformly random directions D S |mean|^2 is near chi^2 of D degrees of freedom.
+    assert 30 * 200 * np.sum((away.mean(axis=0) / 0.5) ** 2) < stats.chi2(30).ppf(1 - 1e-4)
+    np.testing.assert_array_equal(points, probe.sphere(landscape, theta, 0.5, 200, seed=3))
+    rng = np.random.default_rng(3)
+    parts = [probe.sphere(landscape, theta, 0.5, n, seed=rng) for n in (150, 50)]
+    np.testing.assert_array_equal(points, np.concatenate(parts))  # a generator is drawn from
+
+
+def test_a_sphere_around_no_point_or_of_no_radius_is_refused():
+    bowl = wedges.Quadratic([1.0, 1.0])
+    for radius in (0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"radius must be a finite number above 0; .* {radius}"):
+            probe.sphere(bowl, [0.0, 0.0], radius, 1, seed=0)
+    with pytest.raises(ValueError, match=r"theta must be one point \[2\]; received shape \(1, 2\)"):
+        probe.sphere(bowl, [[0.0, 0.0]], 1.0, 1, seed=0)
+    with pytest.raises(ValueError, match="samples must be a whole number, at least 1; received True"):
+        probe.sphere(bowl, [0.0, 0.0], 1.0, True, seed=0)
 
 
 def filters_of(space, v):
@@ -373,7 +400,7 @@ def test_whole_numbers_in_theta_do_not_round_the_directions():
     np.testing.assert_allclose(np.linalg.norm(v, axis=1), 5)
 
 
-# ---- losses along directions ------------------------------------------------------------------------
+# ---- losses along directions ----------------------------------------------------------------------
 
 
 def test_a_radial_profile_of_a_quadratic_is_its_closed_form():
@@ -424,8 +451,8 @@ def test_one_direction_has_no_spread():
 @pytest.mark.parametrize(
     ("theta", "directions", "words"),
     [
-        (np.zeros((2, 5)), np.eye(5), r"theta must be one finite point \[5\]; received shape \(2, 5\)"),
-        (np.full(5, np.nan), np.eye(5), r"theta must be one finite point .*with NaN or infinity"),
+        (np.zeros((2, 5)), np.eye(5), r"theta must be one point \[5\]; received shape \(2, 5\)"),
+        (np.full(5, np.nan), np.eye(5), "theta must be finite; received NaN or infinity"),
         (np.zeros(4), np.eye(5), r"theta must have .*received shape \(4,\)"),
         (np.zeros(5), np.ones(5), r"directions must have shape \[S, 5\]; received \(5,\)"),
         (np.zeros(5), np.ones((2, 4)), r"directions must have shape \[S, 5\]; received \(2, 4\)"),
@@ -443,7 +470,7 @@ def test_distances_that_are_not_finite_are_named():
             wedges.radial_profile(BOWL, np.zeros(5), np.eye(5), distances)
 
 
-# ---- how far a threshold is -------------------------------------------------------------------------
+# ---- how far a threshold is -----------------------------------------------------------------------
 
 
 def test_the_width_of_a_round_bowl_is_the_root_of_twice_threshold_over_curvature():
@@ -671,11 +698,11 @@ def test_a_loss_of_nan_at_theta_is_named():
         wedges.tunnel_width(Formula(holes, 2), [2.0, 0.0], np.eye(2), 1.0)
 
 
-# ---- a network stays as it is -----------------------------------------------------------------------
+# ---- a network stays as it is ---------------------------------------------------------------------
 
 PROBES = {
-    "line": lambda landscape, theta: wedges.line(landscape, theta, theta + 1, 3),
-    "plane": lambda landscape, theta: wedges.plane(
+    "line": lambda landscape, theta: probe.line(landscape, theta, theta + 1, 3),
+    "plane": lambda landscape, theta: probe.plane(
         landscape, wedges.random_cut(theta, 2, seed=0), [0.0, 1.0], [1.0]
     ),
     "radial_profile": lambda landscape, theta: wedges.radial_profile(
@@ -696,8 +723,8 @@ def test_no_probe_changes_the_model(images):
     before = [np.array(v) for v in model.variables]
     theta = landscape.space.read().numpy()
     given = theta.copy()
-    for name, probe in PROBES.items():
-        probe(landscape, theta)
+    for name, call in PROBES.items():
+        call(landscape, theta)
         np.testing.assert_array_equal(theta, given, err_msg=name)
         for v, old in zip(model.variables, before, strict=True):
             np.testing.assert_array_equal(v, old, err_msg=f"{name}, {v.path}")

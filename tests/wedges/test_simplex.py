@@ -41,7 +41,7 @@ def places(basis, data, count=4):
     return w / w.sum(axis=1, keepdims=True)
 
 
-# ---- what holds for every basis ---------------------------------------------------------------------
+# ---- what holds for every basis -------------------------------------------------------------------
 
 
 @few
@@ -109,7 +109,7 @@ def test_scattered_points_are_blended_continuously(shape, data, seed):
     assert np.abs(basis.weights(w) - basis.weights(v)).max() < 1e-4
 
 
-# ---- Grid -------------------------------------------------------------------------------------------
+# ---- Grid -----------------------------------------------------------------------------------------
 
 
 def test_a_grid_of_two_optima_is_numpys_interpolation():
@@ -151,7 +151,7 @@ def test_a_grids_pieces_are_k_to_the_m_of_equal_volume(m, pieces):
         assert abs(np.linalg.det(basis.points[kind])) == pytest.approx(share)
 
 
-# ---- Scattered --------------------------------------------------------------------------------------
+# ---- Scattered ------------------------------------------------------------------------------------
 
 # A triangle of equal sides: in it distances are those of the barycentric coordinates.
 FLAT = np.array([[0, 0], [1, 0], [0.5, np.sqrt(3) / 2]])
@@ -205,7 +205,7 @@ def test_no_point_is_passed_over_for_being_near_others(near):
         np.testing.assert_allclose(basis.weights(basis.points), np.eye(9), atol=1e-9)
 
 
-# ---- Bernstein --------------------------------------------------------------------------------------
+# ---- Bernstein ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3, 6])
@@ -230,7 +230,7 @@ def test_a_bezier_triangle_is_by_hand():
     np.testing.assert_allclose(sorted(middle), sorted([1 / 27] * 3 + [3 / 27] * 6 + [6 / 27]))
 
 
-# ---- neighbours -------------------------------------------------------------------------------------
+# ---- neighbours -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_neighbours_in_a_grid_are_those_of_a_common_piece():
     assert {tuple(map(int, p)) for p in basis.neighbours()} == pairs
 
 
-# ---- positions --------------------------------------------------------------------------------------
+# ---- positions ------------------------------------------------------------------------------------
 
 
 @few
@@ -310,19 +310,54 @@ def test_positions_are_made_to_sum_to_one_and_once_made_stay_the_same_bits():
     assert np.array_equal(simplex.positions(once, 2), once)
 
 
-# ---- to a file and back -----------------------------------------------------------------------------
+# ---- to a file and back ---------------------------------------------------------------------------
 
 
 @few
 @given(bases())
 def test_config_and_arrays_make_a_basis_again_bit_for_bit(basis):
     config = json.loads(json.dumps({"kind": type(basis).__name__, **basis.config}))
-    again = simplex.restore(config, basis.arrays)
+    again = simplex.restore(config, basis.arrays, m=basis.m, points=len(basis.points))
     assert type(again) is type(basis) and again.m == basis.m and again.config == basis.config
     assert np.array_equal(again.points, basis.points)
     w = simplex.dirichlet(basis.m, 3, seed=1)
     assert np.array_equal(again.weights(w), basis.weights(w))
     assert config["kind"] == type(basis).__name__  # the caller's own is left alone
+
+
+@pytest.mark.parametrize(
+    ("config", "arrays", "words"),
+    [
+        ({"kind": "Grid", "m": 2, "pieces": 3}, {}, "described is among 3, with 10"),
+        ({"kind": "Grid", "m": 1, "pieces": 10**9}, {}, "described is among 2, with 1000000001"),
+        ({"kind": "Grid", "m": 10**9, "pieces": 1}, {}, "among 1000000001, with 1000000001"),
+        (
+            {"kind": "Bernstein", "m": 10**9, "degree": 10**9},
+            {},
+            "among 1000000001, with more than 10.12",
+        ),
+        ({"kind": "Bernstein", "m": 2, "degree": 1}, {}, "described is among 3, with 3"),
+        ({"kind": "Grid", "m": 2, "pieces": 2.0}, {}, "pieces must be a whole number"),
+        ({"kind": "Grid", "m": True, "pieces": 2}, {}, "m, .* must be a whole number"),
+        (
+            {"kind": "Grid", "m": 2, "degree": 2},
+            {},
+            "no basis of Grid, Scattered, Bernstein is described",
+        ),
+        ({"kind": "Grid", "m": 2}, {}, "no basis"),
+        ({"kind": "Grid", "m": 2, "pieces": 2}, {"points": np.eye(3)}, "no basis"),
+        ({"kind": "Spline", "m": 2}, {}, "no basis"),
+        ({"kind": ["Grid"], "m": 2, "pieces": 2}, {}, "no basis"),
+        ({}, {}, "no basis"),
+        ({"kind": "Scattered"}, {}, "no basis"),
+        ({"kind": "Scattered"}, {"points": np.zeros(3)}, "no basis"),
+        ({"kind": "Scattered"}, {"points": np.zeros((3, 3), np.float32)}, "no basis"),
+        ({"kind": "Scattered"}, {"points": np.zeros((10**6, 3))}, "among 3, with 1000003"),
+    ],
+)
+def test_a_basis_of_another_size_is_not_even_begun(config, arrays, words):
+    with pytest.raises(ValueError, match=words):
+        simplex.restore(config, arrays, m=2, points=6)
 
 
 # ---- bad input --------------------------------------------------------------------------------------
@@ -343,6 +378,10 @@ def test_config_and_arrays_make_a_basis_again_bit_for_bit(basis):
         (2, np.nan, r"pieces \(or degree\) must be .*received nan"),
         (2, True, r"pieces \(or degree\) must be .*received True"),
         (3, 200, "200 pieces an edge among 4 optima has 1373701 points; use fewer pieces"),
+        (1, 10**9, "has 1000000001 points; use fewer|degree must be lower"),
+        (10**9, 10**9, "has more than 10.12 points; use fewer|degree must be lower"),
+        (10**300, 10**300, "has more than 10.12 points; use fewer|degree must be lower"),
+        (2, 10**300, "has more than 10.12 points; use fewer|degree must be lower"),
     ],
 )
 def test_a_bad_grid_is_named(make, m, total, words):
@@ -357,6 +396,7 @@ def test_a_bad_grid_is_named(make, m, total, words):
         (lambda: simplex.dirichlet(0, 3, seed=0), "m, .* at least 1; received 0"),
         (lambda: simplex.dirichlet(2, 0, seed=0), "count must be a whole .*received 0"),
         (lambda: simplex.dirichlet(2, 3.5, seed=0), "count must be a whole .*received 3.5"),
+        (lambda: simplex.faces(2, 0, seed=0), "count must be a whole .*received 0"),
         (lambda: simplex.dirichlet(2, 3, seed=0, concentration=0), "concentration .* 0; received 0"),
         (lambda: simplex.dirichlet(2, 3, seed=0, concentration=-1.0), "concentration .*received -1.0"),
         (lambda: simplex.dirichlet(2, 3, seed=0, concentration=np.nan), "concentration .*received nan"),
@@ -377,6 +417,7 @@ def test_a_bad_grid_is_named(make, m, total, words):
             lambda: Scattered([[0.4, 0.6], [0.1, 0.9], [0.4, 0.6]]),
             r"points must differ .*received \[0.4 0.6\], number 2, twice",
         ),
+        (lambda: Scattered(simplex.dirichlet(1, 5000, seed=0)), "points must be fewer than 5000 .*5000"),
         (lambda: Scattered([[0.4, 0.6], [1, 1e-8]]), "points must .*corners.*, number 1, twice"),
     ],
 )  # fmt: skip

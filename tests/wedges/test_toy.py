@@ -46,7 +46,7 @@ def distances(landscape, theta):
     return np.linalg.norm(np.stack(off, axis=-2), axis=-1)
 
 
-# ---- the value --------------------------------------------------------------------------------------
+# ---- the value ------------------------------------------------------------------------------------
 
 
 @variants
@@ -133,7 +133,7 @@ def test_random_wedges_are_random_and_follow_from_their_seed():
     assert abs(np.sqrt(200) * first.mean()) < 4 / np.sqrt(first.size)
 
 
-# ---- gradient and curvature -------------------------------------------------------------------------
+# ---- gradient and curvature -----------------------------------------------------------------------
 
 
 @variants
@@ -207,8 +207,8 @@ def test_curvature_is_that_of_the_nearest_wedge(variant):
     bowl = np.einsum("bi,bij,bj->b", p, short, p)
     squared = wedges.Squared(landscape)
     for found, expected in (
-        (squared.curvature(theta, p), bowl),
-        (landscape.curvature(theta, p), (bowl - slope**2) / loss),
+        (squared.jet(theta, p)[2], bowl),
+        (landscape.jet(theta, p)[2], (bowl - slope**2) / loss),
         (landscape.jet(theta, p)[0], loss),
         (landscape.jet(theta, p)[1], slope),
         (squared.jet(theta, p)[1], loss * slope),
@@ -217,19 +217,19 @@ def test_curvature_is_that_of_the_nearest_wedge(variant):
     if variant == "axis":  # the sum of p_i^2 over the selected
         by_size = np.argsort(np.abs(theta), axis=-1)[:, :S]
         by_hand = np.sum(np.take_along_axis(p, by_size, -1) ** 2, -1)
-        np.testing.assert_allclose(squared.curvature(theta, p), by_hand, rtol=1e-12)
+        np.testing.assert_allclose(squared.jet(theta, p)[2], by_hand, rtol=1e-12)
 
 
 @variants
 @pytest.mark.parametrize("scale", [1e-15, 1e15])
 def test_curvature_of_the_square_does_not_depend_on_scale(variant, scale):
     landscape, theta, p = VARIANTS[variant](dtype="float32"), normal(6, D), normal(7, D)
-    expected = wedges.Squared(VARIANTS[variant]()).curvature(theta, p)
-    found = wedges.Squared(landscape).curvature(scale * theta, p)
+    expected = wedges.Squared(VARIANTS[variant]()).jet(theta, p)[2]
+    found = wedges.Squared(landscape).jet(scale * theta, p)[2]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-# ---- batches, extremes, errors ----------------------------------------------------------------------
+# ---- batches, extremes, errors --------------------------------------------------------------------
 
 
 @variants
@@ -288,12 +288,15 @@ def test_infinities_count_among_the_largest():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: wedges.AxisWedges(4, -1), "n must be a whole number from 0 to 4; received -1"),
-        (lambda: wedges.AxisWedges(4, 5), "n must be .* from 0 to 4; received 5"),
+        (lambda: wedges.AxisWedges(4, -1), "n must be a whole number from 0 to D = 4; received -1"),
+        (lambda: wedges.AxisWedges(4, 5), "n must be .* from 0 to D = 4; received 5"),
         (lambda: wedges.RotatedWedges(4, 2.0, seed=0), "n must be a whole .*received 2.0"),
         (lambda: wedges.RandomWedges(4, True, 1, seed=0), "n must be a whole .*received True"),
-        (lambda: wedges.AxisWedges(0, 0), "dimension must be a whole number from 1 on; received 0"),
-        (lambda: wedges.RandomWedges(4, 2, 0, seed=0), "k must be a whole number from 1 on; received 0"),
+        (lambda: wedges.AxisWedges(0, 0), "dimension must be a whole number, at least 1; received 0"),
+        (
+            lambda: wedges.RandomWedges(4, 2, 0, seed=0),
+            "k must be a whole number, at least 1; received 0",
+        ),
         (lambda: wedges.RandomWedges(4, 2, 1.5, seed=0), "k must be a whole .*received 1.5"),
         (lambda: wedges.AxisWedges(4, 2, "float16"), "float32 or float64; received float16"),
         (lambda: wedges.RandomWedges(4, 2, 1, seed=-1), "seed must .*received -1"),
@@ -305,7 +308,7 @@ def test_bad_input_is_named(build, words):
         build()
 
 
-# ---- short directions -------------------------------------------------------------------------------
+# ---- short directions -----------------------------------------------------------------------------
 
 
 @variants
@@ -355,7 +358,7 @@ def test_small_components_make_no_wedge_near_that_is_not():
     assert len(landscape.short_directions([0.0, 0.9, 0.8], 1.0)) == 3
 
 
-# ---- random displacements ---------------------------------------------------------------------------
+# ---- random displacements -------------------------------------------------------------------------
 
 
 @variants

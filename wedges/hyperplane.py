@@ -1,22 +1,31 @@
 """Train any built Keras model on an affine subspace of its weight space, with plain compile and fit.
 
-model = build()
-theta = wedges.WeightSpace(model).read()
-cut = wedges.Hyperplane(model, random_cut(theta, 300, seed=0))
-cut.compile("adam", loss)
-cut.fit(x, y)                      # 300 numbers are trained
-cut.plain_model().save("x.keras")  # the model itself, at the point found
+>>> model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(10), keras.layers.Dense(1)])
+>>> theta = wedges.WeightSpace(model).read()  # 221 numbers
+>>> inside = wedges.Hyperplane(model, wedges.random_cut(theta, 30, seed=0))
+>>> inside.compile("adam", "mse")
+>>> history = inside.fit(np.ones((8, 20)), np.ones(8), verbose=0)
+>>> [tuple(v.shape) for v in inside.trainable_variables]  # 30 numbers were trained
+[(30,)]
+>>> trained = inside.plain_model()  # the model itself, at the point found
 """
+
+from __future__ import annotations
 
 import json
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from wedges import _keras
 from wedges.affine import AffineSubspace
-from wedges.weights import WeightSpace
+from wedges.network.weights import WeightSpace
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @keras.saving.register_keras_serializable(package="wedges")
@@ -47,7 +56,15 @@ class Hyperplane(keras.Model):
         length or dtype than the weights, or of several origins at once.
     """
 
-    def __init__(self, model, subspace, *, start=None, name=None, trainable=True):
+    def __init__(
+        self,
+        model: keras.Model,
+        subspace: AffineSubspace,
+        *,
+        start: ArrayLike | None = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
         space = WeightSpace(model)
         _check(model, space, subspace)
         z = np.zeros(subspace.parameters) if start is None else np.array(subspace.coordinates(start))
@@ -66,8 +83,8 @@ class Hyperplane(keras.Model):
         if not trainable:
             self.trainable = False
 
-    def call(self, inputs, training=None):
-        with _At(self.space.variables, self.space.unflatten(self.theta)):
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        with _keras.ReadAs(self.space.variables, self.space.unflatten(self.theta)):
             outputs = self.model(inputs, training=training)
             penalties = self.model.losses
         for penalty in penalties:
@@ -75,18 +92,20 @@ class Hyperplane(keras.Model):
         return outputs
 
     @property
-    def theta(self):
+    def theta(self) -> tf.Tensor:
         """The weights where the model stands: subspace.embed(z), [D]."""
         return self.subspace.embed(self.z.value)
 
-    def plain_model(self):
+    def plain_model(self) -> keras.Model:
         """The wrapped model itself, with theta written into its weights."""
         self.space.write(self.theta)
         return self.model
 
-    def export(self, filepath, *args, **kwargs):
-        """`keras.Model.export` of the plain model: the artifact holds theta and no subspace. The
-        wrapped model's weights are as before when it ends."""
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """`keras.Model.export` of the plain model: the artifact holds theta and no subspace.
+
+        The wrapped model's weights are as before when it ends.
+        """
         before = self.space.read()
         try:
             self.plain_model().export(filepath, *args, **kwargs)
@@ -96,28 +115,28 @@ class Hyperplane(keras.Model):
     # ---- what Keras sees: z is trained, nothing else ---------------------------------------------
 
     @property
-    def trainable_variables(self):
+    def trainable_variables(self) -> list[keras.Variable]:
         return [self.z] if self.trainable else []
 
     @property
-    def non_trainable_variables(self):
+    def non_trainable_variables(self) -> list[keras.Variable]:
         return [v for v in self.variables if v is not self.z or not self.trainable]
 
     @property
-    def trainable_weights(self):
+    def trainable_weights(self) -> list[keras.Variable]:
         return self.trainable_variables
 
     @property
-    def non_trainable_weights(self):
+    def non_trainable_weights(self) -> list[keras.Variable]:
         return [v for v in self.weights if v is not self.z or not self.trainable]
 
     @property
-    def losses(self):
-        return self._get_own_losses()  # call() has taken over those of the wrapped layers
+    def losses(self) -> list[tf.Tensor]:
+        return _keras.own_losses(self)  # call() has taken over those of the wrapped layers
 
     # ---- to a file and back ---------------------------------------------------------------------
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         arrays = {k: [a.shape, a.dtype.name] for k, a in self.subspace.arrays.items()}
         return {
             "name": self.name,
@@ -128,7 +147,7 @@ class Hyperplane(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Hyperplane:
         config = dict(config)
         # The numbers themselves are with the weights: load_own_variables puts them in.
         arrays = {name: np.zeros(*of) for name, of in config.pop("arrays").items()}
@@ -136,14 +155,14 @@ class Hyperplane(keras.Model):
         model = keras.saving.deserialize_keras_object(config.pop("model"), custom_objects=custom_objects)
         return cls(model, subspace, **config)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         about = json.dumps(_about(self.space, self.subspace))
         store["about"] = np.frombuffer(about.encode(), np.uint8)
         store["z"] = self.z
         for name, array in self.subspace.arrays.items():
             store[f"subspace_{name}"] = array
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         expected = _words(_about(self.space, self.subspace))
         if "about" not in store.keys():  # noqa: SIM118  (a store is no dict)
             self._refuse(
@@ -169,7 +188,7 @@ class Hyperplane(keras.Model):
         self._refusal = message
         raise ValueError(message)
 
-    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """`keras.Model.load_weights`, all or nothing: after an error everything is as it was.
 
         The subspace becomes the file's. Raises ValueError for a file of a plain model, or of a
@@ -194,37 +213,6 @@ class Hyperplane(keras.Model):
             raise
         for w in heard:
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-
-
-class _At(keras.StatelessScope):
-    """Within it, `variables` read as `values`; every other variable is read and written as outside.
-
-    A plain StatelessScope would hide the scope around it, and lose what is written to variables that
-    the model does not own, such as Keras's global seed.
-    """
-
-    def __init__(self, variables, values):
-        super().__init__(collect_losses=True, initialize_variables=False)
-        # Not by its argument, which casts to float16 within a mixed-precision call.
-        self.state_mapping = {id(v): value for v, value in zip(variables, values, strict=True)}
-
-    def get_current_value(self, variable):
-        value = self.state_mapping.get(id(variable))
-        if value is None and self.original_scope is not None:
-            return self.original_scope.get_current_value(variable)
-        return value
-
-    def add_update(self, update):
-        variable, value = update
-        if id(variable) in self.state_mapping:
-            raise ValueError(
-                f"a Hyperplane's model must not assign to its own trainable weights in a call; received "
-                f"an assignment to {variable.path!r}."
-            )
-        if self.original_scope is not None:
-            self.original_scope.add_update(update)
-        else:
-            variable._direct_assign(value)
 
 
 def _check(model, space, subspace):

@@ -19,38 +19,75 @@ Source: Fort & Ganguli 2019 (arXiv:1910.05929), the abstract; Benaych-Georges & 
 (arXiv:1103.2221) for the outliers.
 """
 
-import collections
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
-Point = collections.namedtuple("Point", ["probabilities", "gradient", "factor", "residual"])
-Point.__doc__ = """The model at one spread, length and margin: probabilities [N, C], gradient [D], factor
-X [N C, D] with G = X^T X, residual R [D, D]."""
+from wedges._checks import not_negative, whole
 
-Spike = collections.namedtuple("Spike", ["outlier", "edge", "overlap", "threshold"])
-Spike.__doc__ = """Of G at equal probabilities and many dimensions: its C - 1 outliers (the edge, where
-there are none), the bulk's upper edge, the share of an outlier's vector in the span of the centres, and
-the noise above which no outlier is left."""
+
+class Point(NamedTuple):
+    """The model at one spread, length and margin."""
+
+    probabilities: np.ndarray  # p [N, C]
+    gradient: np.ndarray  # g [D]
+    factor: np.ndarray  # X [N C, D] with G = X^T X
+    residual: np.ndarray  # R [D, D]
+
+
+class Spike(NamedTuple):
+    """The spectrum of G at equal probabilities and many dimensions, as random-matrix theory has it."""
+
+    outlier: float  # where its C - 1 outliers are; the edge, where there are none
+    edge: float  # the bulk's upper edge
+    overlap: float  # the share of an outlier's vector in the span of the centres
+    threshold: float  # the noise above which no outlier is left
 
 
 class ClusteredLogits:
     """The model. All that is random is drawn once, from `seed`.
+
+    >>> model = wedges.clustered.ClusteredLogits(30, 20, 3, seed=0, noise=0.0)
+    >>> factor = model.at(spread=0.0, length=1.0).factor  # X, G = X^T X
+    >>> int(np.linalg.matrix_rank(factor))  # C - 1
+    2
 
     Args:
       dimension, examples, classes: D, N, C; D at least C (C + 1) with mixing, C without.
       noise: length of the noise in a logit gradient, in units of its centre's.
       mixing: length of the part that depends on the example's class, in the same units.
       bias: deviation over classes of what all examples' logits share, in units of `spread`.
+      seed: of all that is random.
       bend: of R, see above.
+
+    Attributes:
+      labels: the class of each example [N], as many of each as can be.
+      centres: orthonormal [C, D].
+      directions: the logit gradients at length 1, [N, C, D].
+      offsets: the logits at spread 1 and margin 0, [N, C].
+
+    Raises:
+      ValueError: a size below 2, a length below 0, more centres than dimensions.
     """
 
-    def __init__(self, dimension, examples, classes, *, seed, noise, mixing=0.0, bias=0.0, bend=0.0):
-        for name, value in (("dimension", dimension), ("examples", examples), ("classes", classes)):
-            if not (isinstance(value, (int, np.integer)) and value >= 2):
-                raise ValueError(f"{name} must be a whole number, at least 2; received {value!r}.")
+    def __init__(
+        self,
+        dimension: int,
+        examples: int,
+        classes: int,
+        *,
+        seed: int,
+        noise: float,
+        mixing: float = 0.0,
+        bias: float = 0.0,
+        bend: float = 0.0,
+    ) -> None:
+        for name, size in (("dimension", dimension), ("examples", examples), ("classes", classes)):
+            whole(name, size, low=2)
         for name, value in (("noise", noise), ("mixing", mixing), ("bias", bias), ("bend", bend)):
-            if not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite, at least 0; received {value!r}.")
+            not_negative(name, value)
         centres = classes * (1 + classes * (mixing > 0))
         if centres > dimension:
             raise ValueError(
@@ -72,11 +109,14 @@ class ClusteredLogits:
         shape = rng.standard_normal((dimension, dimension))
         self._wigner = (shape + shape.T) / np.sqrt(2 * dimension)  # [D, D], spectral radius 2
 
-    def at(self, *, spread, length, margin=0.0):
-        """The `Point` where logits have this spread and margin, logit gradients this length."""
+    def at(self, *, spread: float, length: float, margin: float = 0.0) -> Point:
+        """The `Point` where logits have this spread and margin, logit gradients this length.
+
+        Raises:
+          ValueError: one of them not finite, or below 0.
+        """
         for name, value in (("spread", spread), ("length", length), ("margin", margin)):
-            if not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite, at least 0; received {value!r}.")
+            not_negative(name, value)
         y = np.eye(self.classes)[self.labels]  # [N, C]
         z = spread * (self.offsets + margin * y)
         p = np.exp(z - z.max(axis=1, keepdims=True))
@@ -93,17 +133,22 @@ class ClusteredLogits:
         residual = self.bend * length * np.sqrt(np.sum(error**2)) / n * self._wigner
         return Point(p, gradient, factor, residual)
 
-    def spike(self, length=1.0):
-        """Where random-matrix theory puts the outliers of G at equal probabilities (spread 0): a
-        `Spike`.
+    def spike(self, length: float = 1.0) -> Spike:
+        """Where random-matrix theory puts the outliers of G at equal probabilities (spread 0).
 
         There G = (length noise)^2 / (C N) X^T X, X [N (C - 1), D] of independent entries of variance 1/D
         plus C - 1 singular values t = sqrt(N) / noise. With c = N (C - 1) / D, an outlier of X^T X
         stands at (1 + t^2)(c + t^2) / t^2 if t > c^(1/4), with the share 1 - (c + t^2) / (t^2 (t^2 + 1))
         of its vector in the centres' span; the bulk ends at (1 + sqrt c)^2.
 
-        Source: Benaych-Georges & Nadakuditi 2012 (J. Multivariate Anal. 111), section 3.1. Without
-        mixing."""
+        Args:
+          length: of the logit gradients.
+
+        Raises:
+          ValueError: a model with mixing, for which it does not hold.
+
+        Source: Benaych-Georges & Nadakuditi 2012 (J. Multivariate Anal. 111), section 3.1.
+        """
         if self.mixing:
             raise ValueError(f"mixing must be 0 for this prediction; received {self.mixing!r}.")
         rows = self.examples * (self.classes - 1)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wedges.emergent import ClusteredLogits
+from wedges.clustered import ClusteredLogits
 
 SMALL = dict(dimension=23, examples=11, classes=4, seed=0, noise=0.7)
 FULL = SMALL | dict(mixing=0.5, bias=0.3, bend=2.0)
@@ -143,7 +143,7 @@ def test_the_residual_is_symmetric_with_the_spectrum_of_a_semicircle():
     assert not ClusteredLogits(30, 10, 5, seed=0, noise=1.0).at(spread=1.0, length=1.0).residual.any()
 
 
-# ---- the outliers of random-matrix theory -----------------------------------------------------------
+# ---- the outliers of random-matrix theory ---------------------------------------------------------
 
 
 def measured(model, length):
@@ -198,7 +198,7 @@ def test_at_its_threshold_a_spike_enters_the_edge_without_a_jump(classes, n, d, 
     assert model.spike(length)[:3] == (pytest.approx(length**2 / classes), 0, 1)
 
 
-# ---- input ------------------------------------------------------------------------------------------
+# ---- input ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

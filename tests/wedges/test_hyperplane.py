@@ -14,7 +14,7 @@ from keras import layers
 import wedges
 from tests.conftest import MODELS, SPARSE, batch_norm, dropout, frozen, half_precision, plain
 from wedges.affine import AffineSubspace, Span, normal_plane, random_cut
-from wedges.layers import Hyperplane
+from wedges.hyperplane import Hyperplane
 
 ROOT = pathlib.Path(__file__).parents[2]
 KINDS = {
@@ -86,7 +86,7 @@ def dense(*stack, **kwargs):
     )
 
 
-# ---- training ---------------------------------------------------------------------------------------
+# ---- training -------------------------------------------------------------------------------------
 
 
 @kinds
@@ -169,7 +169,7 @@ def test_z_alone_is_trained(capsys):
     assert not hyperplane.trainable_variables and len(hyperplane.non_trainable_weights) == 14
 
 
-# ---- state and penalties ----------------------------------------------------------------------------
+# ---- state and penalties --------------------------------------------------------------------------
 
 
 def test_batch_norm_moves_its_statistics_as_in_the_model(images):
@@ -276,7 +276,7 @@ def test_compiled_by_xla_it_is_the_same(kind, images):
         assert np.abs(expected).max() > 0
 
 
-# ---- as a model among models ------------------------------------------------------------------------
+# ---- as a model among models ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_a_cut_of_a_plane_is_a_cut(images):
     np.testing.assert_allclose(inner.plain_model().plain_model().predict(x, verbose=0), found, atol=1e-6)
 
 
-# ---- to a file and back -----------------------------------------------------------------------------
+# ---- to a file and back ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_an_exported_one_serves_theta_and_leaves_the_wrapped_weights(images, tmp
     assert_equal(model.variables, before)
 
 
-# ---- errors -----------------------------------------------------------------------------------------
+# ---- errors ---------------------------------------------------------------------------------------
 
 
 def unbuilt():
@@ -464,14 +464,14 @@ def test_a_layer_that_assigns_to_its_weights_is_refused(images):
         hyperplane(images[0])
 
 
-# ---- several devices --------------------------------------------------------------------------------
+# ---- several devices ------------------------------------------------------------------------------
 
 MIRRORED = """
 import contextlib, wedges, keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tests.conftest import SPARSE
-from tests.wedges.test_layers import moving, penalised, wrapped
+from tests.wedges.test_hyperplane import moving, penalised, wrapped
 
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(48, 8, 8, 1)).astype("float32"), rng.integers(0, 3, 48)
@@ -510,6 +510,7 @@ def moving():
     return dense(layers.Dense(6), layers.BatchNormalization(), layers.Dropout(0.3))
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one():
     run = subprocess.run([sys.executable, "-c", MIRRORED], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""Operations whose second derivatives TensorFlow has wrong, or slow, put right while a graph is traced.
+"""Operations whose second derivatives TensorFlow has wrong, or slow, and right ones in their place.
 
     tf.nn.moments     holds the mean in the variance constant: its first derivative is right, its second
                       is not. Batch norm calls it.
@@ -10,7 +10,11 @@ The numbers and the first derivatives are those of TensorFlow. All of it is for 
 forward mode (`tf.autodiff.ForwardAccumulator`) does not see through the pooling.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,26 +22,46 @@ _max_pool = tf.nn.max_pool
 
 
 @contextlib.contextmanager
-def right(fast=True):
-    """While it lasts, Keras layers that are called use the operations of this module. fast: the pooling,
-    too; not where a loop in the graph stands between the pooling and a tape around it."""
+def exact_second_derivatives(*, pooling: bool) -> Iterator[None]:
+    """While it lasts, Keras layers that are called use the operations of this module.
+
+    It puts them in the place of `tf.nn.moments` and `tf.nn.max_pool`, and puts TensorFlow's own back
+    when it ends, also after an error. Trace a graph of second derivatives within it; what is traced
+    keeps them.
+
+    Args:
+      pooling: replace `tf.nn.max_pool`, too. It must be off where batch-norm statistics are
+        re-estimated in the same graph: their `tf.while_loop` hides the pooling from the outer tape.
+    """
     originals = tf.nn.moments, tf.nn.max_pool
-    tf.nn.moments, tf.nn.max_pool = moments, max_pool if fast else _max_pool
+    tf.nn.moments, tf.nn.max_pool = moments, max_pool if pooling else _max_pool
     try:
         yield
     finally:
         tf.nn.moments, tf.nn.max_pool = originals
 
 
-def moments(x, axes, shift=None, keepdims=False, name=None):
-    """Mean and variance of x over `axes`, as `tf.nn.moments`."""
+def moments(
+    x: tf.Tensor, axes: Sequence[int], shift: Any = None, keepdims: bool = False, name: Any = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and variance of x over `axes`, as `tf.nn.moments`; `shift` and `name` are not used."""
     mean = tf.reduce_mean(x, axes, keepdims=True)
     variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims=keepdims)
     return (mean if keepdims else tf.squeeze(mean, axes)), variance
 
 
-def max_pool(input, ksize, strides, padding, data_format=None, name=None):
-    """The largest of each window, as `tf.nn.max_pool`. input [B, H, W, C] -> [B, H', W', C]."""
+def max_pool(
+    input: tf.Tensor,
+    ksize: Any,
+    strides: Any,
+    padding: Any,
+    data_format: str | None = None,
+    name: Any = None,
+) -> tf.Tensor:
+    """The largest of each window, as `tf.nn.max_pool`. input [B, H, W, C] -> [B, H', W', C].
+
+    Where windows overlap or leave gaps, or the input has other axes, it is TensorFlow's own.
+    """
     pooled = _max_pool(input, ksize, strides, padding, data_format, name)
     window, apart = _pair(ksize), _pair(strides)
     tiled = window is not None and window == apart and data_format in (None, "NHWC")
@@ -69,8 +93,10 @@ def max_pool(input, ksize, strides, padding, data_format=None, name=None):
 
 
 def _pair(size):
-    """(height, width) of a window or stride in any form that TensorFlow takes; None for one of another
-    rank or over channels."""
+    """(height, width) of a window or stride in any form that TensorFlow takes.
+
+    None for one of another rank or over channels.
+    """
     sizes = (size,) if isinstance(size, int) else tuple(size)
     if len(sizes) == 4 and sizes[::3] != (1, 1):
         return None

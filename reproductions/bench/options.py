@@ -1,0 +1,252 @@
+"""The settings of a figure: each is one line of its `Config`, and a flag of its program.
+
+    @settings
+    class Config(bench.Config):
+        lr: tuple[float, ...] = option("maximum rates", above(0), paper=(0.03, 0.1), smoke=(0.1,))
+
+A line says what the setting is, which values it may have, and its value in each preset. A preset that is
+not named takes the value of the next larger one: smoke that of quick, quick that of paper. A subclass
+changes presets of what it inherits by `but`:
+
+        epochs: int = but(smoke=6)
+"""
+
+import dataclasses
+import math
+import types
+import typing
+
+from reproductions.bench.errors import UsageError
+
+PRESETS = ("smoke", "quick", "paper")
+_LARGER = {"smoke": "quick", "quick": "paper"}
+_UNSET = object()
+
+settings = dataclasses.dataclass(frozen=True, kw_only=True)
+settings.__doc__ = """A frozen dataclass, made with keywords only."""
+
+
+def option(help, allowed=None, *, paper=_UNSET, quick=_UNSET, smoke=_UNSET):
+    """A field of a figure's Config that is also a flag.
+
+    Args:
+      help: what it is, with its unit.
+      allowed: the values there are: a `Range`, or `one_of(...)`; each of them, for a list of values.
+      paper, quick, smoke: its value in each preset.
+    """
+    presets = {"paper": paper, "quick": quick, "smoke": smoke}
+    presets = {name: v for name, v in presets.items() if v is not _UNSET}
+    return dataclasses.field(metadata={"help": help, "allowed": allowed, "presets": presets})
+
+
+def but(**presets):
+    """An inherited option with other values in these presets."""
+    return dataclasses.field(metadata={"but": presets})
+
+
+class Range:
+    """Numbers from `low` to `high`, either end left open or not; it says itself in words."""
+
+    def __init__(self, low, high=None, *, open_low=False, open_high=False):
+        self.low, self.high = low, high
+        self.open_low, self.open_high = open_low, open_high
+
+    def __contains__(self, value):
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        above = value > self.low if self.open_low else value >= self.low
+        below = self.high is None or (value < self.high if self.open_high else value <= self.high)
+        return above and below
+
+    def __str__(self):
+        low, high = (f"{v:g}" if isinstance(v, float) else str(v) for v in (self.low, self.high))
+        if self.high is None:
+            return f"above {low}" if self.open_low else f"at least {low}"
+        if self.open_low and self.open_high:
+            return f"between {low} and {high}"
+        if self.open_low:
+            return f"above {low} and at most {high}"
+        return f"from {low} to below {high}" if self.open_high else f"from {low} to {high}"
+
+
+class Even(Range):
+    """Even numbers of a range."""
+
+    def __contains__(self, value):
+        return value % 2 == 0 and super().__contains__(value)
+
+    def __str__(self):
+        return f"even, {super().__str__()}"
+
+
+class either:
+    """One value, or those of a range."""
+
+    def __init__(self, value, others):
+        self.value, self.others = value, others
+
+    def __contains__(self, value):
+        return value == self.value or value in self.others
+
+    def __str__(self):
+        return f"{self.value} or {self.others}"
+
+
+class one_of(tuple):
+    """The values that a setting may have, by name."""
+
+    def __new__(cls, *values):
+        return super().__new__(cls, values)
+
+    def __str__(self):
+        return ", ".join(map(str, self))
+
+
+def above(low, at_most=None):
+    """Numbers above `low`."""
+    return Range(low, at_most, open_low=True)
+
+
+def at_least(low, below=None):
+    """Numbers from `low` on; below another one, where it is given."""
+    return Range(low, below, open_high=below is not None)
+
+
+def between(low, high):
+    """Numbers from `low` to `high`, both included."""
+    return Range(low, high)
+
+
+def inside(low, high):
+    """Numbers between `low` and `high`, neither included."""
+    return Range(low, high, open_low=True, open_high=True)
+
+
+# ---- a Config ------------------------------------------------------------------------------------
+
+
+@settings
+class Config:
+    """What every figure's results depend on. A figure's own Config adds to it."""
+
+    seed: int = option("first random seed, of everything that is random", between(0, 2**20 - 1), paper=0)
+
+    @property
+    def repeats(self):
+        """The seeds of a figure's independent repetitions: `seed`, `seed` + 1, ..., `seeds` of them."""
+        return range(self.seed, self.seed + self.seeds)
+
+    def check(self):
+        """Raise UsageError for settings that do not go together, or whose data are not to be had; called
+        before anything is measured or written."""
+
+    def inputs(self):
+        """{name: what stands for its content} of everything outside that is measured on: data sets."""
+        return {}
+
+
+# ---- a Config's options, presets and values ---------------------------------------------------------
+
+
+class Option(typing.NamedTuple):
+    """One setting: what `option` says of it, and its type."""
+
+    name: str
+    help: str
+    allowed: typing.Any
+    presets: dict
+    type: typing.Any
+
+
+def options(config):
+    """The `Option`s of a Config class, with what subclasses changed by `but`."""
+    hints = typing.get_type_hints(config)
+    found = []
+    for field in dataclasses.fields(config):
+        declared, presets = None, {}
+        for cls in reversed(config.__mro__):
+            own = vars(cls).get("__dataclass_fields__", {}).get(field.name)
+            if own is None:
+                continue
+            if "help" in own.metadata:
+                declared, presets = own.metadata, dict(own.metadata["presets"])
+            presets |= own.metadata.get("but", {})
+        found.append(
+            Option(field.name, declared["help"], declared["allowed"], presets, hints[field.name])
+        )
+    return found
+
+
+def preset(config, name):
+    """{setting: value} of a preset of a Config class."""
+    return {o.name: in_preset(o, name) for o in options(config)}
+
+
+def in_preset(option, name):
+    """The value of an `Option` in a preset."""
+    while name not in option.presets:
+        if name not in _LARGER:
+            raise TypeError(f"the option {option.name!r} has no value in the preset 'paper'.")
+        name = _LARGER[name]
+    return option.presets[name]
+
+
+def make(config, name, given):
+    """The Config of a preset with the texts that were given for some settings, {name: text}; and the
+    names of those that make it another experiment.
+
+    Raises UsageError in one line for a text that is not allowed.
+    """
+    values, overrides = preset(config, name), []
+    for o in options(config):
+        if o.name in given:
+            value = _convert(o, given[o.name])
+            if value != values[o.name] and o.name not in REPEATS:
+                overrides.append(o.name)
+            values[o.name] = value
+        elif not isinstance(values[o.name], str):
+            _verify(o, values[o.name], values[o.name])
+    return config(**values), overrides
+
+
+# Which seeds, and how many, is no other experiment: references are compared across them.
+REPEATS = ("seed", "seeds")
+
+
+def experiment(values):
+    """The settings, a dict, without those that only say which seeds, and how many."""
+    return {name: v for name, v in values.items() if name not in REPEATS}
+
+
+def _convert(option, given):
+    """The text of a flag as the option's type; UsageError in one line if it is not one."""
+    kind, many = option.type, False
+    if isinstance(kind, types.UnionType):  # X | None
+        if given.lower() == "none":
+            return None
+        kind = next(a for a in typing.get_args(kind) if a is not type(None))
+    if typing.get_origin(kind) is tuple:  # tuple[X, ...]
+        kind, many = typing.get_args(kind)[0], True
+    try:
+        value = tuple(kind(v) for v in given.split(",")) if many else kind(given)
+    except ValueError:
+        words = {int: "a whole number", float: "a number"}[kind]
+        raise UsageError(
+            f"--{option.name}={given}: must be {words}{' or several with commas' if many else ''}."
+        ) from None
+    _verify(option, value, given)
+    return value
+
+
+def _verify(option, value, given):
+    for v in value if isinstance(value, tuple) else (value,):
+        if v is None or option.allowed is None or v in option.allowed:
+            continue
+        if isinstance(option.allowed, one_of):
+            raise UsageError(f"--{option.name}={given}: choose from {option.allowed}.")
+        raise UsageError(f"--{option.name}={given}: must be {option.allowed}.")
+
+
+def show(value):
+    """A value as its flag takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

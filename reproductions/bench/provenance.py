@@ -1,0 +1,97 @@
+"""Where numbers come from: the software that made them, the machine, the command."""
+
+import datetime
+import os
+import pathlib
+import platform
+import shlex
+from importlib import metadata
+
+import joblib
+
+from wedges import archive
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+# What BLAS and OpenMP read: how many parts a sum is taken in, and by which kernels.
+_SETTINGS = (
+    "CUDA_VISIBLE_DEVICES",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+)
+
+
+def software(jobs=1, backend="local", address=None, strategy="default"):
+    """What can change the bits of a result besides our own code: versions, threads, devices.
+
+    A sum over a batch is taken in as many parts as there are threads, and processes that run side by
+    side share the cores: so `jobs` is here by its threads. A cluster's workers, and the machines of a
+    `multi_worker` training, have each their own; they must find one another's results, so theirs are
+    not told apart.
+    """
+    found = {"python": platform.python_version(), **{p: metadata.version(p) for p in _PACKAGES}}
+    found["threads"] = threads(jobs, backend, address)
+    if strategy == "multi_worker" or address:
+        found["threads"] = "of each machine"
+    found |= {name: os.environ[name] for name in _SETTINGS if name in os.environ}
+    if graphics := _graphics():
+        found["gpus"] = graphics
+    if strategy != "default":
+        found["strategy"] = strategy
+    return found
+
+
+def threads(jobs=1, backend="local", address=None):
+    """How many threads each process of a run has: its share of the cores."""
+    if workers(jobs, backend) == 1 or address:
+        return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or joblib.cpu_count())
+    return max(1, joblib.cpu_count() // workers(jobs, backend))
+
+
+def workers(jobs, backend):
+    """How many processes a run has on this machine."""
+    return jobs if backend == "local" or jobs > 1 else joblib.cpu_count()
+
+
+def _graphics():
+    """The models of the NVIDIA GPUs here, without starting TensorFlow."""
+    found = []
+    for about in sorted(pathlib.Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        lines = about.read_text(errors="replace").splitlines()
+        found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+    return found
+
+
+def record(name, arguments, made_by, note):
+    """How a run's numbers are made: what config.json says beside the settings."""
+    return {
+        "command": f"python -m reproductions.{name} {shlex.join(arguments)}".strip(),
+        "date": datetime.date.today().isoformat(),
+        "machine": _machine(),
+        "software": made_by,
+        "note": note,
+    }
+
+
+def read(directory):
+    """What config.json says of how the results there were made; {} if it cannot be read."""
+    try:
+        return archive.read_json(directory / "config.json", {"provenance": dict})["provenance"]
+    except (OSError, archive.Damaged):
+        return {}
+
+
+def _machine():
+    model = platform.processor() or platform.machine()
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        pass
+    return f"{model}, {len(_cores())} cores, {platform.system()}"
+
+
+def _cores():
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())

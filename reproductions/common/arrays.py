@@ -1,0 +1,19 @@
+"""Arrays of many repetitions, put together."""
+
+import numpy as np
+
+
+def stacked(rows):
+    """A list of {name: array} as {name: the arrays stacked along a new first axis}."""
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def named(prefix, arrays):
+    """{name: array} as {"<prefix> name": array}."""
+    return {f"{prefix} {name}": array for name, array in arrays.items()}
+
+
+def under(prefix, arrays):
+    """Of {"<prefix> name": array, ...} those with this prefix, as {name: array}."""
+    start = f"{prefix} "
+    return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
