@@ -34,6 +34,7 @@ setup(
         "scikit-image>=0.22",
         "scikit-learn>=1.4",
         "jinja2>=3.1",
+        "markupsafe>=2",
         "markdown-it-py>=3",
         "joblib>=1.3",
         "threadpoolctl>=3.1",

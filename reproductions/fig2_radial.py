@@ -7,7 +7,7 @@ same on the toy landscape, where the reason is known: a random direction has a s
 across the wedge, whichever direction it is.
 
     python -m reproductions.fig2_radial --preset=quick       digits, a minute or two
-    python -m reproductions.fig2_radial                      CIFAR-10, about a quarter of an hour
+    python -m reproductions.fig2_radial                      CIFAR-10, ten minutes with training
     python -m reproductions.fig2_radial --directions=200 --steps=41
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 2.
 """

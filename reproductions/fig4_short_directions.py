@@ -3,15 +3,15 @@
 The paper expects more short directions where low-loss wedges meet than on one of them, growing with the
 number of optima joined. We count in two ways on the network, with error bars:
 
-  cuts        the smallest random cut in which descent undoes 90% of a random displacement's rise
-  eigenvalues the Hessian's eigenvalues above a floor, by stochastic Lanczos quadrature
+  cuts         the smallest random cut in which descent undoes 90% of a random displacement's rise
+  eigenvalues  the Hessian's eigenvalues above a floor, by stochastic Lanczos quadrature
 
 and on the toy landscape, where the truth is known, in two more: the geometry itself, and the rank of the
 gradients around the point. A loss is the distance to the *nearest* wedge, so the first two may see one
 wedge where several cross; the toy shows by how much.
 
     python -m reproductions.fig4_short_directions --preset=quick    digits, a minute
-    python -m reproductions.fig4_short_directions                   CIFAR-10, half an hour after training
+    python -m reproductions.fig4_short_directions                   CIFAR-10, 12 minutes after training
     python -m reproductions.fig4_short_directions --m=1,3 --displacement=2 --floors=0.3,3
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 4.
 """

@@ -8,7 +8,6 @@ With a low maximum rate the snapshots stay in one wide tunnel of low loss and th
 as good as the ensemble. With a high one they move between tunnels: predictions still average well,
 weights do not.
 
-Examples:
     python -m reproductions.fig6_swa --preset=quick           digits, about a minute
     python -m reproductions.fig6_swa --lr=0.1                 CIFAR-10, one panel, minutes
     python -m reproductions.fig6_swa --seeds=3 --check        CIFAR-10, three seeds, status 1 on a

@@ -5,7 +5,7 @@ no scripts, the pictures inside. Of each figure and data set it shows one finish
 own settings before any other, of several the newest. It says which it left out, and what is missing.
 
     python -m reproductions.report                             runs of --preset=paper in runs/
-    python -m reproductions.report --preset=quick --out_dir=/tmp/runs
+    python -m reproductions.report --preset=quick --out_dir=elsewhere
     python -m reproductions.report --output=page.html
 """
 
@@ -275,7 +275,7 @@ def _story(figure):
         block = list(block)
         if kind == "list" and "python -m" not in block[0]:
             told.append((kind, _items(block)))
-        elif kind in ("text", "source") and block != ["Examples:"]:
+        elif kind in ("text", "source"):
             told.append((kind, " ".join(block)))
     return told
 

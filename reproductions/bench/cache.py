@@ -11,14 +11,17 @@ same by all of these is the same number.
 A function that takes long keeps what it has so far by `part()`: a killed run goes on from there.
 """
 
+import contextvars
 import dataclasses
 import pathlib
 
 import numpy as np
 
 from reproductions.bench import marks, store, workers, workplace
+from reproductions.bench.errors import UsageError
 
-_calls = []  # the cached functions that run now in this process, the innermost last
+# The cached functions that run now in this thread, the innermost last.
+_calls = contextvars.ContextVar("calls", default=())
 
 
 def cached(function, *key):
@@ -38,17 +41,27 @@ def cached(function, *key):
     workers.agree(whole, arrays)
     if arrays is None:
         call = _Call(whole)
-        _calls.append(call)
+        token = _calls.set((*_calls.get(), call))
         try:
             arrays = {name: np.asarray(a) for name, a in function(*key).items()}
         finally:
-            _calls.pop()
+            _calls.reset(token)
+        require_code(whole, function, key)
         if place.writes:
             store.save(path, arrays, whole)
             for part in call.parts:
                 store.remove(part.path)
         workers.agree({**whole, "kept": True}, None)  # none looks for it before it is there
     return arrays
+
+
+def require_code(whole, function, key):
+    """UsageError if the code is no longer that of a key: then nobody knows which made the number."""
+    if not marks.stands(whole["code"], function, *classes(key)):
+        raise UsageError(
+            f"the code that {function.__name__} reaches was changed while it ran, and its number is not "
+            "kept; run the same command again."
+        )
 
 
 def _path(place, key):
@@ -75,16 +88,18 @@ def classes(value):
 
 def _plain(function, value):
     """An argument as JSON that stands for its content."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, np.ndarray | np.generic):
         if value.dtype.hasobject:
             raise TypeError(f"{function.__name__} is kept by its key; received an array of objects.")
         return {"array": store.fingerprint(np.asarray(value))}
-    if isinstance(value, list | tuple):
+    if type(value) is list:
         return [_plain(function, v) for v in value]
-    if isinstance(value, dict) and all(isinstance(k, str) for k in value):
-        return {k: _plain(function, v) for k, v in value.items()}
+    if type(value) is tuple:  # it is another index than a list
+        return {"tuple": [_plain(function, v) for v in value]}
+    if type(value) is dict and all(type(k) is str for k in value):  # in order, which may matter
+        return {"dict": [[k, _plain(function, v)] for k, v in value.items()]}
     if dataclasses.is_dataclass(value) and type(value).__dataclass_params__.frozen:
         fields = {f.name: _plain(function, getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {type(value).__name__: fields}
@@ -131,9 +146,9 @@ def part(*content):
     content: whatever the step depends on that the function's key does not fix by itself, say a theta
       that an earlier step has found.
     """
-    if not _calls:
+    if not _calls.get():
         raise RuntimeError("only a function that `cached` runs has parts; none runs.")
-    place, call = workplace.current(), _calls[-1]
+    place, call = workplace.current(), _calls.get()[-1]
     key = {**call.key, "part": len(call.parts), "content": [_plain(part, c) for c in content]}
     call.parts.append(Part(key, _path(place, key), place.writes))
     return call.parts[-1]

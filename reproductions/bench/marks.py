@@ -1,7 +1,6 @@
 """The code that a number depends on, as one mark: found by reading the source, not kept by hand.
 
-    of(function)      16 hexadecimal digits, other ones as soon as anything that `function` reaches
-    changes
+    of(function)      16 hexadecimal digits, other ones as soon as anything that it reaches changes
 
 What a function reaches is found as a reader would find it. Every name in its body that is not local is
 looked up in its module: a function, class or constant there is reached in turn, and so is what an import
@@ -61,9 +60,20 @@ def _place(function):
 @functools.cache
 def _mark(roots):
     found = _closure(roots)
-    # Each definition with what its references lead to: two of one name cannot be exchanged unseen.
-    lines = {f"{d.digest} {' '.join(found[t].digest for t in d.targets)}" for d in found.values()}
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+    # Numbered as they are met on the way from the roots, each with the numbers that its references lead
+    # to: two definitions cannot be exchanged unseen, and no path or name of a module comes in.
+    numbers, left = {}, list(reversed(roots))
+    while left:
+        place = left.pop()
+        if place not in numbers:
+            numbers[place] = len(numbers)
+            left += reversed(found[place].targets)
+    lines = [f"{found[p].digest} {[numbers[t] for t in found[p].targets]}" for p in numbers]
+    # What no reference leads to: statements that run as a module is imported, and what they need.
+    tops = [d for place, d in found.items() if place not in numbers]
+    lines += sorted(f"{d.digest} {[found[t].digest for t in d.targets]}" for d in tops)
+    lines.append(str([numbers[root] for root in roots]))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 @functools.cache
@@ -114,7 +124,8 @@ class _Module:
         self.name = name
         path = _file(name)
         self.package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        self.nodes, self.imports, self.top = {}, {}, []
+        self.nodes, self.imports, self.outside, self.top = {}, {}, {}, []
+        self.stamp = _stamp(path)
         self._read(ast.parse(_source(path)).body)
         stub = path.with_suffix(".pyi")
         if stub.exists():  # of a package whose names load on first use
@@ -136,6 +147,8 @@ class _Module:
                 for inner in ast.walk(node):
                     if isinstance(inner, (ast.Import, ast.ImportFrom)):
                         self._imported(inner)
+                    elif isinstance(inner, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+                        self.nodes.setdefault(inner.name, []).append(inner)
 
     def _assigned(self, node):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -148,7 +161,9 @@ class _Module:
                 self.nodes.setdefault(name, []).append(node)
 
     def _imported(self, node):
-        self.imports |= _imports(node, self.package)
+        for name, dotted in _imports(node, self.package).items():
+            self.imports.setdefault(name, []).append(dotted)
+        self.outside |= _outside(node, self.imports)
 
     def definition(self, name):
         """The `_Definition` of a name, of `_TOP` or of `_ALL`."""
@@ -161,14 +176,13 @@ class _Module:
         return self._known[name]
 
     def find(self, chain):
-        """Where a dotted name in this module leads: (module, name) and how many of its parts that took;
-        None for what is not ours."""
-        head = chain[0]
+        """Where a dotted name here may lead: [((module, name), how many of its parts that took)];
+        empty for what is not ours. Several where it is defined, or imported, more than once."""
+        head, found = chain[0], []
         if head in self.nodes:
-            return (self.name, head), 1
-        if head in self.imports:
-            return _follow(self.imports[head], chain, 1)
-        return None
+            found.append(((self.name, head), 1))
+        found += (_follow(dotted, chain, 1) for dotted in self.imports.get(head, ()))
+        return [f for f in found if f is not None]
 
 
 def _follow(dotted, chain, used):
@@ -184,9 +198,9 @@ def _follow(dotted, chain, used):
                 dotted, used = below, used + 1
                 continue
             found = _module(dotted).find([chain[used]])
-            if found is None:  # a name that it makes as it runs: all of it may matter
+            if not found:  # a name that it makes as it runs: all of it may matter
                 return (dotted, _ALL), used
-            place, _ = found
+            place, _ = found[-1]
             if place[1] == _ALL:  # a name that stands there for another module
                 dotted, used = place[0], used + 1
                 continue
@@ -195,7 +209,7 @@ def _follow(dotted, chain, used):
         if not home or not _file(home):
             return None
         found = _module(home).find([name])
-        return (found[0], used) if found else ((home, _ALL), used)
+        return (found[-1][0], used) if found else ((home, _ALL), used)
 
 
 def _imports(node, package):
@@ -213,8 +227,21 @@ def _imports(node, package):
         around = ".".join(parts[: len(parts) - node.level + 1])
         base = f"{around}.{base}" if base else around
     if _is_ours(base):
+        if any(alias.name == "*" for alias in node.names):
+            raise ValueError(f"import names of {base} one by one: of * nobody can tell what it brings.")
         found = {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
     return found
+
+
+def _outside(node, ours):
+    """{name: full name of what it stands for} of an import that is not ours."""
+    if isinstance(node, ast.Import):
+        first = lambda alias: alias.name.split(".")[0]
+        found = {a.asname or first(a): a.name if a.asname else first(a) for a in node.names}
+    else:
+        base = "." * node.level + (node.module or "")
+        found = {a.asname or a.name: f"{base}.{a.name}" for a in node.names}
+    return {name: dotted for name, dotted in found.items() if name not in ours}
 
 
 def _is_ours(name):
@@ -223,6 +250,18 @@ def _is_ours(name):
 
 def _source(path):
     return path.read_bytes()
+
+
+def _stamp(path):
+    about = path.stat()
+    return path, about.st_mtime_ns, about.st_size
+
+
+def stands(mark, *functions):
+    """Whether `mark` is still that of these functions: nobody has changed the code since it was read."""
+    if any(_stamp(m.stamp[0]) != m.stamp for m in list(_modules.values())):
+        forget()
+    return of(*functions) == mark
 
 
 _modules = {}  # those that were read
@@ -274,6 +313,8 @@ class _Reference:
         self.chain = chain
 
 
+_ABSENT = "~"
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _SKIPPED = frozenset({"annotation", "returns", "ctx", "type_comment", "type_params", "kind"})
 
@@ -289,29 +330,26 @@ class _Writer:
     def finish(self):
         """The text, and the places that it refers to in order."""
         text, targets = [], []
-        aliases = self.scopes[0].imports
         for part in self.parts:
             if isinstance(part, str):
                 text.append(part)
                 continue
-            found = self._look_up(part, aliases)
-            if found is None:
-                text.append(".".join(part.chain))
-            else:
-                place, used = found
+            found = self._look_up(part)
+            if not found:
+                head = self.module.outside.get(part.chain[0], part.chain[0])
+                text.append(".".join([head, *part.chain[1:]]))
+            for place, used in found:
                 targets.append(place)
                 # By its own name, not by the module's, which may be renamed.
                 name = "" if place[1] == _ALL else place[1]
                 text.append(".".join(["@" + name, *part.chain[used:]]))
         return " ".join(text), targets
 
-    def _look_up(self, reference, aliases):
-        chain = reference.chain
+    def _look_up(self, reference):
         if isinstance(reference, _Resolved):
-            return _follow(reference.dotted, chain, 1)
-        if chain[0] in aliases:
-            return _follow(aliases[chain[0]], chain, 1)
-        return self.module.find(chain)
+            found = [_follow(dotted, reference.chain, 1) for dotted in reference.dotted]
+            return [f for f in found if f is not None]
+        return self.module.find(reference.chain)
 
     def write(self, node):
         kind = type(node)
@@ -326,10 +364,16 @@ class _Writer:
         elif kind is ast.ClassDef:
             self.parts.append(f"class {node.name}")
             self._all([*node.decorator_list, *node.bases, *node.keywords])
-            self._all([n for n in _without_docstring(node.body) if not _declares(n)])
+            self.scopes[-1].own.add(node.name)
+            self._inside([n for n in _without_docstring(node.body) if not _declares(n)], of_class=True)
         elif kind is ast.arg:
             self.parts.append(node.arg)
             self.scopes[-1].own.add(node.arg)
+        elif kind in _COMPREHENSIONS:
+            self._comprehension(node)
+        elif kind in (ast.Global, ast.Nonlocal):
+            self.scopes[-1].others.update(node.names)
+            self.parts.append(f"{kind.__name__} {node.names}")
         else:
             self._other(node, kind)
 
@@ -347,9 +391,11 @@ class _Writer:
                     if isinstance(v, ast.AST):
                         self.write(v)
                     else:
-                        self.parts.append(repr(v))
+                        self.parts.append(_ABSENT if v is None else repr(v))
                 self.parts.append("]")
-            elif value is not None:
+            elif value is None:  # x[1:] is not x[:1]
+                self.parts.append(_ABSENT)
+            else:
                 self.parts.append(repr(value))
                 if kind is ast.ExceptHandler:
                     self.scopes[-1].own.add(value)
@@ -370,7 +416,8 @@ class _Writer:
             self.parts.append("." + ".".join(reversed(chain)))
             return
         chain.append(node.id)
-        if type(node.ctx) is not ast.Load and len(chain) == 1:
+        stored = type(node.ctx) is not ast.Load and len(chain) == 1
+        if stored and node.id not in self.scopes[-1].others:
             self.parts.append(node.id)
             self.scopes[-1].own.add(node.id)
             return
@@ -380,7 +427,8 @@ class _Writer:
 
     def _import(self, node):
         ours = _imports(node, self.module.package)
-        self.scopes[-1].imports |= ours
+        for name, dotted in ours.items():
+            self.scopes[-1].imports.setdefault(name, []).append(dotted)
         others = [a for a in node.names if (a.asname or a.name.split(".")[0]) not in ours]
         if others:
             origin = getattr(node, "module", None) or ""
@@ -391,21 +439,43 @@ class _Writer:
             self.parts.append(f"def {node.name}")
             self.scopes[-1].own.add(node.name)
             self._all(node.decorator_list)
-        scope = _Scope()
-        self.scopes.append(scope)
-        self.write(node.args)
+        # Defaults are made where the function is, not inside it.
+        self._all([*node.args.defaults, *filter(None, node.args.kw_defaults)])
+        self.parts.append(str([d is not None for d in node.args.kw_defaults]))
+        every = [node.args.posonlyargs, node.args.args, [node.args.vararg], node.args.kwonlyargs]
         body = [node.body] if isinstance(node, ast.Lambda) else _without_docstring(node.body)
-        self._all(body)
+        self._inside(body, arguments=[*every, [node.args.kwarg]])
+
+    def _comprehension(self, node):
+        self.parts.append(type(node).__name__)
+        first, *more = node.generators
+        self.write(first.iter)  # is looked at outside
+        results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        rest = [first.target, *first.ifs]
+        for g in more:
+            rest += [g.target, g.iter, *g.ifs]
+        self.parts.append(str([(len(g.ifs), g.is_async) for g in node.generators]))
+        self._inside([*rest, *results])
+
+    def _inside(self, nodes, arguments=(), of_class=False):
+        """Write nodes in a scope of their own."""
+        scope = _Scope(of_class)
+        self.scopes.append(scope)
+        for kind in arguments:
+            self._all([a for a in kind if a is not None])
+        self._all(nodes)
         self.scopes.pop()
         outer = self.scopes[-1]
+        passed = list(scope.beyond)  # a class's names are not seen from inside its methods
         for i in scope.loads:
             head = self.parts[i].chain[0]
             if head in scope.imports:
                 self.parts[i] = _Resolved(self.parts[i].chain, scope.imports[head])
-            elif head in scope.own:
+            elif head in scope.own and head not in scope.others:
                 self.parts[i] = ".".join(self.parts[i].chain)
             else:
-                outer.loads.append(i)
+                passed.append(i)
+        (outer.beyond if outer.of_class else outer.loads).extend(passed)
 
 
 class _Resolved(_Reference):
@@ -419,12 +489,14 @@ class _Resolved(_Reference):
 
 
 class _Scope:
-    """Names of one function: its own, those it imports, where it reads a name."""
+    """Names of one function, comprehension or class: its own, those it imports, those that it declares
+    to be another scope's, where it reads a name, and where a scope inside of a class does."""
 
-    __slots__ = ("imports", "loads", "own")
+    __slots__ = ("beyond", "imports", "loads", "of_class", "others", "own")
 
-    def __init__(self):
-        self.own, self.imports, self.loads = set(), {}, []
+    def __init__(self, of_class=False):
+        self.own, self.imports, self.others = set(), {}, set()
+        self.loads, self.beyond, self.of_class = [], [], of_class
 
 
 def _without_docstring(body):

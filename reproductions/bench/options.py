@@ -1,7 +1,7 @@
 """The settings of a figure: each is one line of its `Config`, and a flag of its program.
 
     @settings
-    class Config(bench.Config):
+    class Config(options.Config):
         lr: tuple[float, ...] = option("maximum rates", above(0), paper=(0.03, 0.1), smoke=(0.1,))
 
 A line says what the setting is, which values it may have, and its value in each preset. A preset that is

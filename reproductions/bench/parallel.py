@@ -78,10 +78,14 @@ def shared_cores(place):
 
     TensorFlow reads its threads as it is imported; BLAS takes them at any time.
     """
-    if place.address or provenance.workers(place.jobs, place.backend) == 1:
+    if place.address:
         yield
         return
     share = provenance.threads(place.jobs, place.backend)
+    if provenance.workers(place.jobs, place.backend) == 1:
+        with threadpoolctl.threadpool_limits(share):
+            yield
+        return
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     before = {name: os.environ.pop(name, None) for name in names}
     os.environ.update(dict.fromkeys(names, str(share)))

@@ -12,7 +12,7 @@ import joblib
 from wedges import archive
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
-# What BLAS and OpenMP read: how many parts a sum is taken in, and by which kernels.
+# What TensorFlow, BLAS and OpenMP read: which devices, how many parts a sum is taken in, which kernels.
 _SETTINGS = (
     "CUDA_VISIBLE_DEVICES",
     "MKL_NUM_THREADS",

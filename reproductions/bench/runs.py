@@ -234,7 +234,9 @@ def _anew(*paths):
                 path.rename(other)  # needs no room, here or on the way back
         yield
     except Exception:
-        for path, other in aside.items():
+        # What stands there now, beside this run's config.json, another run has finished meanwhile.
+        theirs = any(path.exists() for path in paths[:-1])
+        for path, other in aside.items() if not theirs else ():
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
                 other.rename(path)

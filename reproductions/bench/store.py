@@ -32,9 +32,9 @@ def digest(key):
 def fingerprint(*arrays):
     """64 hexadecimal digits that stand for the content, shape and dtype of arrays."""
     h = hashlib.sha256()
-    for a in map(np.ascontiguousarray, arrays):
+    for a in (np.asarray(a, order="C") for a in arrays):
         h.update(f"{a.dtype}{a.shape}".encode())
-        h.update(a.data)
+        h.update(a.data if a.ndim else a.tobytes())
     return h.hexdigest()
 
 

@@ -6,6 +6,7 @@ the key of everything that is kept.
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import pathlib
 
@@ -34,21 +35,21 @@ class Workplace:
     writes: bool = True
 
 
-_current = []
+_current = contextvars.ContextVar("workplace", default=None)
 
 
 def current():
-    """The workplace of this process."""
-    if not _current:
+    """The workplace of this process, or thread."""
+    if _current.get() is None:
         raise RuntimeError("there is no workplace: measure inside `with workplace.at(place):`.")
-    return _current[-1]
+    return _current.get()
 
 
 @contextlib.contextmanager
 def at(place):
     """`current()` is `place` inside."""
-    _current.append(place)
+    token = _current.set(place)
     try:
         yield place
     finally:
-        _current.pop()
+        _current.reset(token)

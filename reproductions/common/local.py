@@ -44,7 +44,7 @@ class Config(data.DataConfig):
         quick=1000,
     )
     examples: int = option(
-        "of these, examples in every loss, gradient and curvature",
+        "of the training examples, how many (the first) are in every loss, gradient and curvature",
         at_least(10),
         paper=500,
         quick=200,

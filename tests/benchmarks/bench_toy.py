@@ -1,6 +1,6 @@
 """Value and gradient of the toy landscape sqrt(sum of the s smallest P_i^2): ms, and ratios in one run.
 
-    PYTHONPATH=. python tests/benchmarks/bench_toy.py [--rounds=15] [--dimension=1000000]
+    python tests/benchmarks/bench_toy.py [--rounds=15] [--dimension=1000000]
 
 Contenders take turns, so that a machine whose speed drifts slows them alike; the ratios are medians
 over rounds. What is compiled is compiled beforehand.

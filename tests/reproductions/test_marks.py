@@ -237,6 +237,81 @@ def test_two_functions_of_one_name_cannot_be_exchanged_unseen(project):
     assert project.mark() != before
 
 
+_COMP = "s = sum(N for N in x)\n    return s + N"
+_GLOBAL = "global N\n    N += 1\n    return N"
+_CLASS = "class C:\n        N = 0\n    return N"
+_TRY = (
+    "try:\n        from pkg.{} import f\n"
+    "    except ImportError:\n        from pkg.b import f\n    return f(x)"
+)
+_N = ("N = 1", "N = 2")
+PAIRS = {  # two bodies; two first lines of the module; the argument
+    "which end of a slice": ("return x[1:]", "return x[:1]"),
+    "a step of a slice": ("return x[::2]", "return x[:2]"),
+    "what is unpacked": ("return {**x}", "return {None: x}"),
+    "a name from outside": (
+        *("return r(x)", "return r(x)"),
+        *("from math import floor as r", "from math import ceil as r"),
+    ),
+    "a module from outside": (
+        *("return m.sqrt(x)", "return m.sqrt(x)"),
+        *("import math as m", "import cmath as m"),
+    ),
+    "a default's own name": ("return x", "return x", *_N, "x=N"),
+    "a name that a comprehension also uses": (_COMP, _COMP, *_N),
+    "a global that it changes": (_GLOBAL, _GLOBAL, *_N),
+    "a name that a class inside also has": (_CLASS, _CLASS, *_N),
+    "the other of two imports": (_TRY.format("a"), _TRY.format("c")),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_two_functions_that_differ_only_in(name, project):
+    one, two, *more = PAIRS[name]
+    before, after, default = (more + ["", "", "x=None"][len(more) :])[:3]
+    for letter, value in zip("abc", (1, 2, 3), strict=True):
+        project.write(f"{letter}.py", f"def f(x):\n    return {value}\n")
+    found = []
+    for top, body in ((before, one), (after, two)):
+        code = f"{top}\ndef measure({default}):\n    {body}\nclass Config: 0\n"
+        project.write("figure.py", code)
+        found.append(project.mark())
+        assert found[-1] == project.mark()
+    assert found[0] != found[1]
+
+
+def test_functions_that_call_each_other_are_told_apart(project):
+    """They reach the same definitions; which of them is asked makes the difference."""
+    project.write(
+        "figure.py",
+        "def even(n):\n    return n == 0 or odd(n - 1)\n\n"
+        "def odd(n):\n    return n != 0 and even(n - 1)\n",
+    )
+    figure = project.figure()
+    assert marks.of(figure.even) != marks.of(figure.odd)
+    assert marks.reached(figure.even) == marks.reached(figure.odd)
+
+
+def test_code_that_was_changed_since_it_was_read_does_not_stand(project):
+    figure = project.figure()
+    mark = marks.of(figure.measure, figure.Config)
+    assert marks.stands(mark, figure.measure, figure.Config)
+    project.edit("science.py", "return by * _plain(x)", "return by + _plain(x) + 0")
+    assert not marks.stands(mark, figure.measure, figure.Config)
+    project.edit("science.py", "return by + _plain(x) + 0", "return by * _plain(x)")
+    project.edit("science.py", '"""Science."""', '"""A longer docstring."""')
+    assert marks.stands(mark, figure.measure, figure.Config)
+
+
+def test_names_brought_by_a_star_are_refused(project):
+    project.edit(
+        "figure.py", "from pkg import science", "from pkg import science\nfrom pkg.lib.deep import *"
+    )
+    figure = project.figure()
+    with pytest.raises(ValueError, match="import names of pkg.lib.deep one by one"):
+        marks.of(figure.measure)
+
+
 def test_a_module_that_is_handed_on_is_reached_whole(project):
     project.edit("figure.py", "science.OFFSET", "getattr(science, 'OFFSET')")
     before = project.mark()

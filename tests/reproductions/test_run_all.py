@@ -38,7 +38,9 @@ def start(out, *flags):
     """The program in a process of its own, as from a terminal."""
     command = [sys.executable, "-c", PROGRAM, "--preset=smoke", f"--out_dir={out}", *flags]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, **pipes)
+    # A shell's background job has Ctrl-C ignored, and hands that on.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=ROOT, preexec_fn=heed, **pipes)
 
 
 def until(condition, seconds=300):
