@@ -139,7 +139,11 @@ def test_every_setting_is_measured_once_into_a_directory_of_its_own(tmp_path, jo
         files = {p.name for p in directory(tmp_path, x).iterdir()}
         assert files == {".lock", "config.json", "results.npz"}
         about = json.loads((directory(tmp_path, x) / "config.json").read_text())
-        assert about["setting"] == {"x": x} and about["name"] == f"x={x}" and about["seconds"] >= 0
+        assert (
+            about["setting"] == {"dict": [["x", x]]}
+            and about["name"] == f"x={x}"
+            and about["seconds"] >= 0
+        )
         assert about["figure"] == "squares" and about["software"] == measures.SOFTWARE
     here = {int(found.arrays(name)["process"]) == os.getpid() for name in settings}
     assert here == {jobs == 1}
