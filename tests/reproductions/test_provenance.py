@@ -1,0 +1,33 @@
+"""What a key says of the software and the machine: what can change the bits of a number."""
+
+import pytest
+
+from reproductions.bench import provenance, store
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+
+
+def test_jobs_are_in_the_key_by_the_threads_that_each_process_has():
+    threads = {jobs: provenance.software(jobs=jobs)["threads"] for jobs in (1, 2, 3, 4, 9)}
+    assert threads == {1: 4, 2: 2, 3: 1, 4: 1, 9: 1}
+    keys = {jobs: store.digest(provenance.software(jobs=jobs)) for jobs in threads}
+    assert len({keys[1], keys[2], keys[3]}) == 3 and keys[3] == keys[4] == keys[9]
+
+
+def test_what_a_user_sets_is_in_the_key(monkeypatch):
+    before = store.digest(provenance.software())
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "3")
+            assert store.digest(provenance.software()) != before
+    assert store.digest(provenance.software(strategy="mirrored")) != before
+
+
+def test_a_clusters_own_machines_find_one_anothers_results():
+    far = {"backend": "dask", "address": "tcp://10.0.0.1:8786"}
+    assert provenance.software(**far)["threads"] == "of each machine"
+    assert provenance.software(strategy="multi_worker")["threads"] == "of each machine"
