@@ -211,10 +211,10 @@ def _try(measure, place, task, mark):
     store.write_json(task.directory / "config.json", about | {"round": mark})
     started = time.time()
     try:
-        # A worker may have started, and read the code, after the sweep had.
-        cache.require_code(task.key, measure, (task.setting,))
         with workplace.at(place), devices.placed(place):
             arrays = measure(task.setting)
+        # A worker may have started, and read the code, after the sweep had; or it was changed meanwhile.
+        cache.require_code(task.key, measure, (task.setting,))
         store.save(task.results, arrays, task.key)
     except (Exception, SystemExit) as error:
         with contextlib.suppress(UsageError):  # also where the disk is full
