@@ -22,8 +22,8 @@ import tensorflow as tf
 
 from wedges import _checks
 from wedges.average import RunningAverage
-from wedges.network.batches import tensors
-from wedges.network.readout import probabilities
+from wedges.network.examples import examples_of
+from wedges.network.readout import output_probabilities
 from wedges.network.stateless import StatelessModel
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class SWA(keras.callbacks.Callback):
         self.start_epoch = _checks.whole("start_epoch", start_epoch, 0)
         self.every = _checks.whole("every", every)
         self.batch_size = _checks.whole("batch_size", batch_size)
-        self.x = None if x is None else tensors("x", x)
+        self.x = None if x is None else examples_of(x)
         self.apply_at_end = apply_at_end
         self.average = RunningAverage()
         self._network: StatelessModel | None = None
@@ -216,7 +216,7 @@ class _Ensemble(keras.callbacks.Callback):
     def _member(self, weights, x, **kwargs):
         self.model.set_weights(weights)
         outputs = tf.convert_to_tensor(self.model.predict(x, **kwargs))
-        return np.asarray(probabilities(getattr(self.model, "loss", None), outputs))
+        return np.asarray(output_probabilities(self.model, outputs))
 
     def _add(self):
         weights = self.model.get_weights()

@@ -104,13 +104,13 @@ class Distributed(Around, WithExamples, WithOutputs):
     def evaluate(self, theta: TensorLike) -> Evaluation:
         return self.landscape.evaluate(theta)
 
-    def on(self, x: Any, y: Any, **overrides: Any) -> WithExamples:
+    def on(self, x: Any, y: Any = None, **overrides: Any) -> WithExamples:
         """The landscape alone, not distributed, on other examples."""
         return self.landscape.on(x, y, **overrides)
 
     def minibatch(
         self, step: int | tf.Tensor, part: tuple[int | tf.Tensor, int] = (0, 1)
-    ) -> tuple[Any, tf.Tensor]:
+    ) -> tuple[Any, Any, Any]:
         return self.landscape.minibatch(step, part)
 
     def sample_of(

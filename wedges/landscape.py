@@ -152,8 +152,9 @@ class Evaluation(NamedTuple):
     """What a model does at one theta."""
 
     loss: tf.Tensor  # []
-    accuracy: tf.Tensor | None  # []; None where the targets are not classes
-    outputs: tf.Tensor  # [N, ...] as the model returns them (logits or probabilities)
+    # []; None where the targets are not classes; of several outputs, one each
+    accuracy: Any
+    outputs: Any  # [N, ...] as the model returns them (logits or probabilities); of several, each
 
 
 class WithExamples(Landscape):
@@ -168,14 +169,14 @@ class WithExamples(Landscape):
         """Loss, accuracy and outputs at theta [D] in one pass over the examples."""
 
     @abc.abstractmethod
-    def on(self, x: Any, y: Any, **overrides: Any) -> WithExamples:
+    def on(self, x: Any, y: Any = None, **overrides: Any) -> WithExamples:
         """The same landscape on other examples."""
 
     @abc.abstractmethod
     def minibatch(
         self, step: int | tf.Tensor, part: tuple[int | tf.Tensor, int] = (0, 1)
-    ) -> tuple[Any, tf.Tensor]:
-        """Inputs and targets of minibatch number `step`, or of part (i, n) of it."""
+    ) -> tuple[Any, Any, Any]:
+        """Inputs, targets and weights of minibatch number `step`, or of part (i, n) of it."""
 
     @abc.abstractmethod
     def sample_of(

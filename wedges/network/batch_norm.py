@@ -11,14 +11,15 @@ exact gradient.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
-from wedges.network.batches import fold, leading_size, share
+from wedges.network.batches import share
+from wedges.network.examples import Examples
 
 if TYPE_CHECKING:
     from wedges.network.stateless import StatelessModel
@@ -61,7 +62,7 @@ class BatchNorm:
         """Whether the model has a batch-norm layer that is not frozen; the same at all times."""
         return bool(self._layers)
 
-    def moments(self, theta: tf.Tensor, x: Any, batch_size: int) -> list[tf.Tensor]:
+    def moments(self, theta: tf.Tensor, examples: Examples, batch_size: int) -> list[tf.Tensor]:
         """Mean and second moment of each batch-norm input over all of x, in training-mode passes.
 
         Second moments are pooled because their mean over batches is that of all examples, which is
@@ -69,39 +70,39 @@ class BatchNorm:
 
         Args:
           theta: [D].
-          x: inputs, [N, ...] or a structure of them.
+          examples: whose inputs.
           batch_size: examples in each pass.
 
         Returns:
           [mean, second moment, mean, ...], each [channels]; of the layers that training moves.
         """
 
-        def add(x, sums):
-            weight = share(x, total)
-            return [s + weight * m for s, m in zip(sums, self._batch_moments(theta, x), strict=True)]
+        def add(batch, sums):
+            found, x = [], batch[0]
+            for s, m in zip(sums, self._batch_moments(theta, x), strict=True):
+                found.append(s + share(x, examples.size, m.dtype) * m)
+            return found
 
-        moving = self._find_moving(x)
+        moving = self._find_moving(examples)
         if not moving:
             return []
-        total, state = leading_size("x", x), self._network.state
+        state = self._network.state
         zeros = [tf.zeros_like(state[i]) for b in moving for i in (b.mean, b.variance)]
-        return fold(add, zeros, x, batch_size)
+        return examples.fold(add, zeros, batch_size)
 
     def pullback(
-        self, theta: tf.Tensor, x: Any, batch_size: int, upstream: list[tf.Tensor]
+        self, theta: tf.Tensor, examples: Examples, batch_size: int, upstream: list[tf.Tensor]
     ) -> tf.Tensor:
         """(d moments / d theta)^T upstream, [D], in the memory of one batch."""
 
-        def add(x, gradient):
+        def add(batch, gradient):
             with tf.GradientTape() as tape:
                 tape.watch(theta)
-                moments = self._batch_moments(theta, x)
-            return gradient + share(x, total) * tape.gradient(
-                moments, theta, upstream, unconnected_gradients="zero"
-            )
+                moments = self._batch_moments(theta, batch[0])
+            new = tape.gradient(moments, theta, upstream, unconnected_gradients="zero")
+            return gradient + share(batch[0], examples.size, new.dtype) * new
 
-        total = leading_size("x", x)
-        return fold(add, tf.zeros_like(theta), x, batch_size)
+        return examples.fold(add, tf.zeros_like(theta), batch_size)
 
     def state_of(self, moments: list[tf.Tensor]) -> list[tf.Tensor]:
         """The model's state with batch-norm statistics from `moments`."""
@@ -122,14 +123,14 @@ class BatchNorm:
         # statistic is the result over 1 - w.
         moving = self._moving or []
         state = _filled(self._network.reseeded(0, 0), moving, 0.0)
-        _, state, _ = self._network(theta, state, x, training=True)
+        state = self._network(theta, state, x, training=True).state
         moments = []
         for b, divisor in zip(moving, self._divisors, strict=True):
             mean = state[b.mean] / divisor
             moments += [mean, state[b.variance] / divisor + mean**2]
         return moments
 
-    def _find_moving(self, x):
+    def _find_moving(self, examples):
         """The layers whose statistics training moves; finds 1 - w of each of them as well.
 
         w = momentum^k for a layer that is called k times. k is found by two calls on two examples,
@@ -139,14 +140,14 @@ class BatchNorm:
         if self._moving is not None:
             return self._moving
         with tf.init_scope():
-            two = tf.nest.map_structure(lambda t: t[:2], x)
+            two = examples.first(2)[0]
             from_zero, from_one = (
                 self._network(
                     self._initial,
                     _filled(self._network.reseeded(0, 0), self._layers, m),
                     two,
                     training=True,
-                )[1]
+                ).state
                 for m in (0.0, 1.0)
             )
             left = [np.array(from_one[b.mean] - from_zero[b.mean]) for b in self._layers]

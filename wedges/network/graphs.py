@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from wedges.network import derivatives, passes
 from wedges.network.problem import Problem
+from wedges.network.readout import Readout
 
 
 class Graphs:
@@ -18,10 +19,11 @@ class Graphs:
 
     Args:
       problem: what to compute.
+      readout: what its outputs mean.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, readout: Readout) -> None:
+        self.problem, self.readout = problem, readout
 
     @tf.function(autograph=False)
     def loss(self, theta: tf.Tensor) -> tf.Tensor:
@@ -35,9 +37,9 @@ class Graphs:
         return tf.map_fn(self.loss, thetas, parallel_iterations=2)
 
     @tf.function(autograph=False)
-    def loss_and_outputs(self, theta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """L(theta), [], and the outputs of all examples [N, ...]."""
-        return passes.loss_and_outputs(self.problem, theta, self.state_at(theta))
+    def evaluation(self, theta: tf.Tensor) -> tuple[tf.Tensor, list[tuple], Any]:
+        """L(theta), [], (hits, counted) of each output, and the outputs of all examples, [N, ...]."""
+        return passes.evaluation(self.problem, self.readout, theta, self.state_at(theta))
 
     @tf.function(autograph=False)
     def loss_and_gradient(self, theta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
