@@ -55,6 +55,7 @@ from .optimize import Descent as Descent
 from .optimize import minimize as minimize
 from .probe import barrier as barrier
 from .probe import filter_normalized as filter_normalized
+from .probe import filter_plane as filter_plane
 from .probe import isotropic as isotropic
 from .probe import radial_profile as radial_profile
 from .probe import tunnel_width as tunnel_width

@@ -10,6 +10,7 @@ here. A new version of Keras is a reason to run the tests, and to add it.
     StatelessScope.state_mapping       what a scope holds: {id of a variable: value}
     StatelessScope.original_scope      the scope around it, while it is entered
     "seed_generator_state"             what a seed generator calls its counter
+    "attention_output"                 what an attention layer calls the layer that joins its heads
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ SEED_STATE = "seed_generator_state"
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The model and all layers in it at any depth, each before those that it holds."""
     return model._flatten_layers()
+
+
+def attention_outputs(attention: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers of an attention layer that bring its heads together: one, once it is built."""
+    return [layer for layer in attention._flatten_layers() if layer.name == "attention_output"]
 
 
 def own_losses(layer: keras.layers.Layer) -> list[tf.Tensor]:
