@@ -398,7 +398,6 @@ class Quadratic(Landscape):
         matrix = np.asarray(_checks.numbers("matrix", matrix, self.dtype))
         if matrix.ndim not in (1, 2) or not matrix.size:
             raise ValueError(f"matrix must have shape [D] or [D, D]; received {matrix.shape}.")
-        _checks.finite("matrix", matrix)
         square = matrix.ndim == 1 or matrix.shape[0] == matrix.shape[1]
         near = 1e-5 * np.abs(matrix).max()
         if not square or (matrix.ndim == 2 and not np.abs(matrix - matrix.T).max() <= near):
