@@ -111,6 +111,8 @@ def numbers(name: str, value: Any, dtype: tf.DType) -> tf.Tensor:
 
 def called(value: Any) -> str:
     """What was received in place of something else, in words: "a path", "the model 'sequential'"."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     if isinstance(value, (str, os.PathLike)):
         return f"the text or path {str(value)!r}"
     if hasattr(value, "trainable_variables"):
