@@ -89,6 +89,13 @@ def finite(name: str, values: ArrayLike) -> None:
         raise ValueError(f"{name} must be finite; received NaN or infinity.")
 
 
+def floating(dtype: np.dtype) -> np.dtype:
+    """A dtype of NumPy's that holds real numbers, whole ones too; TypeError for another."""
+    if dtype.kind not in "fiu" and dtype.name != "bfloat16":
+        raise TypeError(f"{dtype.name} holds no real numbers")
+    return dtype
+
+
 def numbers(name: str, value: Any, dtype: tf.DType) -> tf.Tensor:
     """Real numbers of any type as a tensor of a floating dtype: arrays, lists, tensors, variables."""
     import tensorflow as tf

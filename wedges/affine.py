@@ -194,8 +194,8 @@ def _random_basis(seed, ambient, dimension, dtype):
     rng = generator(seed)
     if dimension > _FEW_DIRECTIONS or dimension * ambient <= DENSE_NUMBERS:
         return np.linalg.qr(rng.standard_normal((ambient, dimension))).Q.T
-    # By the Cholesky factor of its Gram matrix, in place: of few long vectors, which are nearly normal to
-    # each other as they are drawn, it loses nothing.
+    # By the Cholesky factor of its Gram matrix, in place: of few long vectors, which are nearly normal
+    # to each other as they are drawn, it loses nothing.
     rows, gram = np.empty((dimension, ambient), dtype), np.zeros((dimension, dimension))
     length = max(1, _BLOCK // dimension)
     parts = [slice(i, min(i + length, ambient)) for i in range(0, ambient, length)]

@@ -511,7 +511,7 @@ def test_what_is_no_landscape_or_no_start_is_named():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="mine")
     bowl = wedges.Quadratic([1.0, 4.0])
     for use, words in (
-        (lambda: wedges.minimize(model, [1.0, 1.0], CG, 3), "landscape must be a wedges.Lands.*NetworkL"),
+        (lambda: wedges.minimize(model, [1.0, 1.0], CG, 3), "landscape must be .*NetworkLandscape"),
         (lambda: wedges.minimize([1.0, 1.0], bowl, CG, 3), "landscape must be a .*; received list"),
         (lambda: wedges.minimize(bowl, model, CG, 3), "theta must be real numbers; .*the model 'mine'"),
         (lambda: wedges.minimize(bowl, "best.keras", CG, 3), "theta must be real .* path 'best.keras'"),
