@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import io
+import multiprocessing
 import os
 import pickle
 import sys
@@ -52,7 +53,8 @@ class Workers:
       jobs: how many there are.
 
     Raises:
-      ValueError: jobs that are no number of processes; work that cannot be pickled.
+      ValueError: jobs that are no number of processes; on entering, work that cannot be pickled, or
+        processes that are forks.
     """
 
     def __init__(self, function: Callable[[Any, Any], Any], work: Any, jobs: int | None) -> None:
@@ -69,6 +71,7 @@ class Workers:
             self._sent: tuple = (self._given,)
             self._buffers: list[np.ndarray] = []
         else:
+            _refuse_forks(backend)
             data, self._buffers = packed((self._function, self._given))
             self._task = joblib.delayed(_in_worker)
             self._sent = (uuid.uuid4().hex, _threads(), data)
@@ -93,6 +96,16 @@ class Workers:
         if self.jobs == 1:
             return (self._function(self._given, chunk) for chunk in chunks)
         return iter(self._parallel(self._task(*self._sent, chunk, *self._buffers) for chunk in chunks))
+
+
+def _refuse_forks(backend):
+    if type(backend) is not joblib.parallel.BACKENDS.get("multiprocessing"):
+        return
+    if (os.environ.get("JOBLIB_START_METHOD") or multiprocessing.get_start_method()) == "fork":
+        raise ValueError(
+            "joblib's backend must be one whose processes start afresh, such as 'loky', 'dask' or "
+            "'ray', since TensorFlow stands still in a fork; received 'multiprocessing'."
+        )
 
 
 def packed(value: Any, pickler: type = cloudpickle.Pickler) -> tuple[bytes, list[np.ndarray]]:

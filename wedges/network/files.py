@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from typing import NamedTuple
 
 import numpy as np
 
 
-class MappedFile(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class MappedFile:
     """An array in a file, as another process may open it."""
 
     path: str
@@ -30,8 +31,8 @@ class MappedFile(NamedTuple):
         if not isinstance(whole, np.memmap) or whole.filename is None or whole.mode == "c":
             name, mode = (getattr(whole, what, None) for what in ("filename", "mode"))
             raise ValueError(
-                "a numpy.memmap must be one of a named file, in mode 'r' or 'r+', to be pickled or to go "
-                f"to other processes; received {name} in mode {mode!r}."
+                "a numpy.memmap must be one of a named file, in mode 'r' or 'r+', to be pickled or to "
+                f"go to other processes; received {name} in mode {mode!r}."
             )
         if whole.mode != "r":
             whole.flush()

@@ -58,6 +58,7 @@ def reduced(landscape: NetworkLandscape) -> tuple:
     parts = {
         "kind": type(landscape),
         "model": _saved(network.model),
+        "name": network.model.name,
         "flags": [layer.trainable for layer in _keras.flat_layers(network.model)],
         "trained": [place[id(v)] for v in network.space.variables],
         "state": {place[id(v)]: s for v, s in zip(network.variables, network.state, strict=True)},
@@ -87,6 +88,7 @@ def _rebuilt(token: str, data: bytes, buffers: list[np.ndarray]) -> NetworkLands
 def _built(
     kind: type[NetworkLandscape],
     model: tuple[np.ndarray, dict[str, Any]],
+    name: str,
     flags: list[bool],
     trained: list[int],
     state: dict[int, tf.Tensor],
@@ -102,7 +104,7 @@ def _built(
     _set_keras(*config)
     with warnings.catch_warnings(), tf.init_scope():
         warnings.simplefilter("ignore")  # all has been said where the landscape was made
-        loaded = _loaded(*model)
+        loaded = _loaded(*model, name)
         _set_trainable(loaded, flags)
         variables = loaded.variables
         if len(variables) < len(trained) + len(state):
@@ -121,7 +123,7 @@ def _built(
         except Exception as error:  # of a call that misses what was not saved
             if isinstance(error, ValueError) and "\n" not in str(error):
                 raise
-            raise _unsaved(loaded, "used", error) from error
+            raise _unsaved(name, "used", error) from error
     if not np.isclose(found, proof, rtol=_NEAR, atol=1e-6, equal_nan=True):
         raise _differs(loaded, f"has the loss {found:g} on a few examples for {proof:g}")
     return landscape
@@ -162,16 +164,18 @@ def _saved(model):
     with tempfile.TemporaryDirectory() as folder, _keras.uncompiled(model):
         path = pathlib.Path(folder, "model.keras")
         try:
-            model.save(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of Keras' own making
+                model.save(path)
         except Exception as error:  # whatever a user's layer raises
-            raise _unsaved(model, "saved", error) from error
+            raise _unsaved(model.name, "saved", error) from error
         data = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = set(_names(json.loads(archive.read("config.json"))))
     return np.frombuffer(data, np.uint8), _own(model, names)
 
 
-def _loaded(data, own):
+def _loaded(data, own, name):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "model.keras")
         path.write_bytes(memoryview(data))
@@ -179,9 +183,11 @@ def _loaded(data, own):
             known = {
                 name: _Lenient(code) if _Lenient.helps(code) else code for name, code in own.items()
             }
-            return keras.saving.load_model(path, known, compile=False, safe_mode=False)
+            model = keras.saving.load_model(path, known, compile=False, safe_mode=False)
         except Exception as error:  # whatever a user's layer raises
-            raise _unsaved(None, "loaded", error) from error
+            raise _unsaved(name, "loaded", error) from error
+    model.name = name
+    return model
 
 
 class _Lenient:
@@ -205,14 +211,13 @@ class _Lenient:
         return self._layers.from_config(given)
 
 
-def _unsaved(model, what, error):
+def _unsaved(name, what, error):
     text = " ".join(str(error).replace("\x1b[1m", "").replace("\x1b[0m", "").split())
     deep = text.rpartition("Error encountered during deserialization: ")[2]
-    why = textwrap.shorten(deep, 200, placeholder=" ...").rstrip(".,")
-    of = "model" if model is None else f"model {model.name!r}"
+    why = textwrap.shorten(deep.rstrip(".,"), 200, placeholder=" ...")
     return ValueError(
-        f"{of} must be one that Keras can save and load, to be pickled or to go to other processes; it "
-        f"could not be {what}: {why}. Give each class of your own a get_config() (see "
+        f"model {name!r} must be one that Keras can save and load, to be pickled or to go to other "
+        f"processes; it could not be {what}: {why}. Give each class of your own a get_config() (see "
         "keras.saving.register_keras_serializable), and use a layer of your own for a Lambda."
     )
 
