@@ -41,6 +41,7 @@ from .curvature import eigenpairs as eigenpairs
 from .curvature import gauss_newton as gauss_newton
 from .curvature import hessian as hessian
 from .curvature import spectral_density as spectral_density
+from .curvature import trace as trace
 from .distribute import Distributed as Distributed
 from .hyperplane import Hyperplane as Hyperplane
 from .landscape import Landscape as Landscape
@@ -55,7 +56,9 @@ from .optimize import Descent as Descent
 from .optimize import minimize as minimize
 from .probe import barrier as barrier
 from .probe import filter_normalized as filter_normalized
+from .probe import filter_plane as filter_plane
 from .probe import isotropic as isotropic
+from .probe import line as line
 from .probe import radial_profile as radial_profile
 from .probe import tunnel_width as tunnel_width
 from .short import eigenvalue_count as eigenvalue_count

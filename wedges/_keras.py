@@ -16,6 +16,7 @@ here. A new version of Keras is a reason to run the tests, and to add it.
     apply_mask, squeeze_or_expand_..   how a mask and weights of examples join, and align with losses
     get_keras_mask, "_keras_mask"      which positions of a tensor count
     LossFunctionWrapper.fn, ._fn_kwargs   the function that a loss is made of, and its settings
+    "attention_output"                 what an attention layer calls the layer that joins its heads
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ SEED_STATE = "seed_generator_state"
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The model and all layers in it at any depth, each before those that it holds."""
     return model._flatten_layers()
+
+
+def attention_outputs(attention: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers of an attention layer that bring its heads together: one, once it is built."""
+    return [layer for layer in attention._flatten_layers() if layer.name == "attention_output"]
 
 
 def own_losses(layer: keras.layers.Layer) -> list[tf.Tensor]:

@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from wedges import _checks
+from wedges._repr import short
+
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
 
@@ -120,9 +123,9 @@ class Landscape(abc.ABC):
         """theta as a tensor of this landscape's dtype, its last axis checked against D.
 
         Raises:
-          ValueError: theta of another length than D.
+          ValueError: theta of another length than D, or no real numbers.
         """
-        theta = tf.convert_to_tensor(theta, self.dtype)
+        theta = _checks.numbers("theta", theta, self.dtype)
         if theta.shape.rank == 0 or theta.shape[-1] != self.dimension:
             raise ValueError(
                 f"theta must have shape [..., {self.dimension}] (D of this landscape); "
@@ -144,6 +147,9 @@ class Landscape(abc.ABC):
             )
         return theta, v
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(D = {self.dimension:,}, {self.dtype.name})"
+
 
 # ---- what only some landscapes have -----------------------------------------------------------------
 
@@ -155,6 +161,9 @@ class Evaluation(NamedTuple):
     # []; None where the targets are not classes; of several outputs, one each
     accuracy: Any
     outputs: Any  # [N, ...] as the model returns them (logits or probabilities); of several, each
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class WithExamples(Landscape):
@@ -215,6 +224,7 @@ class Around(Landscape):
     """
 
     def __init__(self, landscape: Landscape) -> None:
+        _checks.a_landscape(landscape)
         self.landscape = landscape
         self.dimension, self.dtype = landscape.dimension, landscape.dtype
         self.takes_batches = landscape.takes_batches
@@ -241,6 +251,9 @@ class Around(Landscape):
         yield self
         yield from self.landscape.nested()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.landscape!r})"
+
 
 class Restricted(Around):
     """z -> L(subspace.embed(z)): a landscape seen from inside an affine subspace of its space.
@@ -256,6 +269,8 @@ class Restricted(Around):
     """
 
     def __init__(self, landscape: Landscape, subspace: AffineSubspace) -> None:
+        _checks.a_landscape(landscape)
+        _checks.a_subspace(subspace)
         if subspace.ambient != landscape.dimension:
             raise ValueError(
                 f"subspace must lie in the landscape's space, D = {landscape.dimension}; received one "
@@ -290,6 +305,9 @@ class Restricted(Around):
 
     def length(self, step: TensorLike) -> tf.Tensor:
         return self.subspace.length(step)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.landscape!r}, {self.subspace!r})"
 
 
 class RestrictedOutputs(Restricted, WithOutputs):
@@ -378,13 +396,13 @@ class Quadratic(Landscape):
         self, matrix: TensorLike, center: TensorLike | None = None, dtype: str = "float32"
     ) -> None:
         self.dtype = tf.as_dtype(dtype)
-        matrix = np.asarray(matrix, self.dtype.as_numpy_dtype)
-        if matrix.ndim == 2 and not (
-            matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, matrix.T)
-        ):
-            raise ValueError("matrix must be symmetric; received one that differs from its transpose.")
-        if matrix.ndim not in (1, 2):
+        matrix = np.asarray(_checks.numbers("matrix", matrix, self.dtype))
+        if matrix.ndim not in (1, 2) or not matrix.size:
             raise ValueError(f"matrix must have shape [D] or [D, D]; received {matrix.shape}.")
+        square = matrix.ndim == 1 or matrix.shape[0] == matrix.shape[1]
+        near = 1e-5 * np.abs(matrix).max()
+        if not square or (matrix.ndim == 2 and not np.abs(matrix - matrix.T).max() <= near):
+            raise ValueError("matrix must be symmetric; received one that differs from its transpose.")
         self.dimension = matrix.shape[0]
         self.matrix = tf.constant(matrix)
         self.center = self.point(np.zeros(self.dimension) if center is None else center)

@@ -7,6 +7,7 @@ readout         what outputs and targets mean: classes, probabilities, accuracy
 stateless       a model as a pure function of theta
 batch_norm      its batch-norm statistics as a function of theta
 weights         `WeightSpace`: its trainable weights as one vector theta
+filters         which of them make a filter, in every layer of Keras
 batches         arrays some examples at a time
 second_order    operations whose second derivatives TensorFlow has wrong or slow
 """

@@ -380,7 +380,7 @@ def _weighted(examples, class_weight, dtype):
     """The examples, weighted by their classes where the user wants it."""
     if class_weight is None:
         return examples
-    if examples.first(1)[2] != ():
+    if tf.nest.flatten(examples.first(1)[2]):
         raise ValueError("class_weight must be None beside sample_weight; received both.")
     return examples.with_weights(lambda batch: class_weights(batch[1], class_weight, dtype))
 
