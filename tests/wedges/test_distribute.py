@@ -175,7 +175,7 @@ def test_every_graph_of_a_network_compiles(build, size, images):
         "losses": (it, [tf.stack([theta, theta + 0.1 * v, v])]),
         "gradient": (it.value_and_gradient, [theta]),
         "curvature": (it.hessian_product, [theta, v]),
-        "everything": (lambda t: it.graphs.loss_and_outputs(t), [theta]),
+        "everything": (lambda t: it.graphs.evaluation(t), [theta]),
         "moments": (lambda t: it.graphs.moments(t), [theta]),
         "sample": (lambda t, step: _sampled(it, t, step), [theta, tf.constant(9)]),
     }

@@ -78,10 +78,10 @@ def test_moments_are_tensorflows_with_the_second_derivative_of_the_variance(axes
 
 def test_tensorflows_own_operations_are_back_afterwards_also_after_an_exception(images):
     originals = tf.nn.moments, tf.nn.max_pool
-    with second_order.exact_second_derivatives(pooling=True):
+    with second_order.exact_second_derivatives():
         assert tf.nn.max_pool is second_order.max_pool and tf.nn.moments is second_order.moments
     assert (tf.nn.moments, tf.nn.max_pool) == originals
-    with pytest.raises(KeyError), second_order.exact_second_derivatives(pooling=True):
+    with pytest.raises(KeyError), second_order.exact_second_derivatives():
         raise KeyError
     assert (tf.nn.moments, tf.nn.max_pool) == originals
     landscape = wedges.NetworkLandscape(plain(), *images, SPARSE, seed=0)

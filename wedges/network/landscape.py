@@ -268,7 +268,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
     def hessian_product(self, theta: TensorLike, v: TensorLike) -> tf.Tensor:
         """H(theta) v over all the data, in the memory of one microbatch.
 
-        In that of all examples where batch-norm statistics are re-estimated, since they couple them.
+        Where batch-norm statistics are re-estimated it goes through them, in three passes.
 
         theta, v [..., D] -> [..., D]; or several v [K, D] at one theta [D] -> [K, D], which share the
         pass that gives the gradient, ten at a time.

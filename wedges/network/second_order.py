@@ -22,19 +22,15 @@ _max_pool = tf.nn.max_pool
 
 
 @contextlib.contextmanager
-def exact_second_derivatives(*, pooling: bool) -> Iterator[None]:
+def exact_second_derivatives() -> Iterator[None]:
     """While it lasts, Keras layers that are called use the operations of this module.
 
     It puts them in the place of `tf.nn.moments` and `tf.nn.max_pool`, and puts TensorFlow's own back
     when it ends, also after an error. Trace a graph of second derivatives within it; what is traced
     keeps them.
-
-    Args:
-      pooling: replace `tf.nn.max_pool`, too. It must be off where batch-norm statistics are
-        re-estimated in the same graph: their `tf.while_loop` hides the pooling from the outer tape.
     """
     originals = tf.nn.moments, tf.nn.max_pool
-    tf.nn.moments, tf.nn.max_pool = moments, max_pool if pooling else _max_pool
+    tf.nn.moments, tf.nn.max_pool = moments, max_pool
     try:
         yield
     finally:
