@@ -111,7 +111,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
         evaluation_batch_size = whole("evaluation_batch_size", evaluation_batch_size)
         seed = whole("seed", seed, 0, 2**31 - 1)
         self.network = model if isinstance(model, StatelessModel) else StatelessModel(model)
-        self.space = self.network.space
+        reestimates = batch_norm == "reestimate"
+        self.space = self.network.space.under(reestimates=reestimates)
         self.dimension, self.dtype = self.space.dimension, self.space.dtype
         self.examples = _weighted(examples_of(x, y, sample_weight), class_weight, self.dtype)
         self.objective = Objective(self.network.model, loss, loss_weights, self.dtype)
@@ -120,7 +121,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
             self.examples,
             self.objective,
             regularize=regularize,
-            reestimate=batch_norm == "reestimate",
+            reestimate=reestimates,
             statistics=self.examples
             if statistics_x is None
             else examples_of(statistics_x, names=("statistics_x", "y", "sample_weight")),
