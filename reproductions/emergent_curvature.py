@@ -12,7 +12,6 @@ Source: Fort & Ganguli 2019, arXiv:1910.05929.
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -132,4 +131,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

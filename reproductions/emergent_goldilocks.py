@@ -15,7 +15,6 @@ Source: Fort & Ganguli 2019, arXiv:1910.05929; Fort & Scherlis 2018, arXiv:1807.
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -212,4 +211,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -14,7 +14,6 @@ Source: Fort & Ganguli 2019, arXiv:1910.05929; Gur-Ari, Roberts & Dyer 2018, arX
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -110,4 +109,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

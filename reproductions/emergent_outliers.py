@@ -16,7 +16,6 @@ Source: Fort & Ganguli 2019, arXiv:1910.05929; Papyan 2019, arXiv:1901.08244, fo
 
 import copy
 import functools
-import sys
 
 import numpy as np
 
@@ -345,4 +344,4 @@ def _noise_panel(ax, arrays):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -12,7 +12,6 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
 
 import dataclasses
-import sys
 
 import numpy as np
 
@@ -335,4 +334,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

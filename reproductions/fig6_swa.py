@@ -17,7 +17,6 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 6.
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
@@ -257,4 +256,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

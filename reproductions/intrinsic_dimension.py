@@ -13,7 +13,6 @@ Source: Li et al. 2018, arXiv:1804.08838; Fort & Jastrzebski 2019, arXiv:1906.04
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -205,4 +204,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -20,7 +20,6 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4; surfaces, Benton e
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
@@ -301,4 +300,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

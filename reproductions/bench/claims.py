@@ -66,11 +66,26 @@ class Verdict:
     >>> judge("low.no_barrier", "rise between snapshots, over the loss at its ends", 0.002, "<=", 0.01)
     >>> [c.id for c in judge.claims]
     ['fig6.low.no_barrier']
+
+    A figure that claims the same of several subjects collects each one's by `about`:
+
+    >>> judge = Verdict("toy.cut", "Fort & Jastrzebski 2019, section 3")
+    >>> of_fixed = judge.about("*.fixed", "one fixed wedge")
+    >>> of_fixed("success", "lowest success rate at d >= s + 2", 1.0, ">=", 0.95)
+    >>> [(c.id, c.statement) for c in judge.claims]
+    [('toy.cut.success.fixed', 'one fixed wedge: lowest success rate at d >= s + 2')]
     """
 
     def __init__(self, experiment, source):
         self.experiment, self.source = experiment, source
         self.claims = []
+
+    def about(self, id, label):
+        """Collects, into the same claims, those about one subject: `id` is theirs, with a star for the
+        word of each; `label` stands before what each of them says."""
+        return lambda word, statement, *bound, **how: self(
+            id.replace("*", word), f"{label}: {statement}", *bound, **how
+        )
 
     def __call__(self, id, statement, measured, relation, expected, *, source=None):
         """Claim that measured `relation` expected. `id` comes after the experiment's name; `source` is

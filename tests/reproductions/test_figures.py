@@ -80,7 +80,7 @@ def test_the_values_of_a_preset_are_allowed_and_make_no_other_experiment(figure,
 
 def test_help_names_every_setting_with_its_presets(figure, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(figure, ["--help"])
+        runs.main(figure.__name__, ["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0 and text.startswith(figure.__doc__.strip())
     for option in options.options(figure.Config):
@@ -261,7 +261,9 @@ BAD = [
 @pytest.mark.parametrize(("name", "flags", "words"), BAD)
 def test_bad_input_is_one_line_status_two_and_nothing_written(name, flags, words, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(catalogue.module(name), ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
+        runs.main(
+            catalogue.module(name).__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags]
+        )
     assert end.value.code == 2
     printed = capsys.readouterr()
     lines = [line for line in printed.err.splitlines() if "it/s]" not in line]
