@@ -39,7 +39,7 @@ class Config(optima.Config):
     pairs: int = option("pairs of optima, i of seeds seed + 2i, seed + 2i + 1", paper=3, quick=2)
     segments: int = option("S, segments of the tunnel", between(6, 1000), paper=10, smoke=6)
     steps: int = option(
-        "gradient steps at each vertex; S - 1 times as many of other paths",
+        "gradient steps at each vertex; other paths: (S - 1) times",
         paper=780,
         quick=200,
         smoke=60,
@@ -192,8 +192,9 @@ def _numbers(arrays, config):
     }
 
 
-def _judged(n, config):
+def judged(arrays, config):
     """{claim: the number it is about}, over all pairs."""
+    n = _numbers(arrays, config)
     mean = {name: values.mean() for name, values in n.items()}
     blocks = np.abs(n["turn"] - n["labels turn"]).max() * config.segments
     return {
@@ -212,23 +213,20 @@ def _judged(n, config):
 
 def claims(arrays, config):
     """Every claim of fig3."""
-    claim = Verdict("fig3", "Fort & Jastrzebski 2019, Fig. 3")
-    n, near = _judged(_numbers(arrays, config), config), max(1, config.segments // 10)
-    rows = (
-        ("barrier", "line's barrier / loss of its ends", ">", 0.1),
-        ("tunnel", "highest vertex or middle of the tunnel above its ends / line's barrier", "<=", LOW),
-        ("within", "mean cosine of deviations within a half", ">=", 0.5),
-        ("across", "by how much it is lower across halves", ">=", 0.25),
-        ("labels", "label agreement within a half less across", ">", 0),
-        ("blocks", "where labels and deviations change sides: vertices apart", "<=", near),
-        ("toy.vertices", "toy: highest vertex / line's barrier", "<", 1e-3),
-        ("toy.within", "toy: mean cosine within a half", ">=", 0.5),
-        ("toy.across", "toy: by how much it is lower across", ">=", 0.25),
-    )
-    for id, words, *bound in rows:
-        claim(id, words, n[id], *bound)
-    words = "highest point of the joint path less the tunnel's, at as many steps"
-    claim("joint", words, n["joint"], "<", 0, source=OURS)
+    claim = Verdict("fig3", "Fort & Jastrzebski 2019, Fig. 3", judged(arrays, config))
+    near = max(1, config.segments // 10)
+    highest = "highest vertex or middle of the tunnel above its ends / line's barrier"
+    claim("barrier", "line's barrier / loss of its ends", ">", 0.1)
+    claim("tunnel", highest, "<=", LOW)
+    claim("within", "mean cosine of deviations within a half", ">=", 0.5)
+    claim("across", "by how much it is lower across halves", ">=", 0.25)
+    claim("labels", "label agreement within a half less across", ">", 0)
+    claim("blocks", "where labels and deviations change sides: vertices apart", "<=", near)
+    claim("toy.vertices", "toy: highest vertex / line's barrier", "<", 1e-3)
+    claim("toy.within", "toy: mean cosine within a half", ">=", 0.5)
+    claim("toy.across", "toy: by how much it is lower across", ">=", 0.25)
+    joint = "highest point of the joint path less the tunnel's, at as many steps"
+    claim("joint", joint, "<", 0, source=OURS)
     return claim.claims
 
 

@@ -167,29 +167,38 @@ def _short(size):
     return dimension - n
 
 
-def claims(arrays, config):
-    """Success above and below d_lim for every variant; the fixed wedge's curve; what does not matter."""
-    claim = Verdict("toy.cut", "Fort & Jastrzebski 2019, section 3")
+def judged(arrays, config):
+    """{claim: number}. A very small or large s has no d that far above or below it, and no number."""
     at, short = numbers(arrays, config), {size: _short(size) for size in config.sizes}
-    # A very small or large s has no such d; a claim is made where there is one.
-    for variant in ALL:
-        own = claim.about(f"*.{variant}", toys.LABELS[variant])
-        rows = [(at[size, variant]["d"], at[size, variant]["success"], s) for size, s in short.items()]
+    found = {}
+    for v in ALL:
+        rows = [(at[size, v]["d"], at[size, v]["success"], s) for size, s in short.items()]
         above = np.concatenate([success[d >= s + 2] for d, success, s in rows])
         below = np.concatenate([success[d <= 0.9 * s] for d, success, s in rows])
-        if above.size:
-            own("success", "lowest success rate at d >= s + 2", above.min(), ">=", 0.95)
-        if below.size:
-            own("failure", "highest success rate at d <= 0.9 s", below.max(), "<=", 0.05)
+        found[f"success.{v}"] = above.min() if above.size else None
+        found[f"failure.{v}"] = below.max() if below.size else None
     off = np.concatenate([off_the_curve(arrays, size) for size in config.sizes])
-    statement = "one fixed wedge: |mean squared residual - (1 - d/s)|, d <= 0.9 s, in standard errors"
-    if off.size:
-        claim("residual", statement, off.max(), "<=", 4.0)
     # [variants, offsets] each, in units of s
     half = [np.array([at[size, v]["half"] for v in toys.VARIANTS]) / s for size, s in short.items()]
-    for axis, id, words in ((0, "variants", "variants"), (1, "offsets", "kinds of offset")):
-        spread = np.max([np.ptp(h, axis=axis).max() for h in half])
-        claim(id, f"d of half success, over s: largest range over {words}", spread, "<=", 0.05)
+    return found | {
+        "residual": off.max() if off.size else None,
+        "variants": np.max([np.ptp(h, axis=0).max() for h in half]),
+        "offsets": np.max([np.ptp(h, axis=1).max() for h in half]),
+    }
+
+
+def claims(arrays, config):
+    """Success above and below d_lim for every variant; the fixed wedge's curve; what does not matter."""
+    claim = Verdict("toy.cut", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
+    for variant in ALL:
+        own = claim.about(f"*.{variant}", toys.LABELS[variant])
+        own("success", "lowest success rate at d >= s + 2", ">=", 0.95)
+        own("failure", "highest success rate at d <= 0.9 s", "<=", 0.05)
+    residual = "|mean squared residual - (1 - d/s)|, d <= 0.9 s, in standard errors"
+    claim("residual", f"one fixed wedge: {residual}", "<=", 4.0)
+    half = "d of half success, over s: largest range over"
+    claim("variants", f"{half} variants", "<=", 0.05)
+    claim("offsets", f"{half} kinds of offset", "<=", 0.05)
     return claim.claims
 
 
