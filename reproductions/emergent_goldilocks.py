@@ -32,8 +32,6 @@ PLANES = between(2, local.MODEL["dimension"])  # at most those of the model
 
 @options.settings
 class Config(local.Config):
-    """Settings of the figure."""
-
     radii: Floats = option("scales r of the initial weights", paper=RADII, smoke=(0.25, 1.0, 4.0))
     plane: int = option("dimensions of the planes with a Hessian", PLANES, paper=50, quick=20, smoke=10)
     dims: Ints = option("of planes trained in", paper=(10, 30, 100), quick=(5, 20, 80), smoke=(5, 20))

@@ -248,16 +248,12 @@ def claims(arrays, config):
     """Clusters; one outlier per class; in the model rank C - 1 and random-matrix theory's numbers."""
     claim = Verdict("emergent.outliers", local.SOURCE, judged(arrays, config))
     clusters = "mean cosine of logit gradients of two examples, same logit minus different logits"
+    above = "outliers of H above what the clusters leave"
     residual = "spectral norm of H - G over the largest eigenvalue of H"
     for subject in config.subjects:
         own, count = claim.about(f"{subject.id}.*", subject.label), f"C = {classes(subject, arrays)}"
         own("clusters", clusters, ">=", 0.1)
-        own(
-            "count",
-            f"|outliers of H above what the clusters leave, minus {count}, mean over seeds|",
-            "<=",
-            1.0,
-        )
+        own("count", f"|{above}, minus {count}, mean over seeds|", "<=", 1.0)
         own("residual", residual, "<=", 0.5)
     claim("model.rank", "model without noise: |rank of G - (C - 1)|", "<=", 0.0)
     position = "model at equal probabilities: outliers' mean against the prediction, largest relative "

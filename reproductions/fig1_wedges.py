@@ -25,8 +25,6 @@ EXTENT = 1.5  # the picture shows [-1.5, 1.5]^3
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
     variant: str = option("which wedges", toys.VARIANTS, paper="axis")
     n: int = option("dimensions of a wedge: 2 (planes) or 1 (lines)", one_of(1, 2), paper=2)
     k: int = option("K, wedges of the finite variant", at_least(2), paper=3)

@@ -31,20 +31,14 @@ _WINDOW = 2.0  # of the cuts, in distances between optima
 
 @options.settings
 class Config(optima.TrainedConfig):
-    """Settings of the figure."""
-
     epochs: int = but(smoke=6)
     examples: int = but(paper=2000, quick=1000, smoke=200)
     directions: int = option("random directions from each optimum", at_least(2), paper=50, smoke=10)
     distances: int = option("distances along each, to the next optimum", at_least(4), paper=20, smoke=8)
     steps: int = option("points along each side of a cut", at_least(5), paper=25, quick=21, smoke=9)
-    toy: str = option("toy landscape as DxN, D dimensions with n-wedges", paper="1000x900")
+    toy: str = option("toy as DxN, D dimensions with n-wedges", check=toys.sizes, paper="1000x900")
     toy_k: int = option("K, the toy's wedges", at_least(3), paper=10)
     height: float = option("toy: distance of a point to its wedge, the loss there", paper=1.0)
-
-    def check(self):
-        super().check()
-        toys.sizes(self.toy, "toy")
 
 
 # ---- measuring --------------------------------------------------------------------------------------

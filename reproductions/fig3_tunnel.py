@@ -32,8 +32,6 @@ LOW = 0.25  # of the line's barrier: what counts as low
 
 @options.settings
 class Config(optima.Config):
-    """Settings of the figure."""
-
     epochs: int = but(smoke=10)
     examples: int = but(smoke=500)
     pairs: int = option("pairs of optima, i of seeds seed + 2i, seed + 2i + 1", paper=3, quick=2)
@@ -50,12 +48,10 @@ class Config(optima.Config):
         paper="flat",
     )
     toy_dimension: int = option("D of the toy", between(4, 5000), paper=1000, quick=300, smoke=100)
-    toy_n: int = option("long directions of its wedges", paper=900, quick=270, smoke=90)
+    toy_n: int = option(
+        "long directions of its wedges", below="toy_dimension", paper=900, quick=270, smoke=90
+    )
     toy_k: int = option("K, its wedges", at_least(2), paper=10, smoke=5)
-
-    def check(self):
-        super().check()
-        toys.below("toy_n", self.toy_n, "toy_dimension", self.toy_dimension)
 
 
 # ---- measuring --------------------------------------------------------------------------------------

@@ -35,8 +35,6 @@ _CUTS = {"paper": (30, 100, 300, 1000, 3000), "quick": (10, 30, 100, 300, 1000),
 
 @options.settings
 class Config(optima.Config):
-    """Settings of the figure."""
-
     m: Ints = option("m of the middles", between(2, 20), paper=(2, 3, 5, 10), quick=(2, 4), smoke=(2,))
     segments: int = option("segments of the tunnel whose vertices are probed", Even(2), paper=4, smoke=2)
     steps: int = option("steps that make each point low", paper=780, quick=200, smoke=20)

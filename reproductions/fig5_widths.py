@@ -27,17 +27,9 @@ from reproductions.common.arrays import named, stacked
 EXPECTED = {"lr": 1, "l2": 1, "dropout": 1, "batch_size": -1, "width": 0}
 WHAT = one_of("all", *EXPECTED)
 # The values to sweep.
-LR = {
-    "paper": (3e-4, 5e-4, 1e-3, 2e-3, 4e-3),
-    "quick": (1e-3, 3e-3, 1e-2),
-    "smoke": (2e-3, 4e-3, 8e-3),
-}
-L2 = {
-    "paper": (0.0, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1),
-    "quick": (0.0, 1e-3, 1e-2),
-    "smoke": (0.0, 1e-3, 1e-1),
-}
-DROPOUT = {"paper": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7), "quick": (0.0, 0.2, 0.5)}
+LR = dict(paper=(3e-4, 5e-4, 1e-3, 2e-3, 4e-3), quick=(1e-3, 3e-3, 1e-2), smoke=(2e-3, 4e-3, 8e-3))
+L2 = dict(paper=(0.0, 3e-4, 1e-3, 3e-3, 1e-2, 0.1), quick=(0.0, 1e-3, 1e-2), smoke=(0.0, 1e-3, 0.1))
+DROPOUT = dict(paper=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7), quick=(0.0, 0.2, 0.5))
 
 
 @options.settings
@@ -48,9 +40,7 @@ class Config(networks.NetworkConfig):
         "what is varied, one column each", WHAT, paper=("all",), smoke=("lr", "l2")
     )
     lr: Floats = option("Adam's constant learning rates to sweep", **LR)
-    l2: Floats = option(
-        "L2 coefficients c, penalty c * sum(w^2) of kernels, to sweep", at_least(0), **L2
-    )
+    l2: Floats = option("L2 coefficients c to sweep, penalty c sum(w^2) of kernels", at_least(0), **L2)
     dropout: Floats = option("dropout rates to sweep", at_least(0, below=1), **DROPOUT)
     batch_size: Ints = but(paper=(32, 64, 128, 256, 512), quick=(16, 64, 256))
     width: Floats = but(paper=(0.5, 0.75, 1.0, 1.5, 2.0), quick=(0.5, 1.0, 2.0))
@@ -318,10 +308,7 @@ def plot(arrays, config):
         "(grey: not reached; triangles: lower bounds)"
     )
     figure, axes = plots.grid(3, len(names), title=title, panel=(3.6, 2.8))
-    units, losses = (
-        ("width, distance", "width, angle (degrees)"),
-        {"train loss": plots.GREEN, "test loss": plots.GREY},
-    )
+    units = ("width, distance", "width, angle (degrees)")
     thresholds = (
         ("multiple", plots.BLUE, f"to {config.multiple:g} x the optimum's loss"),
         ("fixed", plots.ORANGE, f"to {config.fixed:g} nats"),
@@ -339,7 +326,7 @@ def plot(arrays, config):
             title = f"rank {rho:.2f} [{low:.2f}, {high:.2f}]"
             plots.label_axes(ax, title=title, y=unit, x=TITLES[name], ticks=ticks)
             ax.set_ylim(bottom=0)
-        for loss, color in losses.items():
+        for loss, color in (("train loss", plots.GREEN), ("test loss", plots.GREY)):
             bars = mean_and_error(arrays[f"{name} {loss}"])
             plots.errorbars(column[2], x, *bars, color=color, label=loss)
         pictures.level(column[2], config.target)

@@ -36,8 +36,6 @@ M = between(1, 50)
 
 @options.settings
 class Config(optima.Config):
-    """Settings of the figure."""
-
     m: Ints = option("m of chosen points", M, paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2))
     subsets: int = option("sets of m + 1 optima, drawn from all", paper=2, smoke=1)
     points: int = option("points of each set: the centre, then random ones", paper=2)
@@ -256,13 +254,14 @@ def plot(arrays, config):
             plots.scatter(ax, x, scale * arrays[f"{name} {reading}"].reshape(len(x), -1), **style)
     pictures.level(loss, base, "optima, mean")
     pictures.level(accuracy, 100 * arrays["optima test accuracy"].mean())
-    for name, color, label in (("joint", plots.BLUE, "joint"), ("stitched", plots.GREEN, "one by one")):
-        for where, words, marker, line in (
-            ("held", "held out", "^", "-"),
-            ("segments", "segments", ".", "--"),
-        ):
-            style = {"color": color, "label": f"{label}, {words}", "marker": marker, "style": line}
-            plots.scatter(height, config.continuous, h[f"{where} {name}"], **style)
+    for name, color, label, marker, line in (
+        ("held joint", plots.BLUE, "joint, held out", "^", "-"),
+        ("segments joint", plots.BLUE, "joint, segments", ".", "--"),
+        ("held stitched", plots.GREEN, "one by one, held out", "v", "-"),
+        ("segments stitched", plots.GREEN, "one by one, segments", ".", "--"),
+    ):
+        style = {"color": color, "label": label, "marker": marker, "style": line}
+        plots.scatter(height, config.continuous, h[name], **style)
     pictures.level(height, LOW, "what counts as low")
     height.axhline(1, color=plots.GREY, linewidth=0.8)
     for ax, title, y, legend in (

@@ -33,7 +33,9 @@ SIZES = {"paper": ("100x80", "300x250", "1000x950", "1000x900"), "quick": ("100x
 class Config(options.Config):
     """Settings of the figure. The fractions of s - 1, s, s + 1 and s + 2 are always among them."""
 
-    sizes: Texts = option("landscapes as DxN, D dimensions with n-wedges", **SIZES, smoke=("30x20",))
+    sizes: Texts = option(
+        "landscapes as DxN, D dimensions with n-wedges", check=toys.sizes, **SIZES, smoke=("30x20",)
+    )
     fractions: Floats = option(
         "d of the cuts, as multiples of s; s - 1, s, s + 1 and s + 2 are added",
         paper=(0.3, 0.5, 0.7, 0.9, 1.2, 1.5),
@@ -45,11 +47,6 @@ class Config(options.Config):
     )
     k: int = option("K, wedges of the finite variant", paper=10)
     steps: int = option("most steps of conjugate gradients", paper=400)
-
-    def check(self):
-        super().check()
-        for size in self.sizes:
-            toys.sizes(size)
 
 
 # ---- measuring --------------------------------------------------------------------------------------

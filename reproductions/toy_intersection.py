@@ -33,10 +33,10 @@ CUTS = (0.8, 0.9, 1.0, 1.1, 1.3, 1.6, 2.0)  # d of the random cuts at the crossi
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
     dimension: int = option("D", between(4, 5000), paper=1000, quick=600, smoke=60)
-    short: Ints = option("short directions s of one wedge", paper=(20, 50), quick=(30,), smoke=(6,))
+    short: Ints = option(
+        "short directions s of one wedge", below="dimension", paper=(20, 50), quick=(30,), smoke=(6,)
+    )
     optima: Ints = option(
         "how many optima, m + 1", at_least(2), paper=(2, 3, 5, 8, 11), quick=(2, 4, 8), smoke=(2,)
     )
@@ -46,7 +46,6 @@ class Config(options.Config):
 
     def check(self):
         super().check()
-        toys.below("short", max(self.short), "dimension", self.dimension)
         if self.k < max(self.optima):
             raise UsageError(f"--k={self.k}: must be at least the number of optima, {max(self.optima)}.")
 

@@ -23,25 +23,22 @@ from reproductions.bench.options import Floats, Ints, at_least, between, option
 from reproductions.common import pictures, toys
 from reproductions.common.arrays import under
 
+SHORT = {"paper": (20, 50, 100), "quick": (10, 50)}
 RADII = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)  # the start's components are 1 to 5 in size
 
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
     dimension: int = option("D", between(4, 20_000), paper=1000, quick=500, smoke=100)
-    short: Ints = option("short directions s", paper=(20, 50, 100), quick=(10, 50), smoke=(10,))
+    short: Ints = option(
+        "short directions s", below="dimension", paper=(20, 50, 100), quick=(10, 50), smoke=(10,)
+    )
     k: int = option("K, wedges of the finite variant", paper=10)
     directions: int = option(
         "random directions, each walked both ways", at_least(10), paper=1000, quick=300, smoke=100
     )
     height: float = option("L0, the loss at the point", paper=0.05)
     radii: Floats = option("steps a along each direction", paper=RADII)
-
-    def check(self):
-        super().check()
-        toys.below("short", max(self.short), "dimension", self.dimension)
 
 
 # ---- measuring --------------------------------------------------------------------------------------

@@ -33,10 +33,8 @@ _D = between(4, 5000)
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
     dimension: int = option("D of the landscapes in detail", _D, paper=1000, quick=300, smoke=60)
-    n: int = option("long directions of their wedges", paper=900, quick=270, smoke=48)
+    n: int = option("long directions of their wedges", below="dimension", paper=900, quick=270, smoke=48)
     k: int = option("K, wedges of the finite variant", at_least(2), paper=10)
     pairs: int = option("pairs of optima, in detail", paper=3, quick=2, smoke=1)
     segments: int = option("S, segments of a tunnel", at_least(6), paper=20, smoke=8)
@@ -53,10 +51,6 @@ class Config(options.Config):
         smoke=(3,),
     )
     map_pairs: int = option("pairs of optima for each cell of the map", paper=2, quick=1)
-
-    def check(self):
-        super().check()
-        toys.below("n", self.n, "dimension", self.dimension)
 
 
 # ---- measuring --------------------------------------------------------------------------------------

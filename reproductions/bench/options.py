@@ -29,18 +29,21 @@ settings = dataclasses.dataclass(frozen=True, kw_only=True)
 settings.__doc__ = """A frozen dataclass, made with keywords only."""
 
 
-def option(help, allowed=None, *, paper=_UNSET, quick=_UNSET, smoke=_UNSET):
+def option(help, allowed=None, *, below=None, check=None, paper=_UNSET, quick=_UNSET, smoke=_UNSET):
     """A field of a figure's Config that is also a flag.
 
     Args:
       help: what it is, with its unit.
       allowed: the values there are: a `Range`, or `one_of(...)`; each of them, for a list of values.
         None: whole numbers from 1 on, other numbers above 0, any text.
+      below: another setting of the same Config, a number that it must be below.
+      check: called as check(value, flag) before anything is measured; raises UsageError.
       paper, quick, smoke: its value in each preset.
     """
     presets = {"paper": paper, "quick": quick, "smoke": smoke}
     presets = {name: v for name, v in presets.items() if v is not _UNSET}
-    return dataclasses.field(metadata={"help": help, "allowed": allowed, "presets": presets})
+    more = {"below": below, "check": check, "presets": presets}
+    return dataclasses.field(metadata={"help": help, "allowed": allowed, **more})
 
 
 def but(**presets):
@@ -143,6 +146,13 @@ class Config:
     def check(self):
         """Raise UsageError for settings that do not go together, or whose data are not to be had; called
         before anything is measured or written."""
+        for option in options(type(self)):
+            given = getattr(self, option.name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if option.check is not None:
+                    option.check(value, option.name)
+                if option.below is not None and value >= (limit := getattr(self, option.below)):
+                    raise UsageError(f"--{option.name}={value}: must be below --{option.below}={limit}.")
 
     def inputs(self):
         """{name: what stands for its content} of everything outside that is measured on: data sets."""
@@ -160,6 +170,8 @@ class Option(typing.NamedTuple):
     allowed: typing.Any
     presets: dict
     type: typing.Any
+    below: str | None = None
+    check: typing.Callable | None = None
 
 
 def options(config):
@@ -177,7 +189,8 @@ def options(config):
             presets |= own.metadata.get("but", {})
         type = hints[field.name]
         allowed = declared["allowed"] or _USUAL.get(_of_one(type)[0])
-        found.append(Option(field.name, declared["help"], allowed, presets, type))
+        more = declared["below"], declared["check"]
+        found.append(Option(field.name, declared["help"], allowed, presets, type, *more))
     return found
 
 
