@@ -1,12 +1,12 @@
 """Curvature rises, then falls in training, as logit gradients grow and probabilities freeze.
 
-Largest eigenvalue and trace of the Hessian along training; below them the two causes, the mean length of
-logit gradients dz_k and the mean of sum_k p_k (1 - p_k). The same in the simple model of clustered logit
-gradients, there also without growth of their length: then the largest eigenvalue only falls.
+Largest eigenvalue and trace of the Hessian along a training, that of emergent_gradient; below them the
+two causes, the mean length of logit gradients dz_k and the mean of sum_k p_k (1 - p_k). The same in the
+simple model of clustered logit gradients, there also without growth of their length: then the largest
+eigenvalue only falls.
 
-    python -m reproductions.emergent_curvature --preset=quick     digits, a minute or two
-    python -m reproductions.emergent_curvature                    CIFAR-10 and Fashion-MNIST, half an
-                                                                  hour, shared with emergent_gradient
+    python -m reproductions.emergent_curvature --preset=quick   digits, a minute or two
+    python -m reproductions.emergent_curvature                  CIFAR-10 and Fashion-MNIST, half an hour
     python -m reproductions.emergent_curvature --learning_rate=0.05 --networks=fc --dataset=digits
 Source: Fort & Ganguli 2019, arXiv:1910.05929.
 """

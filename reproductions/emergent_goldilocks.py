@@ -1,15 +1,12 @@
 """The Goldilocks zone: where the landscape is most convex, random planes train best.
 
 At the initial weights times r, on random planes of d dimensions through them, the exact d x d Hessian:
-
-    its share of positive eigenvalues, and Tr H / |H|_F, at most sqrt(d)
-
-And, on all training examples, how well the network trains inside such planes, against d and r. In the
-simple model the same Hessians, the weights' scale acting as in a homogeneous network of four layers.
+its share of positive eigenvalues, and Tr H / |H|_F, at most sqrt(d). And, on all training examples, how
+well the network trains inside such planes, against d and r. In the simple model the same Hessians, the
+weights' scale acting as in a homogeneous network of four layers.
 
     python -m reproductions.emergent_goldilocks --preset=quick     digits, two minutes
-    python -m reproductions.emergent_goldilocks                    CIFAR-10 and Fashion-MNIST,
-                                                                   a quarter of an hour
+    python -m reproductions.emergent_goldilocks                    CIFAR-10 and Fashion-MNIST, 15 minutes
     python -m reproductions.emergent_goldilocks --radii=0.5,1,2 --dims=20,50,100
 Source: Fort & Ganguli 2019, arXiv:1910.05929; Fort & Scherlis 2018, arXiv:1807.02581.
 """
@@ -33,8 +30,12 @@ PLANES = between(2, local.MODEL["dimension"])  # at most those of the model
 @options.settings
 class Config(local.Config):
     radii: Floats = option("scales r of the initial weights", paper=RADII, smoke=(0.25, 1.0, 4.0))
-    plane: int = option("dimensions of the planes with a Hessian", PLANES, paper=50, quick=20, smoke=10)
-    dims: Ints = option("of planes trained in", paper=(10, 30, 100), quick=(5, 20, 80), smoke=(5, 20))
+    plane: int = option(
+        "dimensions of the planes whose Hessians are looked at", PLANES, paper=50, quick=20, smoke=10
+    )
+    dims: Ints = option(
+        "dimensions d of the planes trained in", paper=(10, 30, 100), quick=(5, 20, 80), smoke=(5, 20)
+    )
     plane_epochs: int = option("epochs of training inside a plane", paper=6, smoke=2)
     plane_rate: float = option("Adam's rate inside a plane at r = 1; r times this elsewhere", paper=0.05)
 

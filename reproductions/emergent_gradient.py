@@ -2,13 +2,12 @@
 
     captured(k) = sum_{i <= k} (v_i . g)^2 / |g|^2,   v_i eigenvectors of the largest eigenvalues of H
 
-By chance a vector of R^D has a share k / D in any k directions. Measured at points of a training, for
-the first 1 to C eigenvectors, C classes; on networks, and in the simple model of clustered logit
-gradients.
+By chance a vector of R^D has a share k / D in any k directions. Measured for the first 1 to C
+eigenvectors, C classes, at points of a training that emergent_curvature shares; on networks, and in the
+simple model of clustered logit gradients.
 
-    python -m reproductions.emergent_gradient --preset=quick     digits, a minute or two
-    python -m reproductions.emergent_gradient                    CIFAR-10 and Fashion-MNIST, half an
-                                                                 hour, shared with emergent_curvature
+    python -m reproductions.emergent_gradient --preset=quick   digits, a minute or two
+    python -m reproductions.emergent_gradient                  CIFAR-10 and Fashion-MNIST, half an hour
     python -m reproductions.emergent_gradient --networks=resnet --dataset=cifar10 --activation=relu
 Source: Fort & Ganguli 2019, arXiv:1910.05929; Gur-Ari, Roberts & Dyer 2018, arXiv:1812.04754.
 """

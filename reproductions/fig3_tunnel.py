@@ -37,7 +37,7 @@ class Config(optima.Config):
     pairs: int = option("pairs of optima, i of seeds seed + 2i, seed + 2i + 1", paper=3, quick=2)
     segments: int = option("S, segments of the tunnel", between(6, 1000), paper=10, smoke=6)
     steps: int = option(
-        "gradient steps at each vertex; other paths: (S - 1) times",
+        "gradient steps a vertex; the other paths: (S - 1) times as many",
         paper=780,
         quick=200,
         smoke=60,

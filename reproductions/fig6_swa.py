@@ -42,8 +42,10 @@ class Config(networks.NetworkConfig):
     pretrain_lr: float = option("Adam's constant learning rate before them", paper=1e-3)
     dropout: float = option("share of activations dropped in training", at_least(0, below=1), paper=0.0)
     l2: float = option("L2 penalty's coefficient", at_least(0), paper=0.0)
-    line_points: int = option("points from snapshot to snapshot", at_least(3), paper=9, smoke=5)
-    line_examples: int = option("training examples in the loss there", paper=10_000, smoke=500)
+    line_points: int = option(
+        "points on the segment between two snapshots, its ends included", at_least(3), paper=9, smoke=5
+    )
+    line_examples: int = option("training examples in the loss on that segment", paper=10_000, smoke=500)
 
 
 # ---- measuring --------------------------------------------------------------------------------------

@@ -31,8 +31,6 @@ SIZES = {"paper": ("100x80", "300x250", "1000x950", "1000x900"), "quick": ("100x
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure. The fractions of s - 1, s, s + 1 and s + 2 are always among them."""
-
     sizes: Texts = option(
         "landscapes as DxN, D dimensions with n-wedges", check=toys.sizes, **SIZES, smoke=("30x20",)
     )

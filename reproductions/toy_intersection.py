@@ -27,7 +27,7 @@ from reproductions.bench.options import Ints, at_least, between, option
 from reproductions.common import pictures, toys
 from reproductions.common.arrays import under
 
-OURS = "beyond the paper; wedges.connect"
+OURS = {"source": "beyond the paper; wedges.connect"}
 CUTS = (0.8, 0.9, 1.0, 1.1, 1.3, 1.6, 2.0)  # d of the random cuts at the crossing, over s
 
 
@@ -40,7 +40,7 @@ class Config(options.Config):
     optima: Ints = option(
         "how many optima, m + 1", at_least(2), paper=(2, 3, 5, 8, 11), quick=(2, 4, 8), smoke=(2,)
     )
-    k: int = option("K, wedges of the finite variant; not below optima", paper=40, quick=20, smoke=8)
+    k: int = option("K, wedges of the finite variant; not below --optima", paper=40, quick=20, smoke=8)
     seeds: int = option("independent repetitions", paper=2, smoke=1)
     cuts: int = option("random cuts a point, at the crossing", paper=16, quick=8)
 
@@ -146,7 +146,6 @@ def _success(toy, starts, d):
 
 # ---- what the numbers say ---------------------------------------------------------------------------
 
-
 WAYS = {
     "optima": "normals of the optima",
     "common": "at the common point",
@@ -189,12 +188,10 @@ def claims(arrays, config):
         formula = "min(D, (m + 1) s)" if v == "finite" else "D [1 - (1 - s/D)^(m+1)]"
         own("optima", f"|normals of the optima / {formula} - 1|", "<=", 0.05)
         own("small", "|count / ((m + 1) s) - 1| while (m + 1) s <= D/5", "<=", 0.12)
-        own("common", "|geometry at the common point / formula - 1|", "<=", 0.1, source=OURS)
-        own("gradients", "|span of gradients there / formula - 1|", "<=", 0.1, source=OURS)
-        paths = "highest loss from the common point to the optima / line's"
-        own("paths", paths, "<=", 0.05, source=OURS)
-        cut = "random cuts recover the loss from d = this x s on, not 2 s"
-        own("cut", cut, "<=", 1.3, source=OURS)
+        own("common", "|geometry at the common point / formula - 1|", "<=", 0.1, **OURS)
+        own("gradients", "|span of gradients there / formula - 1|", "<=", 0.1, **OURS)
+        own("paths", "highest loss from the common point to the optima / line's", "<=", 0.05, **OURS)
+        own("cut", "random cuts recover the loss from d = this x s on, not 2 s", "<=", 1.3, **OURS)
     return claim.claims
 
 
@@ -216,8 +213,7 @@ def plot(arrays, config):
     """The counts against m + 1 for each variant, and the cuts at the crossing of two wedges."""
     plots = wedges.plots
     title = f"Short directions where the wedges of several optima meet, D = {config.dimension}"
-    figure, axes = plots.grid(1, 4, title=title, panel=(3.7, 3.7))
-    *panels, last = axes[0]
+    figure, ((*panels, last),) = plots.grid(1, 4, title=title, panel=(3.7, 3.7))
     for ax, v, look in zip(panels, toys.VARIANTS, pictures.looks(), strict=False):
         _draw_counts(ax, means(arrays, v), config, v)
         plots.label_axes(ax, title=toys.label(v, config.k), x="optima, m + 1", y="short directions")

@@ -23,7 +23,6 @@ from reproductions.bench.options import Floats, Ints, at_least, between, option
 from reproductions.common import pictures, toys
 from reproductions.common.arrays import under
 
-SHORT = {"paper": (20, 50, 100), "quick": (10, 50)}
 RADII = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)  # the start's components are 1 to 5 in size
 
 
@@ -180,16 +179,14 @@ def plot(arrays, config):
     plots, at, s = wedges.plots, numbers(arrays, config), np.array(config.short)
     title = f"Along random directions from a point near a wedge, D = {config.dimension}: "
     title += f"{config.directions} directions, both ways"
-    figure, axes = plots.grid(1, 4, title=title, panel=(3.6, 3.6))
-    *rises, scatter = axes[0]
+    figure, ((*rises, scatter),) = plots.grid(1, 4, title=title, panel=(3.6, 3.6))
     x = np.geomspace(s.min() / 1.5, s.max() * 1.5, 50)
     scatter.plot(x, np.sqrt(2 / x), color="black", linestyle=":", label="sqrt(2/s)")
     for ax, v, look in zip(rises, toys.VARIANTS, pictures.looks(), strict=False):
         _draw_rise(ax, under(v, arrays), config, np.sqrt(at[v]["mean"]))
         title = toys.label(v, config.k)
         plots.label_axes(ax, title=title, x="step a", y="loss, root mean square", log="xy")
-        style = look | {"linestyle": "", "alpha": 0.8, "label": toys.LABELS[v]}
-        scatter.plot(s, last(at[v]["scatter"]), **style)
+        scatter.plot(s, last(at[v]["scatter"]), linestyle="", alpha=0.8, label=toys.LABELS[v], **look)
     words = "line: sqrt(L0² + a² s/D)\nopen: another wedge is nearer"
     rises[0].legend(fontsize=8, title=words, title_fontsize=7)
     title, y = "scatter over directions", "deviation / mean of the a² term"
