@@ -27,7 +27,7 @@ from reproductions.bench.claims import Verdict
 from reproductions.bench.errors import UsageError
 from reproductions.bench.options import Even, Floats, Ints, at_least, between, inside, option
 from reproductions.common import networks, optima, pictures, toys, training
-from reproductions.common.arrays import named, stacked
+from reproductions.common.arrays import mean_and_error, named, stacked
 
 TOY = ("geometry", "gradients", "cuts", "eigenvalues")
 _CUTS = {"paper": (30, 100, 300, 1000, 3000), "quick": (10, 30, 100, 300, 1000), "smoke": (30, 300)}
@@ -225,10 +225,8 @@ def _counts(arrays, config):
     """{estimator: (mean [places], standard error [places])} on the network."""
     cuts = _recovered(arrays, config)
     found = {"cuts": (np.array([c.mean for c in cuts]), np.array([c.error for c in cuts]))}
-    values = arrays["eigenvalues"]  # [places, floors, vectors]
-    error = values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
     for i, floor in enumerate(config.floors):
-        found[f"eigenvalues above {floor:g}"] = (values[:, i].mean(axis=-1), error[:, i])
+        found[f"eigenvalues above {floor:g}"] = mean_and_error(arrays["eigenvalues"][:, i])
     return found
 
 

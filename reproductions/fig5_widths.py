@@ -21,7 +21,7 @@ from reproductions.bench import options, runs, sweep
 from reproductions.bench.claims import Verdict
 from reproductions.bench.options import Floats, Ints, Texts, above, at_least, but, one_of, option
 from reproductions.common import networks, pictures, training
-from reproductions.common.arrays import named, stacked
+from reproductions.common.arrays import mean_and_error, named, stacked
 
 # What the paper says of each: 1 wider with larger values, -1 narrower, 0 nothing that we know.
 EXPECTED = {"lr": 1, "l2": 1, "dropout": 1, "batch_size": -1, "width": 0}
@@ -238,13 +238,6 @@ TITLES = {
     "width": "network width (x the paper's)",
 }
 REVERSES = ("l2", "dropout")  # when they get too strong
-
-
-def mean_and_error(values):
-    """Of values [values, seeds]: their mean over seeds, and its standard error; None of one seed."""
-    seeds = values.shape[1]
-    error = values.std(axis=1, ddof=1) / np.sqrt(seeds) if seeds > 1 else None
-    return values.mean(axis=1), error
 
 
 def judged(arrays, config):

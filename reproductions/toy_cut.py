@@ -22,6 +22,7 @@ from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.options import Floats, Texts, at_least, option
 from reproductions.common import pictures, toys
+from reproductions.common.arrays import mean_and_error
 
 OFFSETS = ("normal", "uniform")
 ALL = (*toys.VARIANTS, "fixed")
@@ -152,8 +153,8 @@ def off_the_curve(arrays, size):
     s, d = _short(size), arrays[f"{size} d"]
     low = d <= 0.9 * s
     squares = arrays[f"{size} fixed"][low] ** 2  # [dims, seeds]
-    error = squares.std(axis=-1, ddof=1) / np.sqrt(squares.shape[-1])
-    return np.abs(squares.mean(axis=-1) - (1 - d[low] / s)) / error
+    mean, error = mean_and_error(squares)
+    return np.abs(mean - (1 - d[low] / s)) / error
 
 
 def _short(size):

@@ -21,7 +21,7 @@ from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.options import Floats, Ints, at_least, between, option
 from reproductions.common import pictures, toys
-from reproductions.common.arrays import under
+from reproductions.common.arrays import mean_and_error, under
 
 RADII = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)  # the start's components are 1 to 5 in size
 
@@ -106,13 +106,13 @@ def numbers(arrays, config):
         squares = arrays[f"{v} losses"].astype(np.float64) ** 2  # [s, radii, 2, directions]
         start = arrays[f"{v} start"].astype(np.float64)[:, None] ** 2  # [s, 1]
         both = squares.mean(axis=2)  # [s, radii, directions]: the term linear in a cancels
-        error = both.std(axis=-1, ddof=1) / np.sqrt(both.shape[-1])
+        mean, error = mean_and_error(both)
         term = both - start[..., None]
         whole = np.where(arrays[f"{v} same"] == 1, 1.0, np.nan)
         losses = arrays[f"{v} losses"].reshape(*whole.shape, -1)
         found[v] = {
-            "mean": both.mean(axis=-1),
-            "off": whole * (both.mean(axis=-1) - start - a**2 * s / config.dimension) / error,
+            "mean": mean,
+            "off": whole * (mean - start - a**2 * s / config.dimension) / error,
             "scatter": whole * term.std(axis=-1, ddof=1) / term.mean(axis=-1),
             "variation": whole * losses.std(axis=-1, ddof=1) / losses.mean(axis=-1),
         }
