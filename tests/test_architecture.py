@@ -73,7 +73,7 @@ def test_a_figure_ends_in_main_and_tells_its_story_in_order(path):
     assert text.rstrip().endswith('if __name__ == "__main__":\n    runs.main(__name__)')
     tree = ast.parse(text)
     lines = {n.name: n.lineno for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-    wanted = ["measure", "claims", "summary", "plot"]
+    wanted = ["measure", "judged", "claims", "summary", "plot"]
     assert [n for n in sorted(wanted, key=lines.get)] == wanted
     assert lines["measure"] <= 75
 

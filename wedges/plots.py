@@ -131,7 +131,10 @@ def label_axes(
         ax.set_ylabel(y)
     if legend is not None:
         ax.legend(fontsize=legend)
-    ax.grid(grid, **({"alpha": 0.25} if grid else {}))
+    if grid:
+        ax.grid(True, alpha=0.25)
+    else:
+        ax.grid(False)
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -4,7 +4,8 @@ A figure is a module with these names, and `runs.main(__name__)` at its end:
 
     Config(options.Config)             its settings, each a flag, with a value for each preset
     measure(config) -> arrays          slow, resumable
-    claims(arrays, config) -> [Claim]
+    judged(arrays, config) -> {claim: number}     what the claims are about
+    claims(arrays, config) -> [Claim]             in words, with bounds: see `claims.Verdict`
     summary(arrays, config) -> {name: number}     what the reference guards
     plot(arrays, config) -> figure     from the arrays alone; the verdict is drawn under it here
     html(arrays, config) -> text       if it has one: a page for figure.html, or UsageError

@@ -64,7 +64,7 @@ def test_every_figure_of_the_catalogue_is_told_apart_by_its_claims():
 def test_a_figure_has_the_functions_of_the_contract(figure):
     arguments = lambda function: list(inspect.signature(function).parameters)
     assert arguments(figure.measure) == ["config"]
-    for function in (figure.claims, figure.summary, figure.plot):
+    for function in (figure.judged, figure.claims, figure.summary, figure.plot):
         assert arguments(function) == ["arrays", "config"]
     assert issubclass(figure.Config, options.Config) and figure.Config.__dataclass_params__.frozen
 
@@ -90,6 +90,14 @@ def test_help_names_every_setting_with_its_presets(figure, capsys):
 
 def test_measure_is_found_within_the_first_screen_and_a_half(figure):
     assert inspect.getsourcelines(figure.measure)[1] <= 75
+
+
+def test_claims_only_say_what_judged_has_measured(name, figure, run):
+    numbers = figure.judged(run.arrays, run.config)
+    found = {c.id: c.measured for c in figure.claims(run.arrays, run.config)}
+    of = lambda id: next(v for k, v in numbers.items() if id.endswith(f".{k}"))
+    assert len(found) == sum(v is not None for v in numbers.values())
+    assert all(np.array_equal(measured, of(id), equal_nan=True) for id, measured in found.items())
 
 
 def test_no_number_is_kept_by_a_whole_config(figure):
