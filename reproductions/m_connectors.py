@@ -31,12 +31,13 @@ from reproductions.common.arrays import named, stacked
 OURS = "beyond the paper; wedges.joint_connector"
 LOW = 0.25  # of what the flat hull rises: what counts as low, as for the tunnel
 SURFACES = ("flat", "stitched", "joint")
-M = between(1, 50)
 
 
 @options.settings
 class Config(optima.Config):
-    m: Ints = option("m of chosen points", M, paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2))
+    m: Ints = option(
+        "m of chosen points", between(1, 50), paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2)
+    )
     subsets: int = option("sets of m + 1 optima, drawn from all", paper=2, smoke=1)
     points: int = option("points of each set: the centre, then random ones", paper=2)
     continuous: Ints = option(

@@ -28,6 +28,7 @@ from reproductions.common.arrays import under
 OURS = "beyond the paper; wedges.connect"
 WITHIN, ACROSS = 0.8, 0.2  # what counts as two halves
 SAMPLES = 10  # of the loss on each segment
+COUNTS = ("end short", "corner short", "end rank", "corner rank")
 _D = between(4, 5000)
 
 
@@ -126,21 +127,20 @@ def numbers(arrays, config):
     """{variant: {name: [pairs]}} of what the claims are about."""
     found = {}
     for v in toys.VARIANTS:
-        get = lambda name, v=v: arrays[f"{v} {name}"]
-        rise = wedges.barrier(get("line"))  # [pairs]
-        within, across = wedges.compare.halves(get("cosines"))
-        switches = [wedges.compare.switch(c) for c in get("cosines")]
-        counts = ("end short", "corner short", "end rank", "corner rank")
+        own = under(v, arrays)
+        rise = wedges.barrier(own["line"])  # [pairs]
+        within, across = wedges.compare.halves(own["cosines"])
+        switches = [wedges.compare.switch(c) for c in own["cosines"]]
         found[v] = {
-            "barrier": rise / get("start"),
-            "vertices": get("vertices").max(axis=-1) / rise,
-            "between": get("tunnel").max(axis=-1) / rise,
+            "barrier": rise / own["start"],
+            "vertices": own["vertices"].max(axis=-1) / rise,
+            "between": own["tunnel"].max(axis=-1) / rise,
             "within": within,
             "across": across,
             # vertex i stands at (i + 1) / S of the line
             "switch": (np.array(switches) + 0.5) / config.segments,
-            "bend": get("bend").max(axis=-1) / rise,
-            **{name: get(name) for name in counts},
+            "bend": own["bend"].max(axis=-1) / rise,
+            **{name: own[name] for name in COUNTS},
         }
     return found
 
