@@ -148,11 +148,13 @@ class Config:
         before anything is measured or written."""
         for option in options(type(self)):
             given = getattr(self, option.name)
-            for value in given if isinstance(given, tuple) else (given,):
-                if option.check is not None:
-                    option.check(value, option.name)
-                if option.below is not None and value >= (limit := getattr(self, option.below)):
-                    raise UsageError(f"--{option.name}={value}: must be below --{option.below}={limit}.")
+            values = given if isinstance(given, tuple) else (given,)
+            for value in values if option.check is not None else ():
+                option.check(value, option.name)
+            if option.below is not None and max(values) >= (limit := getattr(self, option.below)):
+                raise UsageError(
+                    f"--{option.name}={max(values)}: must be below --{option.below}={limit}."
+                )
 
     def inputs(self):
         """{name: what stands for its content} of everything outside that is measured on: data sets."""
