@@ -196,8 +196,7 @@ def plot(arrays, config):
 
 def _draw_rise(ax, own, config, rms):
     """Root mean square loss against a for each s, its formula, and the band of 90% of directions."""
-    a = np.array(config.radii)
-    x = np.geomspace(a.min(), a.max(), 100)
+    a, x = np.array(config.radii), np.geomspace(min(config.radii), max(config.radii), 100)
     for i, (s, color) in enumerate(zip(config.short, pictures.colors(), strict=False)):
         low, high = np.quantile(own["losses"][i].reshape(len(a), -1), (0.05, 0.95), axis=1)
         ax.fill_between(a, low, high, color=color, alpha=0.18, linewidth=0)
