@@ -199,8 +199,10 @@ class SWA(Resumed):
         return self.model.stop_training and (self._steps is None or last < self._steps)
 
     def _stand_in(self):
+        if not self._leads():
+            return
         put_back(self.model)
-        if self.average.count and self._leads():
+        if self.average.count:
             self._know(self.model)
             values = self._average_values()
             stand_in(self.model, self._variables, values)
