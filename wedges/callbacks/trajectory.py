@@ -39,9 +39,11 @@ class Trajectory(Resumed):
     T points of D numbers take 4 T D bytes in float32: 1,000 of a model with 25 million weights 100 GB.
     In a file they take no memory. The file is a .npy file, `np.load(path, mmap_mode="r")`, of rows with
     the fields "step", "epoch" and "theta" [D]. Each point is complete in it before it counts, so that a
-    killed process leaves a file that can be read, and a later Trajectory of that path goes on behind
-    its last point. Beside a `BackupAndRestore` it goes on behind the last point before the backup that
-    is restored; without a path it has forgotten those before.
+    killed process leaves a file that can be read. A later Trajectory of that path goes on behind the
+    point at which the model stands when its first `fit` begins: that of the start, with a training that
+    is begun again; it warns, and goes on behind the last one, where the model stands at none. Beside a
+    `BackupAndRestore` it goes on behind the last point before the backup that is restored; without a
+    path it has forgotten those before.
 
     Args:
       every: which moments are kept: every so many, those in a list, or those for which a function of
@@ -78,7 +80,7 @@ class Trajectory(Resumed):
         self._rows: _Rows = _InMemory() if path is None else _InFile(pathlib.Path(path))
         self._step, self._epoch = self._rows.last()
         self._variables: list[keras.Variable] = []
-        self._full = False
+        self._full, self._found = False, len(self._rows) > 0
 
     @property
     def thetas(self) -> np.ndarray:
@@ -102,6 +104,9 @@ class Trajectory(Resumed):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._batch = -1
+        if self._found and self.model.built:
+            self._go_on()
+        self._found = False
         if not (self._step or self._epoch or len(self._rows)) and self.model.built and self._chosen(0):
             self._keep()
 
@@ -116,12 +121,32 @@ class Trajectory(Resumed):
         if self.unit == "epoch" and self._chosen(self._epoch):
             self._keep()
 
+    def _theta(self):
+        self._variables = self._variables or list(self.model.trainable_variables)
+        values = trained_values(self.model, self._variables)
+        return np.concatenate([v.ravel() for v in values]).astype(self._dtype, copy=False)
+
+    def _go_on(self):
+        """Forget the points behind the one at which the model stands."""
+        theta, there = self._theta(), self.thetas
+        if there.shape[1:] != theta.shape:
+            return  # which is refused when it is to be kept
+        alike = np.flatnonzero((there[:, :32] == theta[:32]).all(axis=1))  # a page of each, not all
+        here = [i for i in alike if np.array_equal(there[i], theta)]
+        if here:
+            self._rows.cut(here[-1] + 1)
+            self._step, self._epoch = self._rows.last()
+        else:
+            warnings.warn(
+                f"model {self.model.name!r} stands at none of the {len(there)} points in {self.path}; "
+                f"Trajectory goes on behind the last of them, step {self._step}.",
+                stacklevel=2,
+            )
+
     def _keep(self):
         if self._full:
             return
-        self._variables = self._variables or list(self.model.trainable_variables)
-        values = trained_values(self.model, self._variables)
-        theta = np.concatenate([v.ravel() for v in values]).astype(self._dtype, copy=False)
+        theta = self._theta()
         size = (len(self._rows) + 1) * theta.nbytes
         if self.path is None and size > self.limit:
             self._full = True
@@ -156,6 +181,7 @@ class Trajectory(Resumed):
     def _resume(self, state: Mapping[str, np.ndarray], pieces: Sequence[Mapping[str, np.ndarray]]):
         self._step, self._epoch = int(state["step"]), int(state["epoch"])
         self._rows.cut(int(np.sum(self.steps <= self._step)))
+        self._found = False
 
 
 def _choice(every):
