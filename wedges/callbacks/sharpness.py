@@ -30,10 +30,10 @@ class Sharpness(Placed):
         tunnel_width           mean distance to a threshold, as `wedges.tunnel_width` finds it
 
     `History`, `CSVLogger`, `TensorBoard` and others have them wherever they stand in the list, and
-    `EarlyStopping` or `ReduceLROnPlateau` may monitor them. They are there from the first epoch on: NaN
-    after an epoch that was not measured, at weights that are not finite, and where an eigenvalue is not
-    found. The random vectors are the same at every epoch, so that what changes is the landscape. Nothing
-    that training depends on is touched: it takes the steps that it would take without.
+    `EarlyStopping(mode="min")` or `ReduceLROnPlateau` may monitor them. They are there from the first
+    epoch on: NaN after an epoch that was not measured, at weights that are not finite, and where an
+    eigenvalue is not found. The random vectors are the same at every epoch, so that what changes is the
+    landscape. Nothing that training depends on is touched: it takes the steps that it would take without.
 
     One measurement costs some 20 to 60 products with H for the eigenvalues, `trace` products, and about
     20 times `width` losses; a product costs two to three gradients over all of x. Give it a part of the

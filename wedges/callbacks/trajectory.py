@@ -56,7 +56,7 @@ class Trajectory(Resumed):
 
     Attributes:
       thetas: [T, D]; of a file, a view into it that is read when it is looked at.
-      steps, epochs: steps taken and epochs done at each, [T].
+      steps, epochs: steps taken and epochs ended before each, [T]; a step that ends an epoch is in it.
 
     Raises:
       ValueError: more than `limit`, a file of another kind, size or dtype, another D than before.
@@ -94,23 +94,27 @@ class Trajectory(Resumed):
 
     @property
     def epochs(self) -> np.ndarray:
-        """How many epochs had been done at each point, [T]."""
+        """How many epochs had ended before each point, [T]."""
         return self._rows.field("epoch")
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         super().on_train_begin(logs)
-        self._batch = -1
-        self._check_limit()
+        self._begun = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._batch = -1
         if self._found and self.model.built:
             self._go_on()
         self._found = False
+        if not self._begun:
+            self._check_limit(epoch)
+        self._begun = True
         if not (self._step or self._epoch or len(self._rows)) and self.model.built and self._chosen(0):
             self._keep()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if (steps := (self.params or {}).get("steps")) is not None:
+            batch = min(batch, steps - 1)  # Keras counts the last ones of an epoch as if they were full
         before, self._step = self._step, self._step + batch - self._batch
         self._batch = batch
         if self.unit == "step" and any(map(self._chosen, range(before + 1, self._step + 1))):
@@ -124,7 +128,8 @@ class Trajectory(Resumed):
     def _theta(self):
         self._variables = self._variables or list(self.model.trainable_variables)
         values = trained_values(self.model, self._variables)
-        return np.concatenate([v.ravel() for v in values]).astype(self._dtype, copy=False)
+        theta = np.concatenate([v.ravel() for v in values])
+        return theta if self._dtype is None else theta.astype(self._dtype)
 
     def _go_on(self):
         """Forget the points behind the one at which the model stands."""
@@ -158,20 +163,21 @@ class Trajectory(Resumed):
             return
         self._rows.append(self._step, self._epoch, theta)
 
-    def _check_limit(self):
+    def _check_limit(self, epoch):
         params = self.params or {}
         epochs, steps = params.get("epochs"), params.get("steps")
         if self.path is not None or not self.model.built or not epochs:
             return
-        count = epochs if self.unit == "epoch" else epochs * steps if steps else 0
+        count = (epochs - epoch) * (1 if self.unit == "epoch" else steps or 0)
         start = self._epoch if self.unit == "epoch" else self._step
-        points = len(self._rows) + sum(map(bool, map(self._chosen, range(start + 1, start + count + 1))))
+        numbers = range(start + (start > 0), start + count + 1)  # the start of the first fit is one
+        points = len(self._rows) + sum(map(self._chosen, numbers))
         values = self.model.trainable_variables
-        numbers = sum(int(np.prod(v.shape)) for v in values)
+        size = sum(int(np.prod(v.shape)) for v in values)
         dtype = self._dtype or np.dtype(values[0].dtype if values else "float32")
-        if (size := points * numbers * dtype.itemsize) > self.limit:
+        if (needed := points * size * dtype.itemsize) > self.limit:
             raise ValueError(
-                f"limit must be at least {size} bytes for {points} points of {numbers} weights; "
+                f"limit must be at least {needed} bytes for {points} points of {size} weights; "
                 f"received {self.limit}. Give Trajectory a path, or keep fewer."
             )
 
