@@ -307,7 +307,7 @@ def test_an_epoch_cut_short_does_not_enter(images, validate, no_warning):
 
 
 @pytest.mark.parametrize("per_execution", [1, 3, 10])
-def test_a_whole_epoch_enters_however_many_steps_run_at_once(images, per_execution, no_warning):
+def test_a_whole_epoch_enters_however_many_steps_run_at_once(images, per_execution):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             self.model.stop_training = batch >= 6  # the last one of seven

@@ -33,7 +33,7 @@ class Sharpness(Placed):
     `EarlyStopping(mode="min")` or `ReduceLROnPlateau` may monitor them. They are there from the first
     epoch on: NaN after an epoch that was not measured, at weights that are not finite, and where an
     eigenvalue is not found. The random vectors are the same at every epoch, so that what changes is the
-    landscape. Nothing that training depends on is touched: it takes the steps that it would take without.
+    landscape. Nothing that training depends on is touched: the steps are those that it takes without.
 
     One measurement costs some 20 to 60 products with H for the eigenvalues, `trace` products, and about
     20 times `width` losses; a product costs two to three gradients over all of x. Give it a part of the
