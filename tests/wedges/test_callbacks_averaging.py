@@ -1,7 +1,9 @@
 """`SWA`, against hand computation."""
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import wedges
@@ -152,3 +154,21 @@ def test_a_model_that_fit_builds(images):
     swa = wedges.SWA()
     model.fit(*images, epochs=2, validation_data=images, callbacks=[swa], verbose=0)
     assert swa.average.count == 2
+
+
+def test_statistics_come_from_data_of_any_kind(images, tmp_path):
+    x, y = images
+    np.save(tmp_path / "x.npy", x)
+    sources = [
+        x,
+        np.load(tmp_path / "x.npy", mmap_mode="r"),
+        tf.data.Dataset.from_tensor_slices((x, y)).batch(53),
+    ]
+    ends = []
+    for source in sources:
+        keras.utils.set_random_seed(0)
+        model = compiled(batch_norm)
+        model.fit(x, y, epochs=2, callbacks=[wedges.SWA(x=source, batch_size=53)], verbose=0)
+        ends.append(model.get_weights())
+    for end in ends[1:]:
+        same(end, ends[0], rtol=1e-4)

@@ -395,7 +395,6 @@ def two_outputs(as_dict=False):
     return model
 
 
-@pytest.mark.xfail(raises=ValueError, strict=False, reason="StatelessModel takes one output so far")
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_statistics_of_a_model_with_several_outputs(as_dict):
     rng = np.random.default_rng(0)

@@ -33,7 +33,7 @@ class SWA(Resumed):
       were validated, averages among them, and they stand at the end of `fit`; on a number of the
       training, which is not about averages, the average of all epochs stands there.
     - `BackupAndRestore` saves the trained weights. What has been averaged goes into its directory, too
-      (20 bytes a weight), and is resumed with them, bit for bit, also after a killed process.
+      (twice 8 bytes a weight), and is resumed with them, bit for bit, also after a killed process.
 
     `SwapEMAWeights`, which puts another average into the model, cannot be in the same list. Where an
     error interrupts `fit` or an evaluation, the callback's next use, or `restore()`, puts the trained
@@ -45,8 +45,9 @@ class SWA(Resumed):
       start_epoch: the first epoch, counted from 0, that may enter the average.
       every: epochs from one entry to the next. With a cyclical learning rate, the cycle's length:
         the first entry is then the end of the first cycle after `start_epoch`.
-      x: training inputs, for batch norm's statistics at the average. Required for a model with
-        batch norm, and not used otherwise. Each new average costs a pass over them.
+      x: training inputs, for batch norm's statistics at the average: arrays, or a data set of any kind
+        that a `NetworkLandscape` takes. Required for a model with batch norm, and not used otherwise.
+        Each new average costs a pass over them.
       batch_size: examples at a time in that pass.
       apply_at_end: leave the average in the model when `fit` ends; `restore()` brings the trained
         weights back. If False, the model keeps the trained weights.
