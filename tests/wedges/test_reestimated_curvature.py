@@ -1,4 +1,4 @@
-"""Second derivatives through re-estimated batch-norm statistics, by microbatches, against dense truth."""
+"""Second derivatives through re-estimated batch norm, by microbatches, against dense truth."""
 
 import keras
 import numpy as np

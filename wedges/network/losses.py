@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges.network.readout import Loss
+from wedges.network.second_order import NoSecondDerivative, exact_second_derivatives
 
 
 def example_losses(loss: Loss, y: tf.Tensor, outputs: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
@@ -59,7 +60,7 @@ def why_not_curved(
         if any(np.any(_second_derivative(loss, y, z, dtype)) for z in places):
             return None
         what = "is 0 wherever it exists"
-    except LookupError:
+    except NoSecondDerivative:
         what = "is not known to TensorFlow"
     name = getattr(loss, "name", None) or getattr(loss, "__name__", loss)
     return (
@@ -71,10 +72,11 @@ def why_not_curved(
 
 def _second_derivative(loss, y, z, dtype):
     """Of each example's loss at outputs z [B, ...], along z: [B, ...]."""
-    with tf.GradientTape() as outer:
-        outer.watch(z)
-        with tf.GradientTape() as inner:
-            inner.watch(z)
-            losses = example_losses(loss, y, z, dtype)
-        slope = inner.gradient(losses, z, unconnected_gradients="zero")
-    return outer.gradient(slope, z, z, unconnected_gradients="zero")
+    with exact_second_derivatives():
+        with tf.GradientTape() as outer:
+            outer.watch(z)
+            with tf.GradientTape() as inner:
+                inner.watch(z)
+                losses = example_losses(loss, y, z, dtype)
+            slope = inner.gradient(losses, z, unconnected_gradients="zero")
+        return outer.gradient(slope, z, z, unconnected_gradients="zero")
