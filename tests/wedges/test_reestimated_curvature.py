@@ -1,4 +1,4 @@
-"""Second derivatives through re-estimated batch norm, by microbatches, against dense ones."""
+"""Second derivatives through re-estimated batch norm, by microbatches, against dense truth."""
 
 import keras
 import numpy as np

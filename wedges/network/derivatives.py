@@ -67,7 +67,7 @@ def hessian_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> tf.Ten
         rows = [along(row) for row in directions]
         return tf.stack([tf.concat(r, axis=0) for r in ([*rows, slopes] if at[1:] else rows)])
 
-    with exact_second_derivatives():
+    with exact_second_derivatives(problem.network.model):
         at, directions = _moving(problem, theta, v)
         found = problem.total(part, _rows(at, v.shape[0] + (len(at) > 1)))
         return _through_moments(problem, theta, found, v)
@@ -104,7 +104,7 @@ def gauss_newton_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> t
 
         return tf.stack([one(row) for row in directions])
 
-    with exact_second_derivatives():
+    with exact_second_derivatives(problem.network.model):
         at, directions = _moving(problem, theta, v)
         found = problem.total(part, _rows(at, v.shape[0]))
         return _through_moments(problem, theta, found)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from wedges._checks import choice, whole
-from wedges.landscape import Evaluation, WithExamples, WithOutputs
+from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
 from wedges.network import derivatives
 from wedges.network.examples import examples_of
 from wedges.network.graphs import Graphs
@@ -18,9 +18,13 @@ from wedges.network.objective import Objective, class_weights
 from wedges.network.problem import Problem
 from wedges.network.readout import Readout
 from wedges.network.stateless import StatelessModel
+from wedges.network.supported import check_supported
+from wedges.network.symmetry import check_symmetric
 
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
+
+_MATRICES = {"hessian": "the Hessian", "gauss_newton": "the Gauss-Newton matrix"}
 
 
 class NetworkLandscape(WithExamples, WithOutputs):
@@ -84,7 +88,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
       readout: what its outputs mean, a `Readout`.
 
     Raises:
-      ValueError: arrays of different sizes, no examples, no loss, a model that is not built.
+      ValueError: arrays of different sizes, no examples, no loss, a model that is not built; a stateful
+        or quantized model, one of float16 or bfloat16 weights, one for batches of one size.
     """
 
     takes_batches = False
@@ -111,6 +116,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
         evaluation_batch_size = whole("evaluation_batch_size", evaluation_batch_size)
         seed = whole("seed", seed, 0, 2**31 - 1)
         self.network = model if isinstance(model, StatelessModel) else StatelessModel(model)
+        check_supported(self.network.model)
         reestimates = batch_norm == "reestimate"
         self.space = self.network.space.under(reestimates=reestimates)
         self.dimension, self.dtype = self.space.dimension, self.space.dtype
@@ -275,9 +281,10 @@ class NetworkLandscape(WithExamples, WithOutputs):
         pass that gives the gradient, ten at a time.
 
         Raises:
-          ValueError: a loss without second derivatives, v of another shape.
+          ValueError: a loss or an operation without second derivatives; at the first product, a matrix
+            that is not symmetric; v of another shape.
         """
-        return self._products(self.graphs.hessian_products, theta, v)
+        return self._products("hessian", theta, v)
 
     def gauss_newton_product(self, theta: TensorLike, v: TensorLike) -> tf.Tensor:
         """G(theta) v, G the part of the Hessian that is there were the model linear in theta.
@@ -291,7 +298,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
 
         Source: Schraudolph 2002 (Neural Computation 14); Papyan 2019 (arXiv:1901.08244).
         """
-        return self._products(self.graphs.gauss_newton_products, theta, v)
+        return self._products("gauss_newton", theta, v)
 
     def output_gradients(self, theta: TensorLike, examples: int | None = None) -> tf.Tensor:
         """d outputs_ik / d theta for the first `examples` (all by default): [n, outputs, D].
@@ -358,11 +365,23 @@ class NetworkLandscape(WithExamples, WithOutputs):
 
     # ---- what a call may ask for ----------------------------------------------------------------
 
-    def _products(self, products, theta, v):
+    def _products(self, kind, theta, v):
         theta, v = self.point_and_directions(theta, v)
-        if tf.executing_eagerly() and self._flaw:  # inside a user's graph no number can be looked at
-            raise ValueError(self._flaw)
+        products = getattr(self.graphs, f"{kind}_products")
+        if tf.executing_eagerly():  # inside a user's graph no number can be looked at
+            if self._flaw:
+                raise ValueError(self._flaw)
+            if kind not in self._symmetric:
+                one, rows = tf.reshape(theta, [-1, self.dimension])[0], v.shape[:-1].num_elements()
+                k = 1 if theta.shape.rank > 1 else min(rows, PRODUCTS_AT_ONCE)
+                check_symmetric(_MATRICES[kind], products, one, k, self.seed)
+                self._symmetric.add(kind)
         return derivatives.at_each(products, theta, v)
+
+    @functools.cached_property
+    def _symmetric(self):
+        """The kinds of products that were found to be those of a symmetric matrix."""
+        return set()
 
     @functools.cached_property
     def _flaw(self):
