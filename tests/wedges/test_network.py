@@ -260,7 +260,7 @@ def two_outputs():
         (lambda: keras.Sequential([layers.Dense(3)]), "is not built"),
         (mixed_dtypes, "in one dtype"),
         (all_frozen, "no trainable weights"),
-        (lambda: "a model", "must be a keras.Model; received a path: load it"),
+        (lambda: "a model", "must be a keras.Model; received str"),
     ],
 )
 def test_a_model_that_cannot_be_flattened_is_refused(model, words, images):
