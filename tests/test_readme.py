@@ -33,7 +33,7 @@ def tokens():
     """A class for each of five words."""
     words = layers.Embedding(7, 4)
     return keras.Sequential(
-        [keras.Input((5,)), words, layers.GRU(6, return_sequences=True), layers.Dense(7)]
+        [keras.Input((5,)), words, layers.GRU(8, return_sequences=True), layers.Dense(7)]
     )
 
 
