@@ -292,7 +292,7 @@ joint = joint_connector
         (lambda q: connector(q, [A, np.inf * B], GRID, CG, 3), "optima must be finite; .*infinity"),
         (lambda q: connector(q, [A, B], Grid(2, 2), CG, 3), "basis .* 2 optima, m = 1; received m = 2"),
         (lambda q: connector(q, [A, B], GRID, CG, 3, start="hull"), "start must be .*received 'hull'"),
-        (lambda q: connector(q, [A, B], GRID, "no name", 3), "optimizer must .*received .*'no name'"),
+        (lambda q: connector(q, [A, B], GRID, "downhill", 3), "optimizer must .*path 'downhill'"),
         (lambda q: connect.tunnel(q, A, B, 0, CG, 3), "segments must be .* at least 2; received 0"),
         (lambda q: connect.tunnel(q, A, B, 2.5, CG, 3), "whole number.*received 2.5"),
         (lambda q: connect.tunnel(q, A, B, 2, CG, 3, start="b"), "start must be .*received 'b'"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from wedges._checks import choice, whole
+from wedges._checks import choice, numbers, whole
 from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
 from wedges.network import derivatives
 from wedges.network.examples import examples_of
@@ -151,10 +151,13 @@ class NetworkLandscape(WithExamples, WithOutputs):
         self.steps_per_epoch = self._minibatches.steps_per_epoch
 
     def __repr__(self) -> str:
-        norm = f", batch norm {self.batch_norm}" if self.network.has_batch_norm else ""
+        model = self.network.model
+        policy = [f"{self.dtype.name} weights", f"policy {model.dtype_policy.name}"]
+        policy += [f"batch norm {self.batch_norm}"] if self.network.has_batch_norm else []
+        policy += ["regularizers added"] if self.regularize else []
         return (
-            f"NetworkLandscape({self.network.model.name!r}, D = {self.dimension:,} {self.dtype.name}, "
-            f"N = {self.size:,}, loss {self.objective}{norm})"
+            f"NetworkLandscape(model {model.name!r}, D = {self.dimension:,}, N = {self.size:,} examples, "
+            f"loss {self.objective}, {', '.join(policy)})"
         )
 
     def on(self, x: Any, y: Any = None, **overrides: Any) -> NetworkLandscape:
@@ -311,8 +314,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
           ValueError: more than one theta, or examples that are not there.
         """
         theta, n = self._one(theta), self.size if examples is None else examples
-        if not 1 <= n <= self.size:
-            raise ValueError(f"examples must be from 1 to {self.size}, all there are; received {n!r}.")
+        n = whole("examples", n, 1, self.size, limit="N")
         x = self.examples.first(n)[0]
         return self.graphs.output_gradients(theta, self.graphs.state_at(theta), x)
 
@@ -325,7 +327,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
         Raises:
           ValueError: more than one theta, or u without a row for each example.
         """
-        theta, u = self._one(theta), tf.convert_to_tensor(u, self.dtype)
+        theta, u = self._one(theta), numbers("u", u, self.dtype)
         if u.shape.rank == 0 or u.shape[0] != self.size:
             raise ValueError(
                 f"u must be shaped as the model's outputs, a row for each of {self.size} examples; "
