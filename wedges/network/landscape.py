@@ -156,7 +156,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
         policy += [f"batch norm {self.batch_norm}"] if self.network.has_batch_norm else []
         policy += ["regularizers added"] if self.regularize else []
         return (
-            f"NetworkLandscape(model {model.name!r}, D = {self.dimension:,}, N = {self.size:,} examples, "
+            f"NetworkLandscape(model {model.name!r}, D = {self.dimension:,}, N = {self.size:,}, "
             f"loss {self.objective}, {', '.join(policy)})"
         )
 
