@@ -28,7 +28,9 @@ from .average import RunningAverage as RunningAverage
 from .average import ensemble_probabilities as ensemble_probabilities
 from .callbacks import SWA as SWA
 from .callbacks import IndependentEnsemble as IndependentEnsemble
+from .callbacks import Sharpness as Sharpness
 from .callbacks import SnapshotEnsemble as SnapshotEnsemble
+from .callbacks import Trajectory as Trajectory
 from .compare import cosine_matrix as cosine_matrix
 from .compare import disagreement as disagreement
 from .compare import label_agreement as label_agreement

@@ -48,11 +48,8 @@ def _whole(value: Any) -> int | None:
 
 def seed(value: Any) -> int | list[int]:
     """A seed for NumPy's generators: a whole number, at least 0, or a sequence of them."""
-    if (
-        _whole(value) is None
-        and isinstance(value, (Sequence, np.ndarray))
-        and not isinstance(value, str)
-    ):
+    several = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+    if several and _whole(value) is None:
         return [whole("seed", s, 0) for s in value]
     return whole("seed", value, 0)
 

@@ -18,13 +18,20 @@ here. A new version of Keras is a reason to run the tests, and to add it.
     get_keras_mask, "_keras_mask"      which positions of a tensor count
     LossFunctionWrapper.fn, ._fn_kwargs   the function that a loss is made of, and its settings
     "attention_output"                 what an attention layer calls the layer that joins its heads
+    Model._initial_epoch               where a restored `fit` begins; read after on_train_begin
+    BackupAndRestore._save_model       what it calls whenever it saves
+    BackupAndRestore._current_epoch    how many epochs it then says are done
+    BackupAndRestore._weights_path     its two files, written in this order
+    BackupAndRestore._training_metadata_path
+    CallbackList.callbacks             looked at anew whenever something is called on all of them
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -56,6 +63,65 @@ def own_losses(layer: keras.layers.Layer) -> list[tf.Tensor]:
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
     """An optimizer's learning rate as it was given, a schedule for one with a schedule."""
     return getattr(optimizer, "_learning_rate", None)
+
+
+def callback_list(callback: keras.callbacks.Callback) -> keras.callbacks.CallbackList | None:
+    """The list that is calling one of its callbacks right now, None where something else calls it.
+
+    Keras gives a callback no way to the others. Its list is found as the one that calls.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, keras.callbacks.CallbackList) and callback in owner.callbacks:
+            return owner
+        frame = frame.f_back
+    return None
+
+
+def accompany_backup(
+    backup: keras.callbacks.BackupAndRestore,
+    loading: Callable[[], AbstractContextManager],
+    saving: Callable[[], AbstractContextManager],
+) -> None:
+    """Until `leave_backup`, have a backup load within `loading()` and save within `saving()`."""
+    kind = type(backup)
+
+    def on_train_begin(logs=None):
+        with loading():
+            kind.on_train_begin(backup, logs)
+
+    def save():
+        with saving():
+            kind._save_model(backup)
+
+    backup.on_train_begin, backup._save_model = on_train_begin, save
+
+
+def leave_backup(backup: keras.callbacks.BackupAndRestore) -> None:
+    """Undo `accompany_backup`."""
+    for name in ("on_train_begin", "_save_model"):
+        vars(backup).pop(name, None)
+
+
+def backup_epoch(backup: keras.callbacks.BackupAndRestore) -> int:
+    """How many epochs are done, by what a `BackupAndRestore` is about to write."""
+    return backup._current_epoch
+
+
+def backup_files(backup: keras.callbacks.BackupAndRestore) -> tuple[str, str]:
+    """The paths of a `BackupAndRestore`'s weights, and of the number of epochs beside them."""
+    return backup._weights_path, backup._training_metadata_path
+
+
+def initial_epoch(model: keras.Model) -> int:
+    """The epoch with which a restored `fit` begins."""
+    return model._initial_epoch or 0
+
+
+def set_initial_epoch(model: keras.Model, epoch: int) -> None:
+    """Have `fit` begin with an epoch; to be set before the first one begins."""
+    model._initial_epoch = epoch
 
 
 class ReadAs(keras.StatelessScope):

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _checks
+from wedges._progress import bar
 from wedges._repr import short
 
 if TYPE_CHECKING:
@@ -199,13 +200,16 @@ def _random_basis(seed, ambient, dimension, dtype):
     rows, gram = np.empty((dimension, ambient), dtype), np.zeros((dimension, dimension))
     length = max(1, _BLOCK // dimension)
     parts = [slice(i, min(i + length, ambient)) for i in range(0, ambient, length)]
-    for part in parts:
-        drawn = rng.standard_normal((part.stop - part.start, dimension))
-        gram += drawn.T @ drawn
-        rows[:, part] = drawn.T
-    inverse = np.linalg.inv(np.linalg.cholesky(gram))
-    for part in parts:
-        rows[:, part] = inverse @ rows[:, part]
+    with bar(total=2 * len(parts), desc="random cut", unit="part") as progress:
+        for part in parts:
+            drawn = rng.standard_normal((part.stop - part.start, dimension))
+            gram += drawn.T @ drawn
+            rows[:, part] = drawn.T
+            progress.update()
+        inverse = np.linalg.inv(np.linalg.cholesky(gram))
+        for part in parts:
+            rows[:, part] = inverse @ rows[:, part]
+            progress.update()
     return rows
 
 

@@ -11,6 +11,7 @@ Batch-norm statistics belong to a theta and must not be averaged: evaluate an av
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +76,21 @@ class RunningAverage:
         if self._mean is None:
             return "RunningAverage(of nothing yet)"
         return f"RunningAverage(of {self.count:,}, {self._dtype.name} {list(self._mean.shape)})"
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `restore` makes the same average of, bit for bit."""
+        if self._mean is None:
+            return {"count": np.array(0)}
+        return {"count": np.array(self.count), "mean": self._mean, "like": np.zeros(0, self._dtype)}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, np.ndarray]) -> RunningAverage:
+        """The average whose `arrays` these are."""
+        average = cls()
+        if count := int(arrays["count"]):
+            average.count, average._mean = count, np.array(arrays["mean"])
+            average._dtype = arrays["like"].dtype
+        return average
 
 
 def ensemble_probabilities(probabilities: ArrayLike) -> np.ndarray:

@@ -245,7 +245,8 @@ def test_items_of_other_shapes_or_kinds_are_named():
 
     landscape = wedges.NetworkLandscape(model(), Odd(X, Y), seed=0)
     with pytest.raises(
-        Exception, match=r"x must hold examples of one shape; received \(4,\) and, as number 20"
+        Exception,
+        match=r"x must hold examples of one shape; received \[\(4,\), \(\)\] and, as number 20",
     ):
         landscape(landscape.space.read())
 

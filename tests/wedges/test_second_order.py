@@ -78,10 +78,10 @@ def test_moments_are_tensorflows_with_the_second_derivative_of_the_variance(axes
 
 def test_tensorflows_own_operations_are_back_afterwards_also_after_an_exception(images):
     originals = tf.nn.moments, tf.nn.max_pool
-    with second_order.exact_second_derivatives(pooling=True):
+    with second_order.exact_second_derivatives():
         assert tf.nn.max_pool is second_order.max_pool and tf.nn.moments is second_order.moments
     assert (tf.nn.moments, tf.nn.max_pool) == originals
-    with pytest.raises(KeyError), second_order.exact_second_derivatives(pooling=True):
+    with pytest.raises(KeyError), second_order.exact_second_derivatives():
         raise KeyError
     assert (tf.nn.moments, tf.nn.max_pool) == originals
     landscape = wedges.NetworkLandscape(plain(), *images, SPARSE, seed=0)
@@ -96,3 +96,34 @@ def test_tensorflows_own_operations_are_back_afterwards_also_after_an_exception(
     with pytest.raises(KeyError):
         landscape.hessian_product(landscape.space.read(), np.ones(landscape.dimension))
     assert (tf.nn.moments, tf.nn.max_pool) == originals
+
+
+@pytest.mark.parametrize(
+    ("ksize", "shape"), [(3, (2, 6, 5, 2)), (2, (2, 5, 6, 2)), (3, (2, 4, 4, 4, 2))]
+)
+def test_overlapping_pools_have_second_derivatives_in_a_graph_too(ksize, shape):
+    """Where there are as many windows as inputs, TensorFlow's kernel writes into what it reads."""
+    x, b = normal(0, *shape).astype(np.float32), normal(1, *shape).astype(np.float32)
+    a = normal(2, *shape).astype(np.float32)
+
+    def second(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                value = tf.reduce_sum(a * tf.nn.max_pool(x, ksize, 1, "SAME") ** 2)
+            slope = inner.gradient(value, x)
+        return outer.gradient(slope, x, b * tf.ones_like(x))
+
+    with second_order.exact_second_derivatives():
+        found = tf.function(second)(tf.constant(x)).numpy()
+    expected = np.zeros_like(x)  # 2 a b at each window's largest, window by window
+    before, places = (ksize - 1) // 2, shape[1:-1]
+    for n, c in np.ndindex(shape[0], shape[-1]):
+        for at in np.ndindex(places):
+            low = [max(0, p - before) for p in at]
+            window = tuple(slice(i, p - before + ksize) for i, p in zip(low, at, strict=True))
+            values = x[(n, *window, c)]
+            top = np.add(low, np.unravel_index(values.argmax(), values.shape))
+            expected[(n, *top, c)] += 2 * a[(n, *at, c)] * b[(n, *top, c)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

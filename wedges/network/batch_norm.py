@@ -94,15 +94,77 @@ class BatchNorm:
         self, theta: tf.Tensor, examples: Examples, batch_size: int, upstream: list[tf.Tensor]
     ) -> tf.Tensor:
         """(d moments / d theta)^T upstream, [D], in the memory of one batch."""
+        return self.pullbacks(theta, examples, batch_size, tf.concat(upstream, axis=0)[None])[0]
 
-        def add(batch, gradient):
-            with tf.GradientTape() as tape:
-                tape.watch(theta)
-                moments = self._batch_moments(theta, batch[0])
-            new = tape.gradient(moments, theta, upstream, unconnected_gradients="zero")
-            return gradient + share(batch[0], examples.size, new.dtype) * new
+    def pushforward(
+        self, theta: tf.Tensor, examples: Examples, batch_size: int, v: tf.Tensor
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """The moments at theta, and (d moments / d theta) v for several v, in the memory of one batch.
 
-        return examples.fold(add, tf.zeros_like(theta), batch_size)
+        theta [D], v [K, D] -> moments, each [channels], and how each moves, [K, channels].
+        """
+        sizes = self._sizes(examples)
+
+        def add(batch, rows):
+            none = tf.zeros([sum(sizes)], rows.dtype)
+            with tf.GradientTape(persistent=True) as linear:
+                linear.watch(none)
+                with tf.GradientTape() as tape:
+                    tape.watch(theta)
+                    moments = tf.concat(self._batch_moments(theta, batch[0]), axis=0)
+                # J^T u is linear in u, so its slope along v is J v.
+                back = tape.gradient(moments, theta, none, unconnected_gradients="zero")
+            along = lambda row: linear.gradient(back, none, row, unconnected_gradients="zero")
+            new = tf.stack([moments, *(along(row) for row in tf.unstack(v))])
+            return rows + share(batch[0], examples.size, rows.dtype) * new
+
+        zeros = tf.zeros([1 + v.shape[0], sum(sizes)], theta.dtype)
+        rows = examples.fold(add, zeros, batch_size)
+        parts = tf.split(rows, sizes, axis=1)
+        return [p[0] for p in parts], [p[1:] for p in parts]
+
+    def pullbacks(
+        self,
+        theta: tf.Tensor,
+        examples: Examples,
+        batch_size: int,
+        upstream: tf.Tensor,
+        bend: tuple[tf.Tensor, tf.Tensor] | None = None,
+    ) -> tf.Tensor:
+        """(d moments / d theta)^T u for several u, in the memory of one batch; or with curvature, too.
+
+            (d m / d theta)^T u_k + (d^2 (mu . m) / d theta^2) v_k        where `bend` is (mu, v)
+
+        Args:
+          theta: [D].
+          examples: whose inputs.
+          batch_size: examples in each pass.
+          upstream: u, [K, channels of all moments in a row].
+          bend: mu [channels of all moments] and v [K, D].
+
+        Returns:
+          [K, D].
+        """
+
+        def add(batch, rows):
+            with tf.GradientTape(persistent=True) as outer:
+                outer.watch(theta)
+                with tf.GradientTape() as inner:
+                    inner.watch(theta)
+                    moments = tf.concat(self._batch_moments(theta, batch[0]), axis=0)
+                if bend is None:
+                    targets, along = [moments], [[u] for u in tf.unstack(upstream)]
+                else:
+                    mu, v = bend
+                    slope = inner.gradient(moments, theta, mu, unconnected_gradients="zero")
+                    pairs = zip(tf.unstack(upstream), tf.unstack(v), strict=True)
+                    # Both in one call: they share the way back through the model.
+                    targets, along = [moments, slope], [list(pair) for pair in pairs]
+            back = lambda a: outer.gradient(targets, theta, a, unconnected_gradients="zero")
+            return rows + share(batch[0], examples.size, rows.dtype) * tf.stack([back(a) for a in along])
+
+        zeros = tf.zeros([upstream.shape[0], theta.shape[0]], theta.dtype)
+        return examples.fold(add, zeros, batch_size)
 
     def state_of(self, moments: list[tf.Tensor]) -> list[tf.Tensor]:
         """The model's state with batch-norm statistics from `moments`."""
@@ -117,6 +179,11 @@ class BatchNorm:
         for b in self._moving or []:
             b.layer.moving_mean.assign(state[b.mean])
             b.layer.moving_variance.assign(state[b.variance])
+
+    def _sizes(self, x):
+        """How many numbers each of the moments has."""
+        state = self._network.state
+        return [state[i].shape[0] for b in self._find_moving(x) for i in (b.mean, b.variance)]
 
     def _batch_moments(self, theta, x):
         # A training-mode call moves a statistic m to w m + (1 - w) batch. From m = 0 the batch's own

@@ -6,8 +6,7 @@
     output_pullback            J^T u
 
 Each is a function of a `Problem` and of tensors, to be traced in a `tf.function`; each holds
-the activations of one microbatch, but for H and G where batch-norm statistics are re-estimated: they
-couple the examples, so that all are there at once.
+the activations of one microbatch.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import tensorflow as tf
 
 from wedges import _keras
 from wedges.landscape import PRODUCTS_AT_ONCE
-from wedges.network import passes
 from wedges.network.batches import batch_size
 from wedges.network.problem import Problem
 from wedges.network.second_order import exact_second_derivatives
@@ -49,38 +47,43 @@ def hessian_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> tf.Ten
 
     theta [D], v [K, D] -> [K, D]. Reverse over reverse: measured faster than forward over reverse in
     TensorFlow, whose forward mode fuses less.
+
+    With re-estimated statistics L(theta) = l(theta, m(theta)), m their moments. With m' = (dm/dtheta) v
+    and mu = dl/dm,
+
+        H v = [l'' (v, m')]_theta + (dm/dtheta)^T [l'' (v, m')]_m + (d^2 (mu . m) / dtheta^2) v
+
+    l'' the second derivatives by (theta, m): three passes, for (m, m'), for l'' and mu, for the rest.
     """
 
-    def products(loss):
+    def part(batch):
         with tf.GradientTape(persistent=True) as outer:
-            outer.watch(theta)
+            outer.watch(at)
             with tf.GradientTape() as inner:
-                inner.watch(theta)
-                value = loss()
-            gradient = inner.gradient(value, theta)  # [D], once for all v
-        along = lambda row: outer.gradient(
-            gradient, theta, output_gradients=row, unconnected_gradients="zero"
-        )
-        return tf.stack([along(row) for row in tf.unstack(v)])
+                inner.watch(at)
+                loss, _ = problem.part(theta, problem.state(at[1:]), batch)
+            slopes = inner.gradient(loss, at, unconnected_gradients="zero")  # once for all v
+        along = lambda row: outer.gradient(slopes, at, row, unconnected_gradients="zero")
+        rows = [along(row) for row in directions]
+        return tf.stack([tf.concat(r, axis=0) for r in ([*rows, slopes] if at[1:] else rows)])
 
-    with exact_second_derivatives(pooling=not problem.reestimates):
-        if problem.reestimates:
-            # Statistics are traced here, not in a graph of their own: both derivatives go through them.
-            moved = lambda: problem.state(problem.moments(theta))
-            return products(lambda: passes.loss(problem, theta, moved()))
-        state = problem.network.state
-        part = lambda batch: products(lambda: problem.part(theta, state, batch)[0])
-        return problem.total(part, tf.zeros_like(v))
+    with exact_second_derivatives(problem.network.model):
+        at, directions = _moving(problem, theta, v)
+        found = problem.total(part, _rows(at, v.shape[0] + (len(at) > 1)))
+        return _through_moments(problem, theta, found, v)
 
 
 def gauss_newton_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-    """G(theta) v for several v. theta [D], v [K, D] -> [K, D]."""
+    """G(theta) v for several v. theta [D], v [K, D] -> [K, D].
 
-    def products(batch):
+    With re-estimated statistics of moments m the outputs are z(theta, m(theta)), and J = dz/dtheta +
+    (dz/dm) (dm/dtheta): three passes, as for the Hessian.
+    """
+
+    def part(batch):
         with tf.GradientTape(persistent=True) as model:
-            model.watch(theta)
-            state = problem.state(problem.moments(theta) if problem.reestimates else [])
-            outputs = bare(problem.outputs(theta, state, batch[0]))
+            model.watch(at)
+            outputs = _bare(problem.outputs(theta, problem.state(at[1:]), batch[0]))
         flat = tf.nest.flatten(outputs)
         with tf.GradientTape(persistent=True) as outer:
             outer.watch(flat)
@@ -91,19 +94,52 @@ def gauss_newton_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> t
         none = [tf.zeros_like(z) for z in flat]
         with tf.GradientTape(persistent=True) as linear:
             linear.watch(none)
-            back = model.gradient(flat, theta, none)  # J^T u, linear in u, so its slope is J
+            # J^T u, linear in u, so its slope is J
+            back = model.gradient(flat, at, none, unconnected_gradients="zero")
 
         def one(row):
-            moved = linear.gradient(back, none, row)  # J v [B, ...]
+            moved = linear.gradient(back, none, row, unconnected_gradients="zero")  # J v [B, ...]
             bent = outer.gradient(slope, flat, moved, unconnected_gradients="zero")  # B J v
-            return model.gradient(flat, theta, bent)
+            return tf.concat(model.gradient(flat, at, bent, unconnected_gradients="zero"), axis=0)
 
-        return tf.stack([one(row) for row in tf.unstack(v)])
+        return tf.stack([one(row) for row in directions])
 
-    with exact_second_derivatives(pooling=not problem.reestimates):
-        if problem.reestimates:
-            return problem.examples.fold(lambda b, c: c + products(b), tf.zeros_like(v), problem.size)
-        return problem.total(products, tf.zeros_like(v))
+    with exact_second_derivatives(problem.network.model):
+        at, directions = _moving(problem, theta, v)
+        found = problem.total(part, _rows(at, v.shape[0]))
+        return _through_moments(problem, theta, found)
+
+
+def _moving(problem, theta, v):
+    """[theta] or [theta, *moments]; and along each v how they move, K lists of as many tensors."""
+    if not problem.reestimates:
+        return [theta], [[row] for row in tf.unstack(v)]
+    moments, moved = problem.network.batch_norm.pushforward(
+        theta, problem.statistics, problem.evaluation_batch_size, v
+    )
+    directions = zip(tf.unstack(v), *(tf.unstack(m) for m in moved), strict=True)
+    return [theta, *moments], [list(d) for d in directions]
+
+
+def _rows(at, n):
+    return tf.zeros([n, sum(t.shape[0] for t in at)], at[0].dtype)
+
+
+def _through_moments(problem, theta, found, v=None):
+    """What was found by (theta, moments), [K, D + M], as derivatives by theta alone, [K, D].
+
+    With v [K, D] the moments' own curvature is added; then `found` has the gradient as its last row.
+    """
+    dimension = theta.shape[0]
+    if found.shape[1] == dimension:  # no moments
+        return found
+    own, upstream = found[:, :dimension], found[:, dimension:]
+    bend = None
+    if v is not None:
+        own, upstream, bend = own[:-1], upstream[:-1], (upstream[-1], v)
+    return own + problem.network.batch_norm.pullbacks(
+        theta, problem.statistics, problem.evaluation_batch_size, upstream, bend
+    )
 
 
 def output_gradients(problem: Problem, theta: tf.Tensor, state: list[tf.Tensor], x: Any) -> tf.Tensor:
@@ -141,7 +177,7 @@ def output_pullback(
     return problem.examples.fold(add, carry, problem.evaluation_batch_size)[0]
 
 
-def bare(outputs: Any) -> Any:
+def _bare(outputs: Any) -> Any:
     """The same outputs, without the logits that Keras remembers, around which its losses would go."""
     new = lambda z: _keras.masked(tf.identity(z), _keras.mask_of(z))
     return tf.nest.map_structure(new, outputs)

@@ -217,19 +217,29 @@ class Items(_Read):
         rows = rows.tolist()
         many = getattr(self.source, "__getitems__", None)
         items = many(rows) if many else [self.source[i] for i in rows]
-        flat = [tf.nest.flatten(self._item(item)) for item in items]
-        for k, shape in enumerate(self._shapes):
-            if odd := [
-                (i, np.shape(f[k])) for i, f in zip(rows, flat, strict=True) if np.shape(f[k]) != shape
-            ]:
-                raise ValueError(
-                    f"x must hold examples of one shape; received {shape} and, as number {odd[0][0]}, "
-                    f"{odd[0][1]}."
-                )
-        return [
-            np.stack([np.asarray(f[k], d.as_numpy_dtype) for f in flat])
-            for k, d in enumerate(self._dtypes)
-        ]
+        flat = [self._flattened(item) for item in items]
+        columns = zip(*flat, strict=True)
+        try:
+            return [
+                np.array(column, d.as_numpy_dtype).reshape(len(rows), *shape)
+                for column, d, shape in zip(columns, self._dtypes, self._shapes, strict=True)
+            ]
+        except ValueError as error:
+            for row, leaves in zip(rows, flat, strict=True):
+                found = [np.shape(leaf) for leaf in leaves]
+                if found != self._shapes:
+                    raise ValueError(
+                        f"x must hold examples of one shape; received {self._shapes} and, as number "
+                        f"{row}, {found}."
+                    ) from error
+            raise
+
+    def _flattened(self, item):
+        """The leaves of an item, in the order of (x, y, w)."""
+        item = self._item(item)
+        nested = [isinstance(part, (tuple, list, dict)) for part in item]
+        plain = nested[:2] == [False, False] and isinstance(item[2], tuple) and not item[2]
+        return item[:2] if plain else tf.nest.flatten(item)  # which is slow, item by item
 
     def _item(self, item):
         if isinstance(item, dict) and self._keys and all(isinstance(k, str) for k in self._keys):

@@ -15,7 +15,7 @@ class Graphs:
     """`passes` and `derivatives` of one `Problem`, compiled by `tf.function`.
 
     Where batch-norm statistics are re-estimated they are a graph of their own, `moments`, but for
-    second derivatives, which must go through them.
+    second derivatives, whose first pass gathers them with the way they move.
 
     Args:
       problem: what to compute.

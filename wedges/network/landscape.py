@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from wedges._checks import choice, whole
-from wedges.landscape import Evaluation, WithExamples, WithOutputs
+from wedges._checks import choice, numbers, whole
+from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
 from wedges.network import derivatives
 from wedges.network.examples import examples_of
 from wedges.network.graphs import Graphs
@@ -19,9 +19,13 @@ from wedges.network.pickles import reduced
 from wedges.network.problem import Problem
 from wedges.network.readout import Readout
 from wedges.network.stateless import StatelessModel
+from wedges.network.supported import check_supported
+from wedges.network.symmetry import check_symmetric
 
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
+
+_MATRICES = {"hessian": "the Hessian", "gauss_newton": "the Gauss-Newton matrix"}
 
 
 class NetworkLandscape(WithExamples, WithOutputs):
@@ -88,7 +92,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
       readout: what its outputs mean, a `Readout`.
 
     Raises:
-      ValueError: arrays of different sizes, no examples, no loss, a model that is not built.
+      ValueError: arrays of different sizes, no examples, no loss, a model that is not built; a stateful
+        or quantized model, one of float16 or bfloat16 weights, one for batches of one size.
     """
 
     takes_batches = False
@@ -115,7 +120,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         evaluation_batch_size = whole("evaluation_batch_size", evaluation_batch_size)
         seed = whole("seed", seed, 0, 2**31 - 1)
         self.network = model if isinstance(model, StatelessModel) else StatelessModel(model)
-        self.space = self.network.space
+        check_supported(self.network.model)
+        reestimates = batch_norm == "reestimate"
+        self.space = self.network.space.under(reestimates=reestimates)
         self.dimension, self.dtype = self.space.dimension, self.space.dtype
         self.examples = _weighted(examples_of(x, y, sample_weight), class_weight, self.dtype)
         self.objective = Objective(self.network.model, loss, loss_weights, self.dtype)
@@ -124,7 +131,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
             self.examples,
             self.objective,
             regularize=regularize,
-            reestimate=batch_norm == "reestimate",
+            reestimate=reestimates,
             statistics=self.examples
             if statistics_x is None
             else examples_of(statistics_x, names=("statistics_x", "y", "sample_weight")),
@@ -151,10 +158,13 @@ class NetworkLandscape(WithExamples, WithOutputs):
         return reduced(self)
 
     def __repr__(self) -> str:
-        norm = f", batch norm {self.batch_norm}" if self.network.has_batch_norm else ""
+        model = self.network.model
+        policy = [f"{self.dtype.name} weights", f"policy {model.dtype_policy.name}"]
+        policy += [f"batch norm {self.batch_norm}"] if self.network.has_batch_norm else []
+        policy += ["regularizers added"] if self.regularize else []
         return (
-            f"NetworkLandscape({self.network.model.name!r}, D = {self.dimension:,} {self.dtype.name}, "
-            f"N = {self.size:,}, loss {self.objective}{norm})"
+            f"NetworkLandscape(model {model.name!r}, D = {self.dimension:,}, N = {self.size:,}, "
+            f"loss {self.objective}, {', '.join(policy)})"
         )
 
     def on(self, x: Any, y: Any = None, **overrides: Any) -> NetworkLandscape:
@@ -275,15 +285,16 @@ class NetworkLandscape(WithExamples, WithOutputs):
     def hessian_product(self, theta: TensorLike, v: TensorLike) -> tf.Tensor:
         """H(theta) v over all the data, in the memory of one microbatch.
 
-        In that of all examples where batch-norm statistics are re-estimated, since they couple them.
+        Where batch-norm statistics are re-estimated it goes through them, in three passes.
 
         theta, v [..., D] -> [..., D]; or several v [K, D] at one theta [D] -> [K, D], which share the
         pass that gives the gradient, ten at a time.
 
         Raises:
-          ValueError: a loss without second derivatives, v of another shape.
+          ValueError: a loss or an operation without second derivatives; at the first product, a matrix
+            that is not symmetric; v of another shape.
         """
-        return self._products(self.graphs.hessian_products, theta, v)
+        return self._products("hessian", theta, v)
 
     def gauss_newton_product(self, theta: TensorLike, v: TensorLike) -> tf.Tensor:
         """G(theta) v, G the part of the Hessian that is there were the model linear in theta.
@@ -297,7 +308,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
 
         Source: Schraudolph 2002 (Neural Computation 14); Papyan 2019 (arXiv:1901.08244).
         """
-        return self._products(self.graphs.gauss_newton_products, theta, v)
+        return self._products("gauss_newton", theta, v)
 
     def output_gradients(self, theta: TensorLike, examples: int | None = None) -> tf.Tensor:
         """d outputs_ik / d theta for the first `examples` (all by default): [n, outputs, D].
@@ -310,8 +321,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
           ValueError: more than one theta, or examples that are not there.
         """
         theta, n = self._one(theta), self.size if examples is None else examples
-        if not 1 <= n <= self.size:
-            raise ValueError(f"examples must be from 1 to {self.size}, all there are; received {n!r}.")
+        n = whole("examples", n, 1, self.size, limit="N")
         x = self.examples.first(n)[0]
         return self.graphs.output_gradients(theta, self.graphs.state_at(theta), x)
 
@@ -324,7 +334,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
         Raises:
           ValueError: more than one theta, or u without a row for each example.
         """
-        theta, u = self._one(theta), tf.convert_to_tensor(u, self.dtype)
+        theta, u = self._one(theta), numbers("u", u, self.dtype)
         if u.shape.rank == 0 or u.shape[0] != self.size:
             raise ValueError(
                 f"u must be shaped as the model's outputs, a row for each of {self.size} examples; "
@@ -364,11 +374,23 @@ class NetworkLandscape(WithExamples, WithOutputs):
 
     # ---- what a call may ask for ----------------------------------------------------------------
 
-    def _products(self, products, theta, v):
+    def _products(self, kind, theta, v):
         theta, v = self.point_and_directions(theta, v)
-        if tf.executing_eagerly() and self._flaw:  # inside a user's graph no number can be looked at
-            raise ValueError(self._flaw)
+        products = getattr(self.graphs, f"{kind}_products")
+        if tf.executing_eagerly():  # inside a user's graph no number can be looked at
+            if self._flaw:
+                raise ValueError(self._flaw)
+            if kind not in self._symmetric:
+                one, rows = tf.reshape(theta, [-1, self.dimension])[0], v.shape[:-1].num_elements()
+                k = 1 if theta.shape.rank > 1 else min(rows, PRODUCTS_AT_ONCE)
+                check_symmetric(_MATRICES[kind], products, one, k, self.seed)
+                self._symmetric.add(kind)
         return derivatives.at_each(products, theta, v)
+
+    @functools.cached_property
+    def _symmetric(self):
+        """The kinds of products that were found to be those of a symmetric matrix."""
+        return set()
 
     @functools.cached_property
     def _flaw(self):
@@ -387,7 +409,7 @@ def _weighted(examples, class_weight, dtype):
     """The examples, weighted by their classes where the user wants it."""
     if class_weight is None:
         return examples
-    if examples.first(1)[2] != ():
+    if tf.nest.flatten(examples.first(1)[2]):
         raise ValueError("class_weight must be None beside sample_weight; received both.")
     return examples.with_weights(functools.partial(_by_class, weights=class_weight, dtype=dtype))
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
+from wedges.network.second_order import NoSecondDerivative, exact_second_derivatives
 
 if TYPE_CHECKING:
     from wedges.network.problem import Problem
@@ -44,7 +45,7 @@ def why_not_curved(problem: Problem, batch: Any, outputs: Any, *, seed: int) -> 
             if any(np.any(s) for s in slopes):
                 return None
         what = "is 0 wherever it exists"
-    except LookupError:
+    except NoSecondDerivative:
         what = "is not known to TensorFlow"
     return (
         "loss must be twice differentiable by the model's outputs to have curvature; received "
@@ -63,10 +64,11 @@ def _near(target, output, noise):
 def _second_derivative(problem, batch, outputs):
     """Of the loss at outputs, along them: [B, ...] each."""
     flat = tf.nest.flatten(outputs)
-    with tf.GradientTape() as outer:
-        outer.watch(flat)
-        with tf.GradientTape() as inner:
-            inner.watch(flat)
-            loss = problem.part_of_outputs(batch, outputs)
-        slopes = inner.gradient(loss, flat, unconnected_gradients="zero")
-    return outer.gradient(slopes, flat, flat, unconnected_gradients="zero")
+    with exact_second_derivatives():
+        with tf.GradientTape() as outer:
+            outer.watch(flat)
+            with tf.GradientTape() as inner:
+                inner.watch(flat)
+                loss = problem.part_of_outputs(batch, outputs)
+            slopes = inner.gradient(loss, flat, unconnected_gradients="zero")
+        return outer.gradient(slopes, flat, flat, unconnected_gradients="zero")

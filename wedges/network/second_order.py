@@ -1,44 +1,199 @@
-"""Operations whose second derivatives TensorFlow has wrong, or slow, and right ones in their place.
+"""Operations whose second derivatives TensorFlow lacks, has wrong or slow, and right ones for them.
 
     tf.nn.moments     holds the mean in the variance constant: its first derivative is right, its second
                       is not. Batch norm calls it.
     tf.nn.max_pool    its second derivatives go one number at a time, a quarter of a Hessian-vector
                       product of a small convolutional network on a CPU. Where windows do not overlap
-                      they are a product with a mask and a mean.
+                      they are a product with a mask and a mean. Where there are as many windows as
+                      inputs, TensorFlow's are wrong in a graph.
+    resizing          bilinear, nearest, bicubic and others: TensorFlow has no derivative of the
+                      gradient; of the bilinear one it says that it is constant.
+    softsign          TensorFlow has no derivative of the gradient.
 
-The numbers and the first derivatives are those of TensorFlow. All of it is for reverse mode twice:
-forward mode (`tf.autodiff.ForwardAccumulator`) does not see through the pooling.
+Every other operation of which TensorFlow does not know a derivative is refused in words. The numbers and
+the first derivatives are those of TensorFlow. All of it is for reverse mode twice: forward mode
+(`tf.autodiff.ForwardAccumulator`) does not see through the pooling.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
+
+from wedges import _keras
+from wedges._tensorflow import derivatives_from
 
 _max_pool = tf.nn.max_pool
 
+# TensorFlow has no derivative of these because their output does not move with their input. It says the
+# same of others that do move, such as ResizeBilinearGrad and PyFunc.
+_CONSTANT = {"OnesLike", "StopGradient", "ZerosLike"}
+
+
+class NoSecondDerivative(ValueError):
+    """An operation that TensorFlow cannot differentiate twice; it says which, and in which layer."""
+
 
 @contextlib.contextmanager
-def exact_second_derivatives(*, pooling: bool) -> Iterator[None]:
-    """While it lasts, Keras layers that are called use the operations of this module.
+def exact_second_derivatives(model: keras.Model | None = None) -> Iterator[None]:
+    """While it lasts, Keras layers that are called and gradients use the operations of this module.
 
-    It puts them in the place of `tf.nn.moments` and `tf.nn.max_pool`, and puts TensorFlow's own back
-    when it ends, also after an error. Trace a graph of second derivatives within it; what is traced
-    keeps them.
+    It puts them in the place of `tf.nn.moments` and `tf.nn.max_pool` and of TensorFlow's derivatives,
+    and puts TensorFlow's own back when it ends, also after an error. Trace a graph of second derivatives
+    within it; what is traced keeps them.
 
     Args:
-      pooling: replace `tf.nn.max_pool`, too. It must be off where batch-norm statistics are
-        re-estimated in the same graph: their `tf.while_loop` hides the pooling from the outer tape.
+      model: whose layers an error names.
+
+    Raises:
+      NoSecondDerivative: within it, a derivative of an operation that TensorFlow cannot differentiate.
     """
+
+    def find(kind, known, listed):
+        if kind in _DERIVATIVES:
+            return _DERIVATIVES[kind]
+        if kind in ("PartitionedCall", "StatefulPartitionedCall"):  # TensorFlow looks into these
+            if not listed:
+                raise LookupError(kind)
+            return known
+        if kind == "PreventGradient" or not (known or (listed and kind in _CONSTANT)):
+            return lambda op, *_: _refuse(kind, op, model)
+        return known
+
     originals = tf.nn.moments, tf.nn.max_pool
-    tf.nn.moments, tf.nn.max_pool = moments, max_pool if pooling else _max_pool
+    tf.nn.moments, tf.nn.max_pool = moments, max_pool
     try:
-        yield
+        with derivatives_from(find):
+            yield
     finally:
         tf.nn.moments, tf.nn.max_pool = originals
+
+
+def _refuse(kind, op, model):
+    """An error about an operation, but for one that only whole numbers go into: it is constant."""
+    given = [t for t in op.inputs or () if t is not None]  # a tape keeps what TensorFlow uses
+    if given and not any(t.dtype.is_floating or t.dtype.is_complex for t in given):
+        return [None] * len(op.inputs)
+    scopes = _scopes(kind, op)
+    where = _layer(scopes, model) or "the loss"
+    what = kind if hasattr(tf.raw_ops, kind) else scopes.split("/", 1)[-1]  # a function of any name
+    raise NoSecondDerivative(
+        f"{where} uses the operation {what}, which has no second derivative in TensorFlow; use another, "
+        "or give it one with tf.custom_gradient."
+    )
+
+
+def _scopes(kind, op):
+    """The name of an operation in its graph; without its outputs, of the first one of its type."""
+    graph = tf.compat.v1.get_default_graph()
+    found = [t.op.name for t in op.outputs or () if t is not None and hasattr(t, "graph")]
+    while graph is not None and not found:
+        found = [o.name for o in graph.get_operations() if o.type == kind]
+        graph = getattr(graph, "outer_graph", None)
+    return found[0] if found else ""
+
+
+def _layer(scopes, model):
+    """The innermost layer of `model` within whose scopes ("net/block/conv/BiasAdd") an operation is."""
+    names = {layer.name for layer in _keras.flat_layers(model)} if model is not None else set()
+    for scope in reversed(scopes.split("/")[:-1]):
+        for name in (scope, re.sub(r"_\d+$", "", scope)):  # TensorFlow numbers scopes entered again
+            if name in names:
+                return f"layer {name!r}"
+    return None
+
+
+# ---- derivatives of operations: (operation, upstream) -> upstream of its inputs -----------------------
+
+
+def _softsign_grad(op, up):
+    """Of g / (1 + |x|)^2."""
+    g, x = op.inputs
+    slope = -2 * tf.sign(x) / (1 + tf.abs(x)) ** 3
+    return tf.raw_ops.SoftsignGrad(gradients=up, features=x), up * g * slope
+
+
+def _resize(forward, back):
+    """Of a resizing, which is linear: its transpose, whose own derivative is the resizing itself."""
+
+    def derivative(op, up):
+        x = tf.stop_gradient(op.inputs[0])
+        settings = {name: op.get_attr(name) for name in ("align_corners", "half_pixel_centers")}
+
+        @tf.custom_gradient
+        def transpose(y):
+            return back(y, x, settings), lambda dx: forward(images=dx, size=tf.shape(y)[1:3], **settings)
+
+        return transpose(up), None
+
+    return derivative
+
+
+def _resize_bilinear_transpose(y, x, settings):
+    return tf.raw_ops.ResizeBilinearGrad(grads=y, original_image=x, **settings)
+
+
+def _resize_bicubic_transpose(y, x, settings):
+    return tf.raw_ops.ResizeBicubicGrad(grads=y, original_image=x, **settings)
+
+
+def _resize_nearest_transpose(y, x, settings):
+    return tf.raw_ops.ResizeNearestNeighborGrad(grads=y, size=tf.shape(x)[1:3], **settings)
+
+
+def _max_pool_grad(kernel, layout):
+    """Of the scattering of a max pool's gradient: the entry at each window's largest.
+
+    TensorFlow's own kernels may write into the numbers that they read, where there are as many windows
+    as inputs. With the padding written out there are fewer.
+    """
+
+    def derivative(op, up):
+        x, y = op.inputs[:2]
+        none = tf.zeros_like(x), tf.zeros_like(y)
+        names = ("ksize", "strides", "padding", "data_format")
+        settings = {n: _text(op.get_attr(n)) for n in names}
+        dense = all(step == 1 for step in settings["strides"])
+        if dense and settings["padding"] == "SAME" and settings["data_format"] == layout:
+            around = [[(k - 1) // 2, k // 2] for k in settings["ksize"]]
+            x, up = tf.pad(x, around, constant_values=x.dtype.min), tf.pad(up, around)
+            settings["padding"] = "VALID"
+        return *none, kernel(orig_input=x, orig_output=y, grad=up, **settings)
+
+    return derivative
+
+
+def _scale_and_translate_grad(op, up):
+    """Of the transpose of a resizing with other kernels, or one that smooths."""
+    image, _, scale, translation = op.inputs
+    settings = {n: _text(op.get_attr(n)) for n in ("kernel_type", "antialias")}
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=up, size=tf.shape(image)[1:3], scale=scale, translation=translation, **settings
+    )
+    return resized, None, None, None
+
+
+def _text(setting):
+    return setting.decode() if isinstance(setting, bytes) else setting
+
+
+_DERIVATIVES = {
+    "MaxPoolGrad": _max_pool_grad(tf.raw_ops.MaxPoolGradGrad, "NHWC"),
+    "MaxPool3DGrad": _max_pool_grad(tf.raw_ops.MaxPool3DGradGrad, "NDHWC"),
+    "SoftsignGrad": _softsign_grad,
+    "ResizeBilinear": _resize(tf.raw_ops.ResizeBilinear, _resize_bilinear_transpose),
+    "ResizeBicubic": _resize(tf.raw_ops.ResizeBicubic, _resize_bicubic_transpose),
+    "ResizeNearestNeighbor": _resize(tf.raw_ops.ResizeNearestNeighbor, _resize_nearest_transpose),
+    "ScaleAndTranslateGrad": _scale_and_translate_grad,
+}
+
+
+# ---- operations in the place of TensorFlow's ----------------------------------------------------------
 
 
 def moments(

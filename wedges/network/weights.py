@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges import _checks
+from wedges import _checks, _keras
 from wedges.landscape import Landscape
 from wedges.network import filters
 
@@ -78,6 +80,7 @@ class WeightSpace:
         self.sizes = [int(np.prod(shape)) for shape in self.shapes]
         self.dimension = sum(self.sizes)
         self.dtype = tf.as_dtype(variables[0].dtype)
+        self._reestimates = False
 
     def flatten(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
         """One array for each weight, in the order of `variables` -> theta [D]."""
@@ -152,6 +155,10 @@ class WeightSpace:
     def read(self, model: keras.Model | None = None) -> tf.Tensor:
         """The present weights of the model, or of another one of the same weights, theta [D].
 
+        Only what is trained is in theta. Where another model differs in more, this says so in a
+        warning: its batch-norm statistics, which a landscape with batch_norm="reestimate" finds anew at
+        every theta and one with "frozen" takes from its own model, and weights that are not trained.
+
         Raises:
           ValueError: another model whose weights have other shapes, dtypes or order.
         """
@@ -167,7 +174,42 @@ class WeightSpace:
                 f"its landscape; weight number {at} is {first(other)} instead of {first(self)}, dtype "
                 f"{other.dtype.name} and {self.dtype.name}."
             )
+        self._warn_of_what_is_left(model)
         return other.read()
+
+    def under(self, *, reestimates: bool) -> WeightSpace:
+        """The same space, of a landscape that re-estimates batch-norm statistics or does not."""
+        space = copy.copy(self)
+        space._reestimates = reestimates
+        return space
+
+    def _warn_of_what_is_left(self, model):
+        """Say what of another model is not in theta and not as in this model."""
+        of = lambda m: [v for v in m.non_trainable_weights if v.dtype != "uint32"]  # without seeds
+        normal = {
+            id(v)
+            for layer in _keras.flat_layers(model)
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+            for v in (layer.moving_mean, layer.moving_variance)
+        }
+        differ = [
+            theirs
+            for ours, theirs in zip(of(self.model), of(model), strict=False)
+            if not np.array_equal(ours, theirs)
+        ]
+        if any(id(v) in normal for v in differ) and not self._reestimates:
+            warnings.warn(
+                f"model {model.name!r} has other batch-norm statistics than {self.model.name!r}, which "
+                'theta does not hold: a landscape with batch_norm="frozen" sees it with the wrong ones. '
+                'Use batch_norm="reestimate", at the cost of one more pass over the data at each theta.',
+                stacklevel=3,
+            )
+        if rest := [v.path for v in differ if id(v) not in normal]:
+            warnings.warn(
+                f"model {model.name!r} differs from {self.model.name!r} in weights that are not trained "
+                f"and that theta does not hold: {', '.join(rest)}.",
+                stacklevel=3,
+            )
 
     def write(self, theta: TensorLike) -> None:
         """Assign theta [D] to the model's weights.

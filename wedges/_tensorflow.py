@@ -1,0 +1,48 @@
+"""What the library uses of TensorFlow that TensorFlow does not document: all of it, in one place.
+
+`TRIED` names the versions of TensorFlow with which it was found and did what is asked of it here.
+
+    ops.gradient_registry.lookup       from the type of an operation to its derivative
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tensorflow.python.framework import ops
+
+TRIED = ("2.21.0",)
+
+Derivative = Callable[..., Any]  # of an operation and of upstream gradients: gradients by its inputs
+
+
+@contextlib.contextmanager
+def derivatives_from(
+    find: Callable[[str, Derivative | None, bool], Derivative | None],
+) -> Iterator[None]:
+    """Within it, TensorFlow's reverse mode takes the derivatives of operations from `find`.
+
+    Args:
+      find: of the type of an operation ("Softsign"), TensorFlow's derivative of it and whether it has an
+        entry for it. The derivative is None without an entry, and where TensorFlow takes the operation
+        for a constant; None returned means a constant, too, and a LookupError no entry.
+    """
+    registry, kind_of = ops.gradient_registry, type(ops.gradient_registry)
+    outer = kind_of.lookup
+
+    def lookup(self, kind):
+        if self is not registry:
+            return outer(self, kind)
+        try:
+            known = outer(self, kind)
+        except LookupError:
+            return find(kind, None, False)
+        return find(kind, known, True)
+
+    kind_of.lookup = lookup  # of the class: the registry itself has no room for it
+    try:
+        yield
+    finally:
+        kind_of.lookup = outer

@@ -1,0 +1,63 @@
+"""Whether products with a matrix of second derivatives are those of a symmetric matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+# Of theta: smaller weights have smaller outputs, where a loss is less flat.
+_SCALES = (1 / 2, 1 / 8, 1 / 64)
+
+
+def check_symmetric(
+    name: str, products: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], theta: tf.Tensor, k: int, seed: int
+) -> None:
+    """Products with three random vectors: u . A v and v . A u must agree for each two of them.
+
+    They differ by |A - A^T| or so, against which float rounding is small. Where it is not, products are
+    not linear, or A is much smaller than at smaller weights: the loss is flat as far as its dtype goes.
+
+    Args:
+      name: of A, for the message.
+      products: theta [D], v [K, D] -> [K, D].
+      theta: [D].
+      k: K of the call, for which `products` is traced anyway.
+      seed: of the vectors.
+
+    Raises:
+      ValueError: A is not symmetric.
+    """
+    vectors = tf.random.stateless_normal([3, theta.shape[0]], [1, seed], dtype=theta.dtype)
+    at = lambda scale: _asymmetry(lambda rows: _times(products, theta * scale, rows, k), vectors)
+    off, size = at(1)
+    if not off:
+        return
+    if size < np.sqrt(np.finfo(vectors.dtype.as_numpy_dtype).eps) * max(at(s)[1] for s in _SCALES):
+        return
+    raise ValueError(
+        f"{name} must be symmetric; received products off by {off:.1g} of their size: a layer or loss "
+        "has a gradient that no function has, or a second derivative that TensorFlow has wrong."
+    )
+
+
+def _asymmetry(times, vectors):
+    """The largest |u . A v - v . A u| over the size of A, 0 where it is rounding; and the size."""
+    found = times(vectors)
+    forms = vectors.numpy().astype(np.float64) @ found.T  # u . A v of each two
+    gap = np.abs(forms - forms.T).max()
+    size = np.sqrt(np.mean(found**2) * found.shape[1])  # about the norm of A, as of its entries
+    if not np.isfinite(gap) or gap <= 10 * np.sqrt(np.finfo(vectors.dtype.as_numpy_dtype).eps) * size:
+        return 0.0, np.nan_to_num(size, posinf=0.0)  # no numbers where the loss has none, either
+    sums = times(tf.reduce_sum(vectors, axis=0, keepdims=True))[0]
+    rounding = np.linalg.norm(sums - found.sum(axis=0))
+    return (gap / size if gap > 10 * rounding else 0.0), size
+
+
+def _times(products, theta, rows, k):
+    """products(theta, rows [n, D]), k of them at a time, as NumPy's float64."""
+    n = rows.shape[0]
+    rows = tf.pad(rows, [[0, -n % k], [0, 0]])
+    parts = [products(theta, rows[i : i + k]).numpy() for i in range(0, rows.shape[0], k)]
+    return np.concatenate(parts)[:n].astype(np.float64)
