@@ -9,6 +9,7 @@ batch_norm      its batch-norm statistics as a function of theta
 weights         `WeightSpace`: its trainable weights as one vector theta
 filters         which of them make a filter, in every layer of Keras
 batches         arrays some examples at a time
+pickles         the landscape as a pickle; files: arrays on disk, by reference
 second_order    operations whose second derivatives TensorFlow has wrong or slow
 """
 
