@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from wedges import _keras
+from wedges._tensorflow import compiled
 from wedges.network.batches import share
 from wedges.network.coupling import couples, diverse
 from wedges.network.examples import Examples
@@ -172,7 +173,7 @@ class Problem:
         return totals
 
     def _count(self, wanted):
-        @tf.function(autograph=False)
+        @compiled
         def count():
             def add(batch, sums):
                 call = self.network(self._start, self.network.state, batch[0], training=False)
