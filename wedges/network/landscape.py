@@ -377,17 +377,18 @@ class NetworkLandscape(WithExamples, WithOutputs):
     def _products(self, kind, theta, v):
         theta, v = self.point_and_directions(theta, v)
         products = getattr(self.graphs, f"{kind}_products")
-        if tf.executing_eagerly():  # inside a user's graph no number can be looked at
-            if self._flaw:
-                raise ValueError(self._flaw)
-            if kind not in self._symmetric:
-                one, rows = tf.reshape(theta, [-1, self.dimension])[0], v.shape[:-1].num_elements()
-                k = 1 if theta.shape.rank > 1 else min(rows, PRODUCTS_AT_ONCE)
-                with self._waiting(f"first products with {_MATRICES[kind]}"):
-                    check_symmetric(_MATRICES[kind], products, one, k, self.seed)
+        eager = tf.executing_eagerly()  # inside a user's graph no number can be looked at
+        if eager and self._flaw:
+            raise ValueError(self._flaw)
+        first = eager and kind not in self._symmetric
+        with self._waiting(f"{'first ' * first}products with {_MATRICES[kind]}"):
+            found = derivatives.at_each(products, theta, v)
+            if first:
+                one, row, product = (tf.reshape(a, [-1, self.dimension])[0] for a in (theta, v, found))
+                k = min(v.shape[:-1].num_elements(), PRODUCTS_AT_ONCE) if theta.shape.rank == 1 else 1
+                check_symmetric(_MATRICES[kind], products, one, (row, product), k, self.seed)
                 self._symmetric.add(kind)
-        with self._waiting(f"products with {_MATRICES[kind]}"):
-            return derivatives.at_each(products, theta, v)
+        return found
 
     def _waiting(self, what):
         """A line that says what is computed, or compiled the first time, where it takes its time."""
