@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from wedges._tensorflow import compiled
 from wedges.landscape import Around, Evaluation, Landscape, WithExamples, WithOutputs
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Distributed(Around, WithExamples, WithOutputs):
         self.strategy, self.replicas = strategy, strategy.num_replicas_in_sync
         landscape.minibatch(0, (0, self.replicas))  # raises where they cannot share one
         part = self._loss_and_gradient
-        self._part = tf.function(part, jit_compile=True) if jit_compile else part
+        self._part = compiled(part, jit_compile=True) if jit_compile else part
 
     def sample(self, theta: TensorLike, step: int | tf.Tensor) -> tf.Tensor:
         """The landscape's own `sample`, each replica computing its part. theta [D] -> loss []."""

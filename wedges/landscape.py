@@ -113,6 +113,10 @@ class Landscape(abc.ABC):
         """This landscape, the one it is made of, and so on down to the `core`."""
         yield self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the compiled loops that `minimize` keeps."""
+        return {name: value for name, value in self.__dict__.items() if name != "_descents"}
+
     @property
     def core(self) -> Landscape:
         """The innermost of `nested()`: the landscape itself, where it is made of no other."""

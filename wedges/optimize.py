@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ import tensorflow as tf
 from wedges import _checks, _keras
 from wedges._progress import bar
 from wedges._repr import short
+from wedges._tensorflow import compiled
 from wedges.affine import AffineSubspace
 from wedges.landscape import Landscape, restrict
 
@@ -150,7 +151,7 @@ class Descent:
         self.optimizer = self._rule.optimizer
         self._fresh = [tf.identity(tf.convert_to_tensor(v)) for v in self._rule.variables]
         self._static = jit_compile
-        self._run = tf.function(self._steps, autograph=False, jit_compile=jit_compile or None)
+        self._run = compiled(self._steps, jit_compile=jit_compile or None)
 
     @property
     def theta(self) -> tf.Tensor:
@@ -403,8 +404,39 @@ def minimize(
     Raises:
       ValueError: as for `Descent`.
     """
-    descent = Descent(
-        landscape, start, optimizer, subspace=subspace, tolerance=tolerance, jit_compile=jit_compile
-    )
+    how: dict[str, Any] = {"tolerance": tolerance, "jit_compile": jit_compile}
+    _checks.a_landscape(landscape)
+    start, kept = landscape.point(start), landscape.__dict__.setdefault("_descents", {})
+    key = None if subspace is not None else _key(optimizer, start.shape, how)
+    # Taken out while it runs: a second thread makes one of its own.
+    descent = None if key is None else kept.pop(key, None)
+    if descent is None:
+        descent = Descent(landscape, start, optimizer, subspace=subspace, **how)
+    else:
+        descent.restart(start)
     losses, distances = descent.run(steps)
+    if key is not None:
+        kept[key] = descent
+        while len(kept) > _KEPT:
+            kept.pop(next(iter(kept)))
     return Minimum(descent.theta, losses, distances)
+
+
+_KEPT = 2  # compiled loops of `minimize` that a landscape keeps, for the next call of the same kind
+
+
+def _key(optimizer, shape, how):
+    """What a compiled loop depends on but for its start; None for optimizers that are not Keras' own.
+
+    A loop is a graph, which TensorFlow never gives back all of, and takes a second to compile.
+    """
+    if isinstance(optimizer, ConjugateGradients):
+        return repr((optimizer.step, tuple(shape), how))
+    try:
+        config = keras.optimizers.serialize(_named(optimizer))
+    except (TypeError, ValueError, NotImplementedError):
+        return None
+    config["config"].pop("name", None)  # Keras numbers them
+    parts = [config, *(v for v in config["config"].values() if isinstance(v, dict))]
+    own = all(str(part.get("module")).split(".")[0] == "keras" for part in parts)
+    return repr((config, tuple(shape), how)) if own else None

@@ -8,7 +8,7 @@ from keras import layers
 
 import wedges
 from tests.conftest import SPARSE
-from wedges.network.examples import Arrays, Items, Stream, Whole, examples_of
+from wedges.network.examples import Arrays, Batches, Items, Stream, examples_of
 
 N = 53
 RNG = np.random.default_rng(0)
@@ -16,7 +16,7 @@ X, Y = RNG.normal(size=(N, 4)).astype(np.float32), RNG.integers(0, 3, N)
 W = RNG.random(N).astype(np.float32)
 
 
-class Batches(keras.utils.PyDataset):
+class InBatches(keras.utils.PyDataset):
     def __init__(self, *arrays, size=10, **how):
         super().__init__(**how)
         self.arrays, self.size = arrays, size
@@ -81,7 +81,7 @@ def sources(folder, weights):
         "memory map": {"x": maps[0], "y": maps[1], **more},
         "map and array": {"x": maps[0], "y": Y, **({"sample_weight": W} if weights else {})},
         "tf.data": {"x": tf.data.Dataset.from_tensor_slices(arrays).batch(10)},
-        "PyDataset": {"x": Batches(*arrays)},
+        "PyDataset": {"x": InBatches(*arrays)},
         "items": {"x": Source(*arrays)},
     }
     return found if weights else found | {"features": {"x": Features()}}
@@ -128,12 +128,12 @@ def test_minibatches_of_a_source_with_random_access_are_those_of_arrays(name, tm
 
 
 def test_batches_of_a_pydataset_are_its_minibatches_in_an_order_of_the_seed():
-    landscape = wedges.NetworkLandscape(model(), Batches(X, Y), seed=1)
+    landscape = wedges.NetworkLandscape(model(), InBatches(X, Y), seed=1)
     theta = landscape.space.read()
     assert landscape.steps_per_epoch == 6
     epoch = [float(landscape.sample(theta, step)) for step in range(6)]
     each = [
-        wedges.NetworkLandscape(landscape.network, *Batches(X, Y)[i], seed=0)(theta) for i in range(6)
+        wedges.NetworkLandscape(landscape.network, *InBatches(X, Y)[i], seed=0)(theta) for i in range(6)
     ]
     np.testing.assert_allclose(np.sort(epoch), np.sort(each), rtol=1e-5)
     assert float(landscape.sample(theta, 2)) == epoch[2]  # a function of the step
@@ -214,11 +214,16 @@ def test_frames_and_columns_of_pandas():
 
 def test_kinds():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(10)
-    kinds = {Arrays: (X, Y), Stream: (data,), Whole: (Batches(X, Y),), Items: (Source(X, Y),)}
+    kinds = {
+        Arrays: (X, Y),
+        Stream: (data,),
+        Batches: (InBatches(X, Y),),
+        Items: (Source(X, Y),),
+    }
     for kind, given in kinds.items():
         made = examples_of(*given)
         assert type(made) is kind and made.size == N and examples_of(made) is made
-        assert made.own_batches == (kind in (Stream, Whole)) and made.at_random == (kind is not Stream)
+        assert made.own_batches == (kind in (Stream, Batches)) and made.at_random == (kind is not Stream)
         x, y, w = made.first(5)
         assert w == () and np.array_equal(x, X[:5]) and np.array_equal(y, Y[:5])
 

@@ -1,3 +1,5 @@
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -533,3 +535,43 @@ def test_a_descent_and_what_it_finds_show_in_a_line():
     found = wedges.minimize(bowl, np.ones(1000), CG, 1)
     assert repr(found) == "Minimum(theta=[1000] from 0 to 0, losses=[500], distances=[0])"
     assert repr(CG) == "ConjugateGradients(step=0.001)"
+
+
+# ---- the same loop again ----------------------------------------------------------------------------
+
+
+def traces(landscape):
+    return [d._run.experimental_get_tracing_count() for d in landscape.__dict__["_descents"].values()]
+
+
+ADAM = lambda: keras.optimizers.Adam(0.1)
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, lambda: "sgd", wedges.ConjugateGradients])
+def test_a_second_minimize_of_the_same_kind_compiles_nothing_and_begins_anew(optimizer):
+    bowl = wedges.Quadratic([1.0, 4.0, 9.0])
+    for start in ([1.0, 2.0, 3.0], [-1.0, 0.5, 2.0], [0.1, 0.2, 0.3]):
+        again = wedges.minimize(bowl, start, optimizer(), 5)
+        once = wedges.minimize(wedges.Quadratic([1.0, 4.0, 9.0]), start, optimizer(), 5)
+        for a, b in zip(again, once, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert traces(bowl) == [1]
+
+
+def test_what_differs_compiles_a_loop_of_its_own_and_few_are_kept():
+    bowl = wedges.Quadratic([1.0, 4.0])
+    ends = {}
+    for rate in (0.1, 0.2, 0.1 + 1e-12):
+        for tolerance in (None, 0.5):
+            adam = keras.optimizers.Adam(rate)
+            ends[rate, tolerance] = wedges.minimize(bowl, [1.0, 1.0], adam, 30, tolerance=tolerance)
+            assert len(bowl.__dict__["_descents"]) <= 2
+    assert len(ends[0.1, 0.5].losses) < 30 == len(ends[0.1, None].losses)
+    assert not np.array_equal(ends[0.1, None].losses, ends[0.2, None].losses)
+
+    class Mine(keras.optimizers.SGD):  # nobody knows what else it depends on
+        pass
+
+    wedges.minimize(bowl, [1.0, 1.0], Mine(0.1), 3)
+    assert not any("Mine" in key for key in bowl.__dict__["_descents"])
+    assert "_descents" not in pickle.loads(pickle.dumps(bowl)).__dict__

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _checks, _keras
+from wedges._tensorflow import graph
 from wedges.average import RunningAverage
 from wedges.callbacks.places import AtTheEnd
 from wedges.callbacks.resuming import Resumed
@@ -316,7 +317,7 @@ class SWA(Resumed):
         assign(variables, found)
         return values
 
-    @tf.function(autograph=False)
+    @graph
     def _moments(self, theta):
         return self._network.batch_norm.moments(theta, self.x, self.batch_size)
 

@@ -171,7 +171,7 @@ class BatchNorm:
         state = list(self._network.state)
         for b, mean, second in zip(self._moving or [], moments[::2], moments[1::2], strict=True):
             state[b.mean] = mean
-            state[b.variance] = tf.nn.relu(second - mean**2)  # rounding may take it below zero
+            state[b.variance] = tf.nn.relu(second - tf.square(mean))  # rounding may take it below zero
         return state
 
     def write(self, state: list[tf.Tensor]) -> None:
@@ -194,7 +194,7 @@ class BatchNorm:
         moments = []
         for b, divisor in zip(moving, self._divisors, strict=True):
             mean = state[b.mean] / divisor
-            moments += [mean, state[b.variance] / divisor + mean**2]
+            moments += [mean, state[b.variance] / divisor + tf.square(mean)]
         return moments
 
     def _find_moving(self, examples):

@@ -3,7 +3,7 @@
     Arrays      in memory
     Sliced      arrays on disk, such as `numpy.memmap`: rows are read when they are needed
     Items       any source with `len(source)` and `source[i]`, one example each
-    Whole       a `keras.utils.PyDataset`: batches that can be asked for in any order
+    Batches     a `keras.utils.PyDataset`: batches that can be asked for in any order
     Stream      a `tf.data.Dataset`: batches that come in an order of their own
 
 `examples_of(x, y, sample_weight)` makes the right one of what a user brings. Of all but the first only
@@ -252,7 +252,7 @@ class Items(_Read):
         return _triple(item)
 
 
-class Whole(Examples):
+class Batches(Examples):
     """The batches of a `keras.utils.PyDataset`, as they are; any of them can be asked for.
 
     They are counted once, which reads all of them. A minibatch is one of them.
@@ -460,7 +460,7 @@ def _source(x):
     if isinstance(x, tf.data.Dataset):
         return Stream
     if isinstance(x, keras.utils.PyDataset):
-        return Whole
+        return Batches
     arrays = (list, tuple, dict, str, bytes, np.ndarray, np.generic, int, float)
     is_array = isinstance(x, arrays) or tf.is_tensor(x) or hasattr(x, "shape") or hasattr(x, "to_numpy")
     return Items if not is_array and hasattr(x, "__len__") and hasattr(x, "__getitem__") else None

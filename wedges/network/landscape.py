@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from wedges._checks import choice, numbers, whole
+from wedges._progress import waiting
 from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
 from wedges.network import derivatives
 from wedges.network.examples import examples_of
@@ -198,7 +200,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         @tf.custom_gradient  # else a tape over the loss would hold every microbatch's activations
         def loss(theta):
             mean = self.graphs.loss if theta.shape.rank == 1 else self.graphs.losses
-            return mean(theta), lambda up: up[..., None] * self.value_and_gradient(theta)[1]
+            with self._waiting("the loss"):
+                value = mean(theta)
+            return value, lambda up: up[..., None] * self.value_and_gradient(theta)[1]
 
         return loss(theta)
 
@@ -267,7 +271,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
         """L(theta) and its exact gradient over all the data, in the memory of one microbatch."""
         theta = self.point(theta)
         if theta.shape.rank == 1:
-            return self.graphs.loss_and_gradient(theta)
+            with self._waiting("the gradient"):
+                return self.graphs.loss_and_gradient(theta)
         flat = tf.reshape(theta, [-1, self.dimension])  # [R, D]
         losses, gradients = tf.map_fn(
             self.graphs.loss_and_gradient, flat, fn_output_signature=(self.dtype, self.dtype)
@@ -350,7 +355,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         Accuracy counts what the loss counts: positions that a mask, `ignore_class` or a weight of 0
         leaves out do not enter, others by their weights, as Keras' `weighted_metrics` do.
         """
-        loss, counts, outputs = self.graphs.evaluation(self._one(theta))
+        theta = self._one(theta)
+        with self._waiting("outputs and loss"):
+            loss, counts, outputs = self.graphs.evaluation(theta)
         return Evaluation(loss, self.readout.accuracy(counts), outputs)
 
     def probabilities(self, outputs: Any) -> Any:
@@ -377,15 +384,24 @@ class NetworkLandscape(WithExamples, WithOutputs):
     def _products(self, kind, theta, v):
         theta, v = self.point_and_directions(theta, v)
         products = getattr(self.graphs, f"{kind}_products")
-        if tf.executing_eagerly():  # inside a user's graph no number can be looked at
-            if self._flaw:
-                raise ValueError(self._flaw)
-            if kind not in self._symmetric:
-                one, rows = tf.reshape(theta, [-1, self.dimension])[0], v.shape[:-1].num_elements()
-                k = 1 if theta.shape.rank > 1 else min(rows, PRODUCTS_AT_ONCE)
-                check_symmetric(_MATRICES[kind], products, one, k, self.seed)
+        eager = tf.executing_eagerly()  # inside a user's graph no number can be looked at
+        if eager and self._flaw:
+            raise ValueError(self._flaw)
+        first = eager and kind not in self._symmetric
+        with self._waiting(f"{'first ' * first}products with {_MATRICES[kind]}"):
+            found = derivatives.at_each(products, theta, v)
+            if first:
+                one, row, product = (tf.reshape(a, [-1, self.dimension])[0] for a in (theta, v, found))
+                k = min(v.shape[:-1].num_elements(), PRODUCTS_AT_ONCE) if theta.shape.rank == 1 else 1
+                check_symmetric(_MATRICES[kind], products, one, (row, product), k, self.seed)
                 self._symmetric.add(kind)
-        return derivatives.at_each(products, theta, v)
+        return found
+
+    def _waiting(self, what):
+        """A line that says what is computed, or compiled the first time, where it takes its time."""
+        if not tf.executing_eagerly():
+            return contextlib.nullcontext()
+        return waiting(f"{what} of model {self.network.model.name!r}, {self.size:,} examples")
 
     @functools.cached_property
     def _symmetric(self):

@@ -7,17 +7,17 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
+from wedges._tensorflow import compiled
 from wedges.network.batches import share
+from wedges.network.coupling import couples, diverse
 from wedges.network.examples import Examples
 from wedges.network.objective import Objective, Term
 from wedges.network.stateless import Call, StatelessModel
 
 _PROBE = 8  # examples that are looked at to see whether each has a loss of its own
-_FIRST = 3  # of them in the first of two parts
 # What Keras raises where targets, losses and outputs do not go together.
 _MISFITS = (KeyError, IndexError, ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError)
 
@@ -182,7 +182,7 @@ class Problem:
         return totals
 
     def _count(self, wanted):
-        @tf.function(autograph=False)
+        @compiled
         def count():
             def add(batch, sums):
                 call = self.network(self._start, self.network.state, batch[0], training=False)
@@ -209,8 +209,8 @@ class Problem:
             tolerance = 2e-2 if half else 1e-4
             of_model = lambda batch: self._sums(batch, *self._called(batch))
             of_losses = lambda both: [] if self.objective.own else self._sums(*both, [])
-            apart = _couples(of_model, batch, tolerance)
-            apart |= _couples(of_losses, (batch, _diverse(outputs)), tolerance)
+            apart = couples(of_model, batch, tolerance)
+            apart |= couples(of_losses, (batch, diverse(outputs)), tolerance)
         if not apart:
             return True
         model, n = self.network.model.name, self.size
@@ -274,37 +274,3 @@ def _first_line(error):
     """What an error says, in one line: the last argument's first one, without quotes around it."""
     text = str(error.args[-1] if isinstance(error, KeyError) and error.args else error).strip()
     return (text.splitlines() or [type(error).__name__])[0]
-
-
-def _couples(sums, rows, tolerance):
-    """Whether sums(rows), pairs of numbers, are not those of two parts of the rows added up."""
-    n = int(tf.nest.flatten(rows)[0].shape[0])
-    first = min(_FIRST, n - 1)
-    cut = lambda part: tf.nest.map_structure(lambda t: _keras.masked(t[part], _cut(t, part)), rows)
-    whole, *parts = [
-        np.array(sums(cut(p)), np.float64) for p in (slice(n), slice(first), slice(first, n))
-    ]
-    together = np.sum(parts, axis=0)
-    scale = np.abs(whole).max(initial=1e-30)
-    return not np.allclose(
-        together, whole, rtol=tolerance, atol=1e-3 * tolerance * scale, equal_nan=True
-    )
-
-
-def _cut(tensor, part):
-    mask = _keras.mask_of(tensor)
-    return None if mask is None else mask[part]
-
-
-def _diverse(outputs):
-    """Numbers between 0 and 1 in the shape of outputs, each example on a scale of its own."""
-
-    def made(k, z):
-        noise = tf.random.stateless_uniform(tf.shape(z), [k, 0], dtype=tf.float32)
-        scale = tf.reshape(
-            2.0 ** -tf.range(z.shape[0], dtype=tf.float32), [-1] + [1] * (z.shape.rank - 1)
-        )
-        return _keras.masked(tf.cast(noise * scale, z.dtype), _keras.mask_of(z))
-
-    flat = [made(k, z) for k, z in enumerate(tf.nest.flatten(outputs))]
-    return tf.nest.pack_sequence_as(outputs, flat)

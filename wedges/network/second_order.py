@@ -6,6 +6,9 @@
                       product of a small convolutional network on a CPU. Where windows do not overlap
                       they are a product with a mask and a mean. Where there are as many windows as
                       inputs, TensorFlow's are wrong in a graph.
+    tf.nn.batch_normalization
+                      its second derivatives spread [C] numbers over the shape of the activations.
+    relu              TensorFlow's derivative of the gradient adds zeros of that shape.
     resizing          bilinear, nearest, bicubic and others: TensorFlow has no derivative of the
                       gradient; of the bilinear one it says that it is constant.
     softsign          TensorFlow has no derivative of the gradient.
@@ -28,7 +31,7 @@ import tensorflow as tf
 from wedges import _keras
 from wedges._tensorflow import derivatives_from
 
-_max_pool = tf.nn.max_pool
+_max_pool, _batch_normalization = tf.nn.max_pool, tf.nn.batch_normalization
 
 # TensorFlow has no derivative of these because their output does not move with their input. It says the
 # same of others that do move, such as ResizeBilinearGrad and PyFunc.
@@ -43,9 +46,9 @@ class NoSecondDerivative(ValueError):
 def exact_second_derivatives(model: keras.Model | None = None) -> Iterator[None]:
     """While it lasts, Keras layers that are called and gradients use the operations of this module.
 
-    It puts them in the place of `tf.nn.moments` and `tf.nn.max_pool` and of TensorFlow's derivatives,
-    and puts TensorFlow's own back when it ends, also after an error. Trace a graph of second derivatives
-    within it; what is traced keeps them.
+    It puts them in the place of `tf.nn.moments`, `tf.nn.max_pool`, `tf.nn.batch_normalization` and of
+    TensorFlow's derivatives, and puts TensorFlow's own back when it ends, also after an error. Trace a
+    graph of second derivatives within it; what is traced keeps them.
 
     Args:
       model: whose layers an error names.
@@ -65,13 +68,14 @@ def exact_second_derivatives(model: keras.Model | None = None) -> Iterator[None]
             return lambda op, *_: _refuse(kind, op, model)
         return known
 
-    originals = tf.nn.moments, tf.nn.max_pool
+    originals = tf.nn.moments, tf.nn.max_pool, tf.nn.batch_normalization
     tf.nn.moments, tf.nn.max_pool = moments, max_pool
+    tf.nn.batch_normalization = batch_normalization
     try:
         with derivatives_from(find):
             yield
     finally:
-        tf.nn.moments, tf.nn.max_pool = originals
+        tf.nn.moments, tf.nn.max_pool, tf.nn.batch_normalization = originals
 
 
 def _refuse(kind, op, model):
@@ -118,6 +122,19 @@ def _softsign_grad(op, up):
     return tf.raw_ops.SoftsignGrad(gradients=up, features=x), up * g * slope
 
 
+def _relu_grad(again):
+    """Of g where x is above 0, and elsewhere 0: it moves with g alone.
+
+    TensorFlow's own adds zeros in the shape of x, a pass over memory in each layer.
+    """
+    return lambda op, up: (again(gradients=up, features=op.inputs[1]), None)
+
+
+def _leaky_relu_grad(op, up):
+    alpha = op.get_attr("alpha")
+    return tf.raw_ops.LeakyReluGrad(gradients=up, features=op.inputs[1], alpha=alpha), None
+
+
 def _resize(forward, back):
     """Of a resizing, which is linear: its transpose, whose own derivative is the resizing itself."""
 
@@ -155,7 +172,6 @@ def _max_pool_grad(kernel, layout):
 
     def derivative(op, up):
         x, y = op.inputs[:2]
-        none = tf.zeros_like(x), tf.zeros_like(y)
         names = ("ksize", "strides", "padding", "data_format")
         settings = {n: _text(op.get_attr(n)) for n in names}
         dense = all(step == 1 for step in settings["strides"])
@@ -163,7 +179,7 @@ def _max_pool_grad(kernel, layout):
             around = [[(k - 1) // 2, k // 2] for k in settings["ksize"]]
             x, up = tf.pad(x, around, constant_values=x.dtype.min), tf.pad(up, around)
             settings["padding"] = "VALID"
-        return *none, kernel(orig_input=x, orig_output=y, grad=up, **settings)
+        return None, None, kernel(orig_input=x, orig_output=y, grad=up, **settings)
 
     return derivative
 
@@ -185,6 +201,9 @@ def _text(setting):
 _DERIVATIVES = {
     "MaxPoolGrad": _max_pool_grad(tf.raw_ops.MaxPoolGradGrad, "NHWC"),
     "MaxPool3DGrad": _max_pool_grad(tf.raw_ops.MaxPool3DGradGrad, "NDHWC"),
+    "ReluGrad": _relu_grad(tf.raw_ops.ReluGrad),
+    "Relu6Grad": _relu_grad(tf.raw_ops.Relu6Grad),
+    "LeakyReluGrad": _leaky_relu_grad,
     "SoftsignGrad": _softsign_grad,
     "ResizeBilinear": _resize(tf.raw_ops.ResizeBilinear, _resize_bilinear_transpose),
     "ResizeBicubic": _resize(tf.raw_ops.ResizeBicubic, _resize_bicubic_transpose),
@@ -200,9 +219,80 @@ def moments(
     x: tf.Tensor, axes: Sequence[int], shift: Any = None, keepdims: bool = False, name: Any = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance of x over `axes`, as `tf.nn.moments`; `shift` and `name` are not used."""
-    mean = tf.reduce_mean(x, axes, keepdims=True)
-    variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims=keepdims)
-    return (mean if keepdims else tf.squeeze(mean, axes)), variance
+    mean, variance = _moments(tuple(a % x.shape.rank for a in axes))(x)
+    return (mean, variance) if keepdims else (tf.squeeze(mean, axes), tf.squeeze(variance, axes))
+
+
+def _moments(axes):
+    """Of x along `axes`, which are kept: one function with its gradient, of few operations."""
+    mean_of = lambda x: tf.reduce_mean(x, axes, keepdims=True)
+
+    def share(x, mean):
+        """1 / n of n numbers; a constant where it is known."""
+        if x.shape.is_fully_defined():
+            return mean.shape.num_elements() / x.shape.num_elements()
+        return tf.cast(tf.size(mean) / tf.size(x), x.dtype)
+
+    @tf.custom_gradient
+    def moments(x):
+        mean = mean_of(x)
+        variance = mean_of(tf.math.squared_difference(x, mean))
+
+        def gradient(dmean, dvariance):
+            part = share(x, mean)
+            return back(part * dmean, 2 * part * dvariance, x, mean)
+
+        return (mean, variance), gradient
+
+    @tf.custom_gradient
+    def back(dmean, dvariance, x, mean):
+        def derivative(up):
+            # `mean` is that of x, by which this is the derivative; so it has none of its own.
+            inner = tf.reduce_sum(up, axes, keepdims=True)
+            outer = tf.reduce_sum(up * (x - mean), axes, keepdims=True)
+            return inner, outer, dvariance * (up - share(x, mean) * inner), None
+
+        return dmean + (x - mean) * dvariance, derivative
+
+    return moments
+
+
+def batch_normalization(
+    x: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    offset: tf.Tensor | None,
+    scale: tf.Tensor | None,
+    variance_epsilon: float,
+    name: str | None = None,
+) -> tf.Tensor:
+    """(x - mean) / sqrt(variance + epsilon), scaled and moved, as `tf.nn.batch_normalization`.
+
+    x [..., C]; all else [C]. Of other shapes it is TensorFlow's own.
+    """
+    if mean.shape.rank != 1:
+        return _batch_normalization(x, mean, variance, offset, scale, variance_epsilon, name)
+    by = tf.math.rsqrt(variance + variance_epsilon)
+    by = by if scale is None else by * scale
+    plus = -mean * by if offset is None else offset - mean * by
+    return _scaled(x, tf.cast(by, x.dtype), tf.cast(plus, x.dtype))
+
+
+@tf.custom_gradient
+def _scaled(x, by, plus):
+    """X [..., C] times `by` [C] plus `plus` [C]."""
+    return x * by + plus, lambda up: _scaled_back(up, x, by)
+
+
+@tf.custom_gradient
+def _scaled_back(up, x, by):
+    """The gradients by x, `by` and `plus`; their own spread no [C] numbers over the shape of x."""
+    axes = list(range(x.shape.rank - 1))
+
+    def derivative(dx, dby, dplus):
+        return dx * by + (x * dby + dplus), up * dby, tf.reduce_sum(up * dx, axes)
+
+    return (up * by, tf.reduce_sum(up * x, axes), tf.reduce_sum(up, axes)), derivative
 
 
 def max_pool(
