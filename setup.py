@@ -37,6 +37,7 @@ setup(
         "markupsafe>=2",
         "markdown-it-py>=3",
         "joblib>=1.3",
+        "cloudpickle>=3",
         "threadpoolctl>=3.1",
         "filelock>=3.12",
         "tqdm>=4.66",

@@ -54,6 +54,17 @@ def seed(value: Any) -> int | list[int]:
     return whole("seed", value, 0)
 
 
+def jobs(value: Any) -> int | None:
+    """How many processes: a whole number but 0, as joblib counts them; or None."""
+    number = None if value is None else _whole(value)
+    if value is not None and not number:
+        raise ValueError(
+            f"jobs must be a number of processes, at least 1, or -1 for one on each core; received "
+            f"{_shown(value)}."
+        )
+    return number
+
+
 def positive(name: str, value: Any) -> None:
     """A finite number above 0: a length, a rate, a width."""
     if not 0 < _number(value) < np.inf:

@@ -14,6 +14,7 @@ here. A new version of Keras is a reason to run the tests, and to add it.
     Model._compute_loss                compute_loss() of a user, whether or not it takes `training`
     CompileLoss, get_loss              which loss is for which output, and its weight
     apply_mask, squeeze_or_expand_..   how a mask and weights of examples join, and align with losses
+    Model.compiled, optimizer, _compile_metrics, _loss_tracker   what compile() leaves on a model
     get_keras_mask, "_keras_mask"      which positions of a tensor count
     LossFunctionWrapper.fn, ._fn_kwargs   the function that a loss is made of, and its settings
     "attention_output"                 what an attention layer calls the layer that joins its heads
@@ -188,6 +189,18 @@ def compiled_as(model: keras.Model, other: keras.Model) -> Iterator[None]:
         yield
     finally:
         model._compile_loss = before
+
+
+@contextlib.contextmanager
+def uncompiled(model: keras.Model) -> Iterator[None]:
+    """While it lasts, Keras saves the model without its optimizer, losses and metrics."""
+    hidden = {"compiled": False, "optimizer": None, "_compile_metrics": None, "_loss_tracker": None}
+    before = {name: vars(model)[name] for name in hidden if name in vars(model)}
+    vars(model).update({name: hidden[name] for name in before})
+    try:
+        yield
+    finally:
+        vars(model).update(before)
 
 
 def own_loss(model: keras.Model, x: Any, y: Any, outputs: Any, weight: Any, training: bool) -> tf.Tensor:

@@ -11,6 +11,7 @@ The first three return a `Connector`, a function from positions among the optima
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,8 +21,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from wedges import archive, simplex
+from wedges import _jobs, archive, simplex
 from wedges._checks import a_landscape, choice, whole
+from wedges._progress import bar
 from wedges._repr import short
 from wedges.affine import AffineSubspace, Complement, Repeated
 from wedges.landscape import Around, Landscape, WithExamples
@@ -157,18 +159,40 @@ class Connector:
         )
 
 
-def readings(landscape: Landscape, thetas: TensorLike) -> Readings:
+def readings(landscape: Landscape, thetas: TensorLike, *, jobs: int | None = None) -> Readings:
     """Loss and, of a landscape `WithExamples`, accuracy at thetas [K, D]. NaN stays NaN.
+
+    `jobs` as for `wedges.probe.plane`.
 
     >>> wedges.connect.readings(wedges.Quadratic([2.0, 8.0]), [[1.0, 0.0], [0.0, 1.0]]).loss
     array([1., 4.], dtype=float32)
     """
     a_landscape(landscape)
+    thetas = np.asarray(landscape.point(thetas))
+    if thetas.ndim != 2 or not len(thetas):
+        raise ValueError(
+            f"thetas must be points [K, {landscape.dimension}], K >= 1; received shape {thetas.shape}."
+        )
+    work = landscape, thetas
+    with _jobs.Workers(_readings_at, work, jobs) as workers:
+        count = len(thetas)
+        rows = workers.rows(count, 1 if isinstance(landscape, WithExamples) else count)
+        chunks = [np.arange(i, min(i + rows, count)) for i in range(0, count, rows)]
+        watched = bar(iterable=workers.over(chunks), total=len(chunks), desc="readings", unit="point")
+        found = list(watched)
+    loss, accuracy = (list(itertools.chain.from_iterable(part)) for part in zip(*found, strict=True))
+    return Readings(np.array(loss), None if accuracy[0] is None else np.array(accuracy))
+
+
+def _readings_at(work, rows):
+    """Losses and accuracies at some of the thetas; None for an accuracy that there is not."""
+    landscape, thetas = work
     if not isinstance(landscape, WithExamples):
-        return Readings(np.asarray(landscape(thetas)), None)
-    found = [landscape.evaluate(theta) for theta in thetas]
-    loss = np.array([f.loss for f in found])
-    return Readings(loss, None if found[0].accuracy is None else np.array([f.accuracy for f in found]))
+        return np.asarray(landscape(thetas[rows])), [None] * len(rows)
+    found = [landscape.evaluate(thetas[i]) for i in rows]
+    array = lambda a: None if a is None else np.asarray(a)
+    arrays = lambda accuracy: tf.nest.map_structure(array, accuracy)
+    return [np.asarray(f.loss) for f in found], [arrays(f.accuracy) for f in found]
 
 
 def connector(

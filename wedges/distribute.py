@@ -100,6 +100,12 @@ class Distributed(Around, WithExamples, WithOutputs):
             loss = self.sample_of(theta, step, examples, (i, self.replicas))
         return tf.concat([loss[None], tape.gradient(loss, theta)], axis=0)  # [1 + D]
 
+    def __reduce__(self) -> tuple:
+        raise ValueError(
+            "a Distributed landscape must stay in its process, whose devices it uses; pickle its "
+            "`landscape`, or pass that where there are jobs."
+        )
+
     # ---- the landscape's own --------------------------------------------------------------------
 
     def evaluate(self, theta: TensorLike) -> Evaluation:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wedges import _checks
+from wedges import _checks, _jobs
 from wedges._progress import bar
 from wedges._repr import short, shown
 
@@ -88,10 +88,17 @@ class Width(NamedTuple):
         return short(self)
 
 
-def line(landscape: Landscape, a: ArrayLike, b: ArrayLike, points: int = 11) -> Line:
+def line(
+    landscape: Landscape,
+    a: ArrayLike,
+    b: ArrayLike,
+    points: int = 11,
+    *,
+    jobs: int | None = None,
+) -> Line:
     """Losses on the segment from a to b: L((1 - t) a + t b) at `points` even t, both ends included.
 
-    a, b [D] -> a `Line`: t [points], losses [points].
+    a, b [D] -> a `Line`: t [points], losses [points]; `jobs` as for `plane`.
 
     >>> bowl = wedges.Quadratic([1.0, 4.0])
     >>> t, losses = wedges.probe.line(bowl, [-1.0, 0.0], [1.0, 0.0], points=3)
@@ -103,7 +110,7 @@ def line(landscape: Landscape, a: ArrayLike, b: ArrayLike, points: int = 11) -> 
     t = np.linspace(0.0, 1.0, points)
     weights = t.astype(a.dtype)
     point = lambda i: (1 - weights[i]) * a + weights[i] * b
-    return Line(t, _losses(landscape, point, points, "line"))
+    return Line(t, _losses(landscape, point, points, "line", jobs))
 
 
 def barrier(losses: ArrayLike | Line, t: ArrayLike | None = None) -> np.ndarray:
@@ -161,7 +168,14 @@ def _rises(t, count):
     return bool(known and t[0] == 0 and t[-1] == 1 and np.all(t[1:] > t[:-1]))
 
 
-def plane(landscape: Landscape, subspace: AffineSubspace, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+def plane(
+    landscape: Landscape,
+    subspace: AffineSubspace,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    jobs: int | None = None,
+) -> np.ndarray:
     """Losses on a grid of a plane: L(origin + x_j e_1 + y_i e_2), e the plane's orthonormal axes.
 
     subspace a 2-D `AffineSubspace`, x [X], y [Y] in Euclidean length -> losses [Y, X]: row i is y_i,
@@ -173,6 +187,20 @@ def plane(landscape: Landscape, subspace: AffineSubspace, x: ArrayLike, y: Array
     >>> cut = wedges.through([a, b, c])  # a at (0, 0), b at (|b - a|, 0)
     >>> wedges.probe.plane(bowl, cut, [0.0, 1.0, 2.0], [0.0, 2.0]).tolist()
     [[0.0, 0.5, 2.0], [4.0, 4.5, 6.0]]
+
+    Args:
+      landscape: any.
+      subspace: of two dimensions, in the landscape's space.
+      x, y: [X] and [Y].
+      jobs: processes that share the points, -1 for one on each core; None follows
+        `joblib.parallel_config` (local processes, a Dask or a Ray cluster), and is one without it. The
+        landscape is pickled once, and its numbers are those of one process (bit for bit where
+        TensorFlow rounds alike with fewer threads). Each process has as many threads as TensorFlow
+        was told to use here, else its share of the cores. Several pay where one process does not fill
+        the cores and the points take longer than TensorFlow's start, some seconds.
+
+    Raises:
+      ValueError: a subspace that is not a plane, a landscape that cannot go to other processes.
     """
     from wedges.landscape import restrict
 
@@ -188,7 +216,7 @@ def plane(landscape: Landscape, subspace: AffineSubspace, x: ArrayLike, y: Array
     x, y = _distances("x", x), _distances("y", y)
     inside = restrict(landscape, subspace)
     position = lambda k: np.array([x[k % len(x)], y[k // len(x)]])
-    return _losses(inside, position, len(x) * len(y), "plane").reshape(len(y), len(x))
+    return _losses(inside, position, len(x) * len(y), "plane", jobs).reshape(len(y), len(x))
 
 
 def isotropic(
@@ -271,6 +299,7 @@ def filter_plane(
     *,
     seed: int | Sequence[int],
     filters: ArrayLike | None = None,
+    jobs: int | None = None,
 ) -> FilterPlane:
     """Losses L(theta + x_j d_1 + y_i d_2), d_1 and d_2 random and filter-normalised: a `FilterPlane`.
 
@@ -294,6 +323,7 @@ def filter_plane(
       seed: of the directions.
       filters: the filter that each component of theta belongs to [D], -1 for none; those of
         `landscape.core.space` by default.
+      jobs: as for `plane`.
 
     Raises:
       ValueError: a landscape without filters, a theta or grid of another shape.
@@ -313,17 +343,23 @@ def filter_plane(
     d = filter_normalized(theta, filters, 2, seed=seed).astype(theta.dtype)
     kind = theta.dtype.type
     point = lambda k: theta + kind(x[k % len(x)]) * d[0] + kind(y[k // len(x)]) * d[1]
-    losses = _losses(landscape, point, len(x) * len(y), "filter plane")
+    losses = _losses(landscape, point, len(x) * len(y), "filter plane", jobs)
     return FilterPlane(x, y, losses.reshape(len(y), len(x)), d)
 
 
 def radial_profile(
-    landscape: Landscape, theta: ArrayLike, directions: ArrayLike, distances: ArrayLike
+    landscape: Landscape,
+    theta: ArrayLike,
+    directions: ArrayLike,
+    distances: ArrayLike,
+    *,
+    jobs: int | None = None,
 ) -> Profile:
     """Losses L(theta + a v) along directions v at each distance a: a `Profile`.
 
     theta [D]; directions [S, D], of any length: v is what the distances multiply, so give unit vectors
-    (`isotropic`) for Euclidean distances; distances [A], negative ones too.
+    (`isotropic`) for Euclidean distances; distances [A], negative ones too; `jobs` as for
+    `plane`.
 
     >>> profile = wedges.radial_profile(wedges.Quadratic([1.0, 4.0]), np.zeros(2), np.eye(2), [1.0, 2.0])
     >>> profile.losses.tolist()  # [distances, directions]
@@ -332,7 +368,7 @@ def radial_profile(
     theta, v = _from(landscape, theta, directions)
     a = _distances("distances", distances)
     point = lambda k: theta + v.dtype.type(a[k // len(v)]) * v[k % len(v)]
-    losses = _losses(landscape, point, len(a) * len(v), "directions").reshape(len(a), len(v))
+    losses = _losses(landscape, point, len(a) * len(v), "directions", jobs).reshape(len(a), len(v))
     wide = losses.astype(np.float64)  # the square of a float32 may be none
     with np.errstate(invalid="ignore"):  # of infinite losses the mean is infinite, the spread NaN
         spread = wide.std(axis=1, ddof=1) if len(v) > 1 else np.full(len(a), np.nan)
@@ -349,6 +385,7 @@ def tunnel_width(
     limit: float | None = None,
     growth: float = 1.25,
     refinements: int = 3,
+    jobs: int | None = None,
 ) -> Width | list[Width]:
     """How far from theta the loss first crosses a threshold, along each direction: a `Width`.
 
@@ -372,6 +409,7 @@ def tunnel_width(
       limit: the longest; four times |theta| by default, an angle of 76 degrees.
       growth: above 1; 1.25 looks at 25 distances over the default range at most.
       refinements: how often an interval is halved; 0 interpolates between the distances looked at.
+      jobs: as for `plane`; processes share the directions.
 
     Raises:
       ValueError: a threshold below the loss at theta, no limit given at theta = 0, a bad range.
@@ -403,18 +441,18 @@ def tunnel_width(
         )
     refinements = _checks.whole("refinements", refinements, 0)
 
-    def losses_at(a):  # a distance for each direction [S] -> losses [S]
-        points = lambda k: theta + v.dtype.type(a[k]) * v[k]
-        return _losses(landscape, points, len(a), "width").astype(np.float64)
-
-    a, losses, highest = [0.0], [np.full(len(v), base)], thresholds.max()
-    crossed = np.zeros(len(v), bool)
-    while a[-1] < limit and not crossed.all():
-        a.append(min(limit, a[-1] * growth or first))
-        losses.append(losses_at(np.full(len(v), a[-1])))
-        crossed |= ~(losses[-1] <= highest)
-    a, losses = np.array(a), np.array(losses)  # [A], [A, S]
-    found = [_crossings(a, losses, t, losses_at, refinements) for t in thresholds]
+    point = lambda k, a: theta + v.dtype.type(a[k]) * v[k]
+    with _Points(landscape, point, jobs) as points:
+        # A distance for each direction [S] -> losses [S].
+        losses_at = lambda a: points.losses(len(a), "width", a).astype(np.float64)
+        a, losses, highest = [0.0], [np.full(len(v), base)], thresholds.max()
+        crossed = np.zeros(len(v), bool)
+        while a[-1] < limit and not crossed.all():
+            a.append(min(limit, a[-1] * growth or first))
+            losses.append(losses_at(np.full(len(v), a[-1])))
+            crossed |= ~(losses[-1] <= highest)
+        a, losses = np.array(a), np.array(losses)  # [A], [A, S]
+        found = [_crossings(a, losses, t, losses_at, refinements) for t in thresholds]
     widths = [_width(crossing, t, norm) for crossing, t in zip(found, thresholds, strict=True)]
     return widths if np.ndim(threshold) else widths[0]
 
@@ -447,21 +485,43 @@ def _width(crossing, threshold, norm):
 
 
 def _losses(
-    landscape: Landscape, point: Callable[[int], np.ndarray], count: int, name: str
+    landscape: Landscape,
+    point: Callable[[int], np.ndarray],
+    count: int,
+    name: str,
+    jobs: int | None,
 ) -> np.ndarray:
-    """The losses [count] at point(0), ..., point(count - 1), blocks of them at a time."""
-    held = max(landscape.dimension, landscape.core.dimension)  # numbers a point
-    blocks = -(-count // max(1, min(_POINTS, _NUMBERS // held)))
-    rows = -(-count // blocks)
-    losses = []
-    with bar(total=count, desc=name, unit="point") as progress:
-        for start in range(0, count, rows):
-            # Blocks of one size, the last one filled up: a compiled landscape then knows one shape.
-            which = np.minimum(np.arange(start, start + rows), count - 1)
-            numbers = np.stack([point(k) for k in which]).astype(landscape.dtype.as_numpy_dtype)
-            losses.append(np.asarray(landscape(numbers)))
-            progress.update(min(rows, count - start))
-    return np.concatenate(losses)[:count]
+    """The losses [count] at point(0), ..., point(count - 1)."""
+    with _Points(landscape, point, jobs) as points:
+        return points.losses(count, name)
+
+
+class _Points(_jobs.Workers):
+    """The losses at point(k, *more), k = 0, 1, ..., blocks of them at a time."""
+
+    def __init__(self, landscape: Landscape, point: Callable, jobs: int | None) -> None:
+        super().__init__(_block, (landscape, point), jobs)
+        held = max(landscape.dimension, landscape.core.dimension)  # numbers a point
+        self._most = max(1, min(_POINTS, _NUMBERS // held))
+
+    def losses(self, count: int, name: str, *more: np.ndarray) -> np.ndarray:
+        """[count], with a progress bar called `name`."""
+        rows = -(-count // -(-count // self.rows(count, self._most)))
+        # Blocks of one size, the last one filled up: a compiled landscape then knows one shape.
+        starts = range(0, count, rows)
+        blocks = ((np.minimum(np.arange(s, s + rows), count - 1), more) for s in starts)
+        losses = []
+        with bar(total=count, desc=name, unit="point") as progress:
+            for start, found in zip(starts, self.over(blocks), strict=True):
+                losses.append(found)
+                progress.update(min(rows, count - start))
+        return np.concatenate(losses)[:count]
+
+
+def _block(work, block):
+    (landscape, point), (which, more) = work, block
+    numbers = np.stack([point(k, *more) for k in which]).astype(landscape.dtype.as_numpy_dtype)
+    return np.asarray(landscape(numbers))
 
 
 def _from(landscape, theta, directions):

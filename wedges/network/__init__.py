@@ -18,6 +18,7 @@ losses          whether a loss has second derivatives
 symmetry        whether products are those of a symmetric matrix
 graphs          passes and derivatives, compiled
 supported       which models have a landscape at all
+pickles         the landscape as a pickle; files: arrays on disk, by reference
 """
 
 from wedges.network.landscape import NetworkLandscape

@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from wedges import _progress
 from wedges.network.batches import Minibatches, batch_size
+from wedges.network.files import MappedFile
 
 _AHEAD = 2  # batches that are read while the model computes
 
@@ -174,6 +175,10 @@ class Sliced(_Read):
         self.size = leading_size(arrays)
         self._describe(arrays, [np.asarray(a[:1]) for a in self._leaves])
 
+    def __reduce__(self) -> tuple:
+        mapped = lambda a: MappedFile.of(a) if isinstance(a, np.memmap) else a
+        return _sliced, (tf.nest.map_structure(mapped, self.source),)
+
     def _read(self, rows: np.ndarray) -> list[np.ndarray]:
         in_order = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
         if in_order:
@@ -182,6 +187,10 @@ class Sliced(_Read):
         order = np.argsort(rows)
         back = np.argsort(order)
         return [np.asarray(a[rows[order]])[back] for a in self._leaves]
+
+
+def _sliced(arrays):
+    return Sliced(tf.nest.map_structure(lambda a: a.open() if isinstance(a, MappedFile) else a, arrays))
 
 
 class Items(_Read):
@@ -338,6 +347,12 @@ class Stream(Examples):
         self.size = sum(self._sizes)
         if not self.size:
             raise ValueError("x must hold at least one example; received an empty data set.")
+
+    def __reduce__(self) -> tuple:
+        raise ValueError(
+            "examples must be arrays, or a source with len(x) and x[i], to be pickled or to go to other "
+            f"processes; received {type(self.source).__name__}, a pipeline of this process."
+        )
 
     def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
         iterator = iter(self._batches.prefetch(_AHEAD))

@@ -17,6 +17,7 @@ from wedges.network.examples import examples_of
 from wedges.network.graphs import Graphs
 from wedges.network.losses import why_not_curved
 from wedges.network.objective import Objective, class_weights
+from wedges.network.pickles import reduced
 from wedges.network.problem import Problem
 from wedges.network.readout import Readout
 from wedges.network.stateless import StatelessModel
@@ -41,6 +42,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
     what training sees: a minibatch, fresh dropout, batch-norm statistics of the minibatch.
     State that is not trained (batch-norm statistics, frozen weights) is copied when the landscape
     is made; the model is never changed, not even by an evaluation that raises.
+
+    It pickles: the model as Keras saves it, with the classes and functions of yours that it needs;
+    arrays on disk by reference, to be read there; other sources as they pickle themselves.
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> x, y = np.eye(2, dtype="float32"), np.array([1.0, 3.0], "float32")
@@ -151,6 +155,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         self.batch_size = min(batch_size, self.size)
         self._minibatches = self.examples.steps(self.batch_size, seed)
         self.steps_per_epoch = self._minibatches.steps_per_epoch
+
+    def __reduce__(self) -> tuple:
+        return reduced(self)
 
     def __repr__(self) -> str:
         model = self.network.model
@@ -420,7 +427,11 @@ def _weighted(examples, class_weight, dtype):
         return examples
     if tf.nest.flatten(examples.first(1)[2]):
         raise ValueError("class_weight must be None beside sample_weight; received both.")
-    return examples.with_weights(lambda batch: class_weights(batch[1], class_weight, dtype))
+    return examples.with_weights(functools.partial(_by_class, weights=class_weight, dtype=dtype))
+
+
+def _by_class(batch, weights, dtype):
+    return class_weights(batch[1], weights, dtype)
 
 
 def _in_memory(examples):

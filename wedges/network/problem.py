@@ -141,6 +141,15 @@ class Problem:
                     f"{_first_line(error)}"
                 ) from error
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it finds out of its examples once: set the same for it not to look again."""
+        return {name: getattr(self, name) for name in ("_totals", "_independent")}
+
+    @facts.setter
+    def facts(self, facts: dict[str, Any]) -> None:
+        vars(self).update(facts)
+
     @functools.cached_property
     def _probe(self) -> Call:
         with tf.init_scope():

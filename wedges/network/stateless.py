@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -41,6 +41,8 @@ class StatelessModel:
 
     Args:
       model: a built `keras.Model`.
+      space: its `WeightSpace`; by default that of what it trains now.
+      state: values of its other variables, in their order; by default those that they have now.
 
     Attributes:
       model: as given.
@@ -50,8 +52,13 @@ class StatelessModel:
       batch_norm: the model's `BatchNorm`: its statistics as a function of theta.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        self.space = WeightSpace(model)
+    def __init__(
+        self,
+        model: keras.Model,
+        space: WeightSpace | None = None,
+        state: Sequence[tf.Tensor] | None = None,
+    ) -> None:
+        self.space = WeightSpace(model) if space is None else space
         self.model = model
         parameters = inspect.signature(model.call).parameters
         self._takes_training = "training" in parameters  # as Keras asks
@@ -61,7 +68,8 @@ class StatelessModel:
         self._inputs = len([p for p in needed if p.name not in ("training", "mask")])
         trained = {id(v) for v in self.space.variables}
         self.variables = [v for v in model.variables if id(v) not in trained]
-        self.state = [tf.identity(tf.convert_to_tensor(v.value)) for v in self.variables]
+        values = [v.value for v in self.variables] if state is None else state
+        self.state = [tf.identity(tf.convert_to_tensor(v)) for v in values]
         self._random = [
             i
             for i, v in enumerate(self.variables)

@@ -43,6 +43,7 @@ class WeightSpace:
 
     Args:
       model: any built `keras.Model`.
+      variables: of the model, in theta's order; by default those that it trains now.
 
     Attributes:
       model: as given.
@@ -56,7 +57,7 @@ class WeightSpace:
         mixed-precision *policy* is fine: its variables are all float32.)
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, variables: Sequence[keras.Variable] | None = None) -> None:
         if not isinstance(model, keras.Model):
             raise ValueError(f"model must be a keras.Model; received {_instead(model)}.")
         if not model.built:
@@ -64,7 +65,7 @@ class WeightSpace:
                 f"model {model.name!r} is not built, so it has no weights yet; call "
                 "model.build(input_shape), or the model once on an example."
             )
-        variables = list(model.trainable_variables)
+        variables = list(model.trainable_variables if variables is None else variables)
         if not variables:
             raise ValueError(f"model {model.name!r} has no trainable weights.")
         dtypes = {v.path: str(v.dtype) for v in variables}
