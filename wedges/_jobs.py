@@ -27,6 +27,7 @@ import joblib
 import numpy as np
 
 from wedges import _checks
+from wedges._progress import silent
 
 _CHUNKS = 4  # for each process at least, where there are points enough: none waits for the last one long
 _KEPT_OBJECTS = 2  # e.g. a landscape of training examples and one of test examples
@@ -154,6 +155,13 @@ def in_worker() -> bool:
 
 
 def _in_worker(token, threads, data, chunk, *buffers):
+    with silent():
+        function, work = _received(token, threads, data, buffers)
+        return function(work, chunk)
+
+
+def _received(token, threads, data, buffers):
+    """The function and the work, unpickled where they are not those of the chunk before."""
     with _lock:
         if token not in _work:
             _work.clear()
@@ -163,8 +171,7 @@ def _in_worker(token, threads, data, chunk, *buffers):
                 _work[token] = unpacked(data, buffers)
             finally:
                 _working.reset(reset)
-        function, work = _work[token]
-    return function(work, chunk)
+        return _work[token]
 
 
 def _threads():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import sys
 import threading
 import time
@@ -12,11 +13,22 @@ from typing import Any
 from tqdm import tqdm
 
 _DELAY = 2.0  # seconds before anything is shown
+_SILENT: contextvars.ContextVar[bool] = contextvars.ContextVar("silent", default=False)
 
 
 def bar(**settings: Any) -> tqdm:
     """A bar that shows after two seconds and goes when it is full; nothing where nobody watches."""
-    return tqdm(leave=False, delay=_DELAY, disable=None, **settings)
+    return tqdm(leave=False, delay=_DELAY, disable=_SILENT.get() or None, **settings)
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Nothing is shown while it lasts: in one of several processes that have a terminal in common."""
+    reset = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(reset)
 
 
 @contextlib.contextmanager
@@ -25,7 +37,7 @@ def waiting(what: str) -> Iterator[None]:
 
     It is for one call that cannot say how far it is. Where nobody watches it costs nothing.
     """
-    if not sys.stderr.isatty():
+    if _SILENT.get() or not sys.stderr.isatty():
         yield
         return
     with _WATCH.over(what):

@@ -155,7 +155,19 @@ def test_a_worker_has_the_threads_that_were_asked_for_here_or_its_share():
                 assert number == asked.get(f"TF_NUM_{name}_THREADS", share)
 
 
-def test_order_and_progress(capsys):
+def test_a_worker_shows_no_bar_of_its_own():
+    """They have our terminal."""
+
+    def silent(work, chunk):
+        from wedges import _progress
+
+        return _progress._SILENT.get(), _progress.bar(total=3).disable
+
+    with _jobs.Workers(silent, None, 2) as workers:
+        assert list(workers.over(range(2))) == [(True, True)] * 2
+
+
+def test_they_come_in_order():
     def double(work, chunk):
         return work * chunk
 

@@ -18,7 +18,8 @@ losses          whether a loss has second derivatives
 symmetry        whether products are those of a symmetric matrix
 graphs          passes and derivatives, compiled
 supported       which models have a landscape at all
-pickles         the landscape as a pickle; files: arrays on disk, by reference
+pickles         the landscape as a pickle, for other processes
+files           arrays on disk, by reference
 """
 
 from wedges.network.landscape import NetworkLandscape
