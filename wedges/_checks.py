@@ -131,7 +131,7 @@ def called(value: Any) -> str:
     if isinstance(value, (str, os.PathLike)):
         return f"the text or path {str(value)!r}"
     if hasattr(value, "trainable_variables"):
-        line = "its weights as a point are wedges.WeightSpace(model).read()"
+        line = "its weights as a point are landscape.space.read(model)"
         return f"the model {getattr(value, 'name', '')!r} ({line})"
     if hasattr(value, "hessian_product"):
         return f"a landscape, {type(value).__name__}"

@@ -210,7 +210,7 @@ def test_a_theta_of_any_type_is_the_same_point(what, dtype):
 
 MODEL = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="mine")  # three weights
 NO_THETA = {
-    "the model 'mine' .its weights as a point are wedges.WeightSpace.model..read...": MODEL,
+    "the model 'mine' .its weights as a point are landscape.space.read.model..": MODEL,
     "the text or path 'best.keras'": "best.keras",
     "the text or path '/tmp/a.npy'": pathlib.Path("/tmp/a.npy"),
     "a landscape, Quadratic": BOWL,

@@ -153,7 +153,7 @@ def test_a_stream_says_that_its_minibatches_are_no_function_of_the_step():
 def test_only_what_is_asked_for_is_read():
     source = Source(X, Y)
     landscape = wedges.NetworkLandscape(model(), source, seed=0, batch_size=8, evaluation_batch_size=10)
-    assert len(set(source.read)) <= 8  # what it looks at when it is made
+    assert len(set(source.read)) <= 16  # what it looks at when it is made
     source.read.clear()
     landscape.sample(landscape.space.read(), 0)
     assert len(source.read) == 8
@@ -300,9 +300,10 @@ def test_a_loss_that_couples_examples_is_noticed_and_computed_over_all_of_them(k
             rtol=1e-5,
             atol=1e-7,
         )
-    batches = tf.data.Dataset.from_tensor_slices((X, y)).batch(10)
-    with pytest.raises(ValueError, match="must be a mean over examples where they come in batches"):
-        at_once.on(batches)(theta)
+    batches = tf.data.Dataset.from_tensor_slices((X, y)).batch(7)
+    with pytest.warns(UserWarning, match="couples the examples"):
+        stream = at_once.on(batches, evaluation_batch_size=10)
+        np.testing.assert_allclose(stream(theta), at_once(theta), rtol=1e-6)
 
 
 def test_a_layer_that_couples_examples_is_noticed():
@@ -315,3 +316,168 @@ def test_a_layer_that_couples_examples_is_noticed():
     with pytest.warns(UserWarning, match="couples the examples"):
         found = landscape(landscape.space.read())
     np.testing.assert_allclose(found, network.evaluate(X, Y, batch_size=N, verbose=0), rtol=1e-5)
+
+
+def balanced(y, z):
+    """A cross-entropy whose weights come from the batch's share of ones."""
+    y = tf.reshape(y, [-1, 1])
+    share = tf.reduce_mean(y)
+    return tf.where(y[:, 0] > 0.5, 1 - share, share) * keras.losses.binary_crossentropy(y, z)
+
+
+@pytest.mark.parametrize("source", ["arrays", "items", "PyDataset", "tf.data"])
+@pytest.mark.parametrize("loss", [keras.losses.Dice(), balanced])
+def test_a_coupling_that_the_first_examples_do_not_show_is_noticed(loss, source):
+    y = (np.arange(N) > 40).astype(np.float32)[:, None]  # sorted: the first are all alike
+    network = keras.Sequential([keras.Input((4,)), layers.Dense(1, "sigmoid")])
+    network.compile("sgd", loss)
+    given = {
+        "arrays": (X, y),
+        "items": (Source(X, y),),
+        "PyDataset": (InBatches(X, y),),
+        "tf.data": (tf.data.Dataset.from_tensor_slices((X, y)).batch(10),),
+    }
+    landscape = wedges.NetworkLandscape(network, *given[source], seed=0, evaluation_batch_size=10)
+    with pytest.warns(UserWarning, match="couples the examples"):
+        found = landscape(landscape.space.read())
+    np.testing.assert_allclose(found, network.evaluate(X, y, batch_size=N, verbose=0), rtol=1e-5)
+
+
+def test_a_coupling_that_begins_away_from_the_start_is_noticed():
+    class Mean(layers.Layer):
+        def build(self, shape):
+            self.g = self.add_weight(shape=(), initializer="zeros", name="g")
+
+        def call(self, x):
+            return x + self.g * tf.reduce_mean(x, axis=0)
+
+    network = model(mean=Mean())
+    landscape = wedges.NetworkLandscape(network, X, Y, seed=0, evaluation_batch_size=10)
+    theta = landscape.space.read() + 1.0
+    with pytest.warns(UserWarning, match="couples the examples"):
+        found = landscape(theta)
+    landscape.write(theta)
+    np.testing.assert_allclose(found, network.evaluate(X, Y, batch_size=N, verbose=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [10, N])
+def test_a_mask_that_depends_on_weights_is_counted_where_it_is(size):
+    class Above(layers.Layer):
+        def build(self, shape):
+            self.g = self.add_weight(shape=(), initializer="zeros", name="g")
+
+        def call(self, x):
+            return x * (1 + self.g)
+
+        def compute_mask(self, x, mask=None):
+            return keras.ops.any(x > self.g, axis=-1)
+
+    network = keras.Sequential([keras.Input((6, 3)), Above(), layers.Dense(2)])
+    network.compile("sgd", "mse")
+    x = np.random.default_rng(0).standard_normal((N, 6, 3)).astype(np.float32)
+    landscape = wedges.NetworkLandscape(network, x, x[..., :2], seed=0, evaluation_batch_size=size)
+    theta = landscape.space.read() + 0.5
+    found = float(landscape(theta))
+    landscape.write(theta)
+    known = network.evaluate(x, x[..., :2], batch_size=N, verbose=0)
+    np.testing.assert_allclose(found, known, rtol=1e-5)
+
+
+# ---- sources that are not as they seem --------------------------------------------------------------
+
+
+def test_statistics_over_small_batches_of_a_stream_are_those_of_arrays():
+    stack = {"a": layers.BatchNormalization(), "b": layers.Dense(4), "c": layers.BatchNormalization()}
+    network = model(**stack)
+    how = {"seed": 0, "batch_norm": "reestimate", "evaluation_batch_size": 25}
+    known = wedges.NetworkLandscape(network, X, Y, **how)
+    theta = known.space.read() + 0.1
+    for size in (1, 7):
+        stream = tf.data.Dataset.from_tensor_slices((X, Y)).batch(size)
+        found = wedges.NetworkLandscape(network, stream, **how)
+        np.testing.assert_allclose(found(theta), known(theta), rtol=2e-5)
+        found = wedges.NetworkLandscape(network, InBatches(X, Y, size=size), **how)
+        np.testing.assert_allclose(found(theta), known(theta), rtol=2e-5)
+
+
+def test_items_whose_first_one_is_of_another_type_are_not_cut_to_it():
+    class Mixed(Source):
+        def __getitem__(self, i):
+            return X[i], 0 if i == 0 else 0.9
+
+    network = keras.Sequential([keras.Input((4,)), layers.Dense(1, kernel_initializer="zeros")])
+    network.compile("sgd", "mse")
+    found = wedges.NetworkLandscape(network, Mixed(X, Y), seed=0)
+    np.testing.assert_allclose(found(found.space.read()), 0.81 * (N - 1) / N, rtol=1e-5)
+
+    class Late(Source):
+        def __getitem__(self, i):
+            return X[i], 0.5 if i == 33 else 0
+
+    found = wedges.NetworkLandscape(network, Late(X, Y), seed=0)
+    with pytest.raises(ValueError, match=r"x could not be read: .*examples of one type"):
+        found(found.space.read())
+
+
+def test_a_stream_that_changes_says_so():
+    base = tf.data.Dataset.from_tensor_slices((X, Y))
+    with pytest.warns(UserWarning, match="another order, each time it is read"):
+        wedges.NetworkLandscape(model(), base.shuffle(N).batch(10), seed=0)
+    generator = tf.random.Generator.from_seed(0)
+    some = base.filter(lambda x, y: generator.uniform([]) < 0.5).batch(5)
+    with pytest.warns(UserWarning, match="another order"):
+        landscape = wedges.NetworkLandscape(model(), some, seed=0)
+    with pytest.raises(ValueError, match="the same number of examples each time it is read"):
+        for _ in range(50):
+            landscape(landscape.space.read())
+
+
+def test_what_goes_wrong_while_data_are_read_is_one_line():
+    class Breaks(Source):
+        def __getitem__(self, i):
+            if i == 30:
+                raise OSError("the disk broke")
+            return X[i], Y[i]
+
+    landscape = wedges.NetworkLandscape(model(), Breaks(X, Y), seed=0)
+    with pytest.raises(ValueError, match="x could not be read: OSError: the disk broke$"):
+        landscape(landscape.space.read())
+
+    class Empty(InBatches):
+        def __getitem__(self, i):
+            return tuple(a[:0] for a in super().__getitem__(i)) if i == 2 else super().__getitem__(i)
+
+    with pytest.raises(ValueError, match="in every batch; received an empty one, number 2"):
+        wedges.NetworkLandscape(model(), Empty(X, Y), seed=0)
+
+
+def test_a_model_that_is_random_in_inference_is_named():
+    class Noise(layers.Layer):
+        def call(self, x):
+            return x + tf.random.normal(tf.shape(x))
+
+    landscape = wedges.NetworkLandscape(model(noise=Noise()), X, Y, seed=0, evaluation_batch_size=10)
+    with pytest.warns(UserWarning, match="random in inference, .* no function of theta"):
+        landscape(landscape.space.read())
+
+
+@pytest.mark.parametrize("step", [2.5, -1, 2**32, True])
+def test_steps_are_whole_numbers(step):
+    landscape = wedges.NetworkLandscape(model(), X, Y, seed=0)
+    with pytest.raises(ValueError, match="step must be a whole number from 0 to"):
+        landscape.sample(landscape.space.read(), step)
+
+
+def test_weights_of_classes_are_of_these_examples_and_lists_of_one_are_one():
+    network = model()
+    weighted = wedges.NetworkLandscape(network, X, Y, seed=0, class_weight={0: 5.0})
+    plain = wedges.NetworkLandscape(network, X, Y, seed=0)
+    theta = plain.space.read()
+    assert float(weighted(theta)) != float(plain(theta)) == float(weighted.on(X, Y)(theta))
+    for w in ([1, 2, 3], "balanced", {"a": 1.0}):
+        with pytest.raises(ValueError, match="class_weight must be a dict"):
+            wedges.NetworkLandscape(network, X, Y, seed=0, class_weight=w)
+    known = network.evaluate(X, Y, sample_weight=W, batch_size=N, verbose=0)
+    for y, w in (([Y], [W]), ((Y,), (W,)), (Y, [W]), ([Y], W)):
+        found = wedges.NetworkLandscape(network, X, y, seed=0, sample_weight=w)
+        np.testing.assert_allclose(found(theta), known, rtol=1e-5)

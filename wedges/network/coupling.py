@@ -44,13 +44,16 @@ def _cut(tensor, part):
     return None if mask is None else mask[part]
 
 
-def diverse(outputs: Any) -> Any:
+def diverse(outputs: Any, *, floats_only: bool = False) -> Any:
     """Numbers between 0 and 1 in the shape of outputs, each example on a scale of its own.
 
-    Examples that are alike hide how they are coupled: the mean of two equal ratios is the ratio of sums.
+    With `floats_only` tensors of whole numbers, which are classes, stay as they are. Examples that are
+    alike hide how they are coupled: the mean of two equal ratios is the ratio of sums.
     """
 
     def made(k, z):
+        if floats_only and not z.dtype.is_floating:
+            return z
         noise = tf.random.stateless_uniform(tf.shape(z), [k, 0], dtype=tf.float32)
         scale = tf.reshape(
             2.0 ** -tf.range(z.shape[0], dtype=tf.float32), [-1] + [1] * (z.shape.rank - 1)

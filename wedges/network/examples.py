@@ -26,7 +26,9 @@ from wedges import _progress
 from wedges.network.batches import Minibatches, batch_size
 from wedges.network.files import MappedFile
 
+ENDED_EARLY = "x must have the same number of examples each time it is read; it ended early."
 _AHEAD = 2  # batches that are read while the model computes
+_LOOKED_AT = 8  # examples that tell what all are like
 
 
 class Examples(abc.ABC):
@@ -51,7 +53,7 @@ class Examples(abc.ABC):
         Args:
           function: of a batch (x, y, w) and what was carried so far; returns the same structure.
           carry: tensors, or a structure of them, to begin with.
-          batch_size: examples in each batch but the last one; not used by sources that come in batches.
+          batch_size: examples in each batch but the last one.
 
         Returns:
           What the last call returned.
@@ -60,6 +62,10 @@ class Examples(abc.ABC):
     @abc.abstractmethod
     def first(self, n: int) -> Any:
         """The first n examples, fewer where there are fewer, as one batch."""
+
+    @abc.abstractmethod
+    def spread(self, n: int) -> Any:
+        """About n examples from all over the data, as one batch: what lies first may be all alike."""
 
     def steps(self, size: int, seed: int) -> Minibatches:
         """Which minibatch is number `step`, in minibatches of `size` examples."""
@@ -110,6 +116,9 @@ class Arrays(Examples):
     def first(self, n: int) -> Any:
         return tf.nest.map_structure(lambda t: t[:n], self.batch)
 
+    def spread(self, n: int) -> Any:
+        return self.minibatch(tf.constant(_spread(self.size, n)))
+
     def minibatch(self, rows: tf.Tensor) -> Any:
         return tf.nest.map_structure(lambda t: tf.gather(t, rows), self.batch)
 
@@ -148,6 +157,9 @@ class _Read(Examples):
     def first(self, n: int) -> Any:
         rows = np.arange(min(n, self.size))
         return self._pack([tf.convert_to_tensor(a) for a in self._read(rows)])
+
+    def spread(self, n: int) -> Any:
+        return self._pack([tf.convert_to_tensor(a) for a in self._read(_spread(self.size, n))])
 
     def minibatch(self, rows: tf.Tensor) -> Any:
         return self._pack(self._flat(rows, rows.shape[0]))
@@ -210,20 +222,28 @@ class Items(_Read):
             raise ValueError("x must hold at least one example; received an empty source.")
         info = getattr(source, "dataset_info", None)
         self._keys = getattr(info, "supervised_keys", None)
-        one = tf.nest.map_structure(np.asarray, self._item(source[0]))
-        self._describe(one, [a[None] for a in tf.nest.flatten(one)])
+        few = [self._flattened(self._item(source[int(i)])) for i in _spread(self.size, _LOOKED_AT)]
+        one = [np.asarray(leaf)[None] for leaf in few[0]]
+        kinds = [np.result_type(*map(np.asarray, column)) for column in zip(*few, strict=True)]
+        self._describe(self._item(source[0]), [a.astype(k) for a, k in zip(one, kinds, strict=True)])
 
     def _read(self, rows: np.ndarray) -> list[np.ndarray]:
         rows = rows.tolist()
         many = getattr(self.source, "__getitems__", None)
         items = many(rows) if many else [self.source[i] for i in rows]
-        flat = [self._flattened(item) for item in items]
-        columns = zip(*flat, strict=True)
+        flat = [self._flattened(self._item(item)) for item in items]
         try:
+            columns = [np.array(column) for column in zip(*flat, strict=True)]
+            kinds = zip(columns, self._dtypes, self._shapes, strict=True)
             return [
-                np.array(column, d.as_numpy_dtype).reshape(len(rows), *shape)
-                for column, d, shape in zip(columns, self._dtypes, self._shapes, strict=True)
+                a.astype(d.as_numpy_dtype, casting="same_kind").reshape(len(rows), *s)
+                for a, d, s in kinds
             ]
+        except TypeError as error:
+            raise ValueError(
+                f"x must hold examples of one type; received {[d.name for d in self._dtypes]} and, "
+                f"among numbers {rows[0]} to {rows[-1]}, {[a.dtype.name for a in columns]}."
+            ) from error
         except ValueError as error:
             for row, leaves in zip(rows, flat, strict=True):
                 found = [np.shape(leaf) for leaf in leaves]
@@ -235,8 +255,7 @@ class Items(_Read):
             raise
 
     def _flattened(self, item):
-        """The leaves of an item, in the order of (x, y, w)."""
-        item = self._item(item)
+        """The leaves of an item (x, y, w), in their order."""
         nested = [isinstance(part, (tuple, list, dict)) for part in item]
         plain = nested[:2] == [False, False] and isinstance(item[2], tuple) and not item[2]
         return item[:2] if plain else tf.nest.flatten(item)  # which is slow, item by item
@@ -253,15 +272,16 @@ class Items(_Read):
 
 
 class Batches(Examples):
-    """The batches of a `keras.utils.PyDataset`, as they are; any of them can be asked for.
+    """The batches of a `keras.utils.PyDataset`; any of them can be asked for.
 
-    They are counted once, which reads all of them. A minibatch is one of them.
+    They are counted once, which reads all of them. A minibatch is one of them; a pass over all of them
+    cuts them anew.
 
     Args:
       source: the data set.
 
     Raises:
-      ValueError: no batches, or endless ones.
+      ValueError: no batches, an empty one, or endless ones.
     """
 
     own_batches = True
@@ -279,12 +299,18 @@ class Batches(Examples):
         self._shapes = [a.shape[1:] for a in flat]
         watched = _progress.bar(iterable=range(self._batches), desc="counting examples", unit="batch")
         self._sizes = [len(tf.nest.flatten(self._batch(i))[0]) for i in watched]
+        if 0 in self._sizes:
+            raise ValueError(
+                "x must hold at least one example in every batch; received an empty one, number "
+                f"{self._sizes.index(0)}."
+            )
         self.size = sum(self._sizes)
 
     def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
         batches = tf.data.Dataset.range(self._batches).map(lambda i: tuple(self._flat(i)))
+        batches, times = _cut_anew(batches, self._sizes, batch_size)
         iterator = iter(batches.prefetch(_AHEAD))
-        return _loop(self._batches, lambda: self._pack(iterator.get_next()), function, carry)
+        return _loop(times, lambda: self._pack(iterator.get_next()), function, carry)
 
     def first(self, n: int) -> Any:
         batches, i = [self._batch(0)], 1
@@ -296,6 +322,13 @@ class Batches(Examples):
 
     def steps(self, size: int, seed: int) -> Minibatches:
         return Minibatches(self._batches, 1, seed)
+
+    def spread(self, n: int) -> Any:
+        numbers = [int(i) for i in _spread(self._batches, n)]
+        cut = lambda t: t[_spread(len(t), -(-n // len(numbers)))]
+        rows = [tf.nest.map_structure(cut, self._batch(i)) for i in numbers]
+        joined = tf.nest.map_structure(lambda *a: np.concatenate(a), *rows)
+        return tf.nest.map_structure(tf.convert_to_tensor, joined)
 
     def minibatch(self, rows: tf.Tensor) -> Any:
         return self._pack(self._flat(rows[0]))
@@ -317,11 +350,11 @@ class Batches(Examples):
 
 
 class Stream(Examples):
-    """The batches of a `tf.data.Dataset`, as they are, in the order in which they come.
+    """The batches of a `tf.data.Dataset`, in the order in which they come.
 
     They are counted once, which reads all of them. Minibatches are the data set's batches one after
     another, whatever their number: a descent that is interrupted goes on with others than it would have
-    seen.
+    seen. A pass over all of them cuts them anew.
 
     Args:
       source: a data set of batches (x, y) or (x, y, w).
@@ -341,12 +374,25 @@ class Stream(Examples):
             raise ValueError(
                 "x must be a data set of batches; received one of single examples: add .batch(...)."
             )
-        sizes = self._batches.map(lambda *b: tf.cast(batch_size(b), tf.int64))
-        watched = _progress.bar(iterable=sizes, desc="counting examples", unit="batch")
-        self._sizes = [int(n) for n in watched]
+        self._sizes: list[int] = []
+        self._rows: list[Any] = []  # the first example of some batches
+        every = 1  # of the batches, each so many-th
+        for batch in _progress.bar(iterable=self._batches, desc="counting examples", unit="batch"):
+            if len(self._sizes) % every == 0:
+                self._rows.append(tf.nest.map_structure(lambda t: t[:1], batch))
+            if len(self._rows) >= 2 * _LOOKED_AT:
+                self._rows, every = self._rows[::2], 2 * every
+            self._sizes.append(int(batch_size(batch)))
         self.size = sum(self._sizes)
         if not self.size:
             raise ValueError("x must hold at least one example; received an empty data set.")
+        if not _same(self.first(_LOOKED_AT), self.first(_LOOKED_AT)):
+            warnings.warn(
+                "x gives other examples, or another order, each time it is read: L(theta) is one number "
+                "only if every pass has the same examples, and outputs come in no order that stays. "
+                "Leave out shuffle() and random maps.",
+                stacklevel=5,
+            )
 
     def __reduce__(self) -> tuple:
         raise ValueError(
@@ -355,8 +401,17 @@ class Stream(Examples):
         )
 
     def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
-        iterator = iter(self._batches.prefetch(_AHEAD))
-        return _loop(len(self._sizes), iterator.get_next, function, carry)
+        batches, times = _cut_anew(self._batches, self._sizes, batch_size)
+        iterator = iter(batches.prefetch(_AHEAD))
+        counted = lambda batch, c: (function(batch, c[0]), c[1] + tf.shape(tf.nest.flatten(batch)[0])[0])
+        carry, seen = _loop(times, iterator.get_next, counted, (carry, tf.constant(0)))
+        tf.debugging.assert_equal(seen, self.size, ENDED_EARLY)
+        return carry
+
+    def spread(self, n: int) -> Any:
+        rows = [self._rows[i] for i in _spread(len(self._rows), n)]
+        found = tf.nest.map_structure(lambda *t: tf.concat(t, axis=0), *rows)
+        return found if len(rows) >= min(n, self.size) else self.first(n)
 
     def first(self, n: int) -> Any:
         batches, found = [], 0
@@ -400,6 +455,9 @@ class _Reweighted(Examples):
 
     def first(self, n: int) -> Any:
         return self._weighted(self._examples.first(n))
+
+    def spread(self, n: int) -> Any:
+        return self._weighted(self._examples.spread(n))
 
     def steps(self, size: int, seed: int) -> Minibatches:
         return self._examples.steps(size, seed)
@@ -525,6 +583,26 @@ def _triple(batch):
     """(x, y, w), () for what is missing."""
     x, y, w = (*batch, None, None)[:3]
     return x, () if y is None else y, () if w is None else w
+
+
+def _spread(size, n):
+    """The numbers of at most n of `size` things, evenly spread."""
+    return np.unique(np.linspace(0, size - 1, min(n, size)).astype(np.int64))
+
+
+def _same(one, other):
+    """Whether two batches hold the same numbers."""
+    pairs = zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True)
+    return all(a.shape == b.shape and np.array_equal(a, b) for a, b in pairs)
+
+
+def _cut_anew(batches, sizes, batch_size):
+    """A data set of batches of these sizes in batches of one size, and how many they are."""
+    total = sum(sizes)
+    asked = [min(batch_size, total - i) for i in range(0, total, batch_size)]
+    if sizes == asked:
+        return batches, len(sizes)
+    return batches.rebatch(batch_size), len(asked)
 
 
 def _constant(batch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,7 +14,7 @@ from wedges._checks import choice, numbers, whole
 from wedges._progress import waiting
 from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
 from wedges.network import derivatives
-from wedges.network.examples import examples_of
+from wedges.network.examples import ENDED_EARLY, Arrays, examples_of
 from wedges.network.graphs import Graphs
 from wedges.network.losses import why_not_curved
 from wedges.network.objective import Objective, class_weights
@@ -27,6 +28,7 @@ from wedges.network.symmetry import check_symmetric
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
 
+_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception)\b: ")  # as Python ends a traceback
 _MATRICES = {"hessian": "the Hessian", "gauss_newton": "the Gauss-Newton matrix"}
 
 
@@ -149,7 +151,6 @@ class NetworkLandscape(WithExamples, WithOutputs):
         self._given = {
             "loss": loss,
             "loss_weights": loss_weights,
-            "class_weight": class_weight,
             "batch_size": batch_size,
         }
         self.batch_size = min(batch_size, self.size)
@@ -226,6 +227,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
           ValueError: n does not divide B = batch_size, or examples come in batches of their own.
         """
         i, n = part
+        if not tf.is_tensor(step):
+            step = whole("step", step, 0, 2**31 - 1)
         rows = self._minibatches.rows(tf.cast(step, tf.int32))  # [B]
         if n == 1:
             return self.examples.minibatch(rows)
@@ -401,7 +404,24 @@ class NetworkLandscape(WithExamples, WithOutputs):
         """A line that says what is computed, or compiled the first time, where it takes its time."""
         if not tf.executing_eagerly():
             return contextlib.nullcontext()
-        return waiting(f"{what} of model {self.network.model.name!r}, {self.size:,} examples")
+        line = f"{what} of model {self.network.model.name!r}, {self.size:,} examples"
+        return waiting(line) if isinstance(self.examples, Arrays) else self._reading(line)
+
+    @contextlib.contextmanager
+    def _reading(self, line):
+        """The same where data are read meanwhile: what goes wrong there is said in one line."""
+        try:
+            with waiting(line):
+                yield
+        except tf.errors.OutOfRangeError as error:
+            raise ValueError(ENDED_EARLY) from error
+        except (tf.errors.UnknownError, tf.errors.InvalidArgumentError) as error:
+            if ENDED_EARLY in str(error.message):
+                raise ValueError(ENDED_EARLY) from error
+            said = [s for s in str(error.message).splitlines() if _ERROR.match(s.strip())]
+            if not said:
+                raise
+            raise ValueError(f"x could not be read: {said[-1].strip()}") from error
 
     @functools.cached_property
     def _symmetric(self):

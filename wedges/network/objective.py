@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
@@ -161,7 +162,8 @@ class Objective:
 
         reset = _TAKE.set(take)
         try:
-            return self._sum(_none(y), outputs, _none(w)), terms
+            y, w = (_alone(_none(part), outputs) for part in (y, w))
+            return self._sum(y, outputs, w), terms
         finally:
             _TAKE.reset(reset)
 
@@ -183,8 +185,8 @@ class Objective:
         model, own = self.model, " and ".join(steps)
         warnings.warn(
             f"model {model.name!r} ({type(model).__name__}) overrides {own}, which a landscape cannot "
-            f"follow: its loss is {'compute_loss()' if self.own else used}. Override compute_loss() "
-            "instead.",
+            f"follow: its loss is {'that of its compute_loss()' if self.own else used}."
+            + ("" if self.own else " Override compute_loss() instead."),
             stacklevel=5,
         )
 
@@ -252,8 +254,10 @@ def class_weights(y: tf.Tensor, weights: dict[int, float], dtype: tf.DType) -> t
     y [B], [B, 1] or one-hot [B, C] -> [B].
 
     Raises:
-      ValueError: other targets.
+      ValueError: other targets, or weights that are no dict of numbers by class.
     """
+    if not isinstance(weights, dict) or not all(isinstance(k, (int, np.integer)) for k in weights):
+        raise ValueError(f"class_weight must be a dict {{class: weight}}; received {weights!r}.")
     if not tf.is_tensor(y) or y.shape.rank not in (1, 2):
         raise ValueError(
             "class_weight must be for targets of one class each, [N] or one-hot [N, C]; received "
@@ -266,6 +270,12 @@ def class_weights(y: tf.Tensor, weights: dict[int, float], dtype: tf.DType) -> t
     for label, weight in weights.items():
         found = tf.where(y == int(label), tf.cast(weight, dtype), found)
     return found
+
+
+def _alone(part, outputs):
+    """What a list or tuple of one holds, where the model has one output that is in none."""
+    one = isinstance(part, (list, tuple)) and len(part) == 1 and tf.is_tensor(outputs)
+    return part[0] if one else part
 
 
 def _none(part):

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
@@ -85,7 +86,7 @@ class Problem:
         """A microbatch's part of the loss over all N examples, [], and its outputs."""
         with self.network.at(theta, state) as scope:
             call = self.network.call(batch[0], scope, training=False)
-            if self._shares:
+            if self._shares or self._at_once:
                 loss = self.objective.value(batch, call.outputs, training=False)
                 return self._share(batch) * self._with_added(loss, call), self._cast(call.outputs)
             loss = tf.cast(self.part_of_outputs(batch, call.outputs), self.dtype)
@@ -94,8 +95,9 @@ class Problem:
 
     def part_of_outputs(self, batch: Any, outputs: Any) -> tf.Tensor:
         """What a microbatch's outputs add to the loss over all N examples, [], nothing but them."""
-        if self.objective.own:
-            return self._share(batch) * self.objective.value(batch, outputs, training=False)
+        if self.objective.own or self._at_once:
+            value = self.objective.value(batch, outputs, training=False)
+            return self._share(batch) * tf.cast(value, self.dtype)
         loss = self.objective.part(batch, outputs, self._totals, self.size)
         return tf.cast(loss, self.dtype)
 
@@ -132,7 +134,7 @@ class Problem:
             batch, outputs = self.examples.first(_PROBE), self._probe.outputs
             try:
                 if self.objective.own:  # it may make variables in its first call, as no graph may
-                    self._sums(batch, outputs, [])
+                    self._sums(batch, outputs, [], self._start)
                 return batch, outputs, self.objective.terms(batch, outputs)
             except _MISFITS as error:
                 raise ValueError(
@@ -194,31 +196,48 @@ class Problem:
 
         return count()
 
+    @property
+    def _at_once(self):
+        """Whether all examples are one microbatch, whose own number is then that of all."""
+        return self.size <= self.microbatch
+
     @functools.cached_property
     def _independent(self):
         """Whether the loss of all examples follows from those of its batches; says so where it does not.
 
         Looked at on a few examples: all of them at once, and in two parts.
         """
-        alone = self.examples.own_batches or self.size > self.evaluation_batch_size
-        if not alone or self.size < 2:
+        if self.size < 2 or self.size <= self.evaluation_batch_size:
             return True  # they are computed at once anyway
         with tf.init_scope():
-            batch, outputs, _ = self.probed
-            half = any(z.dtype.size < 4 for z in tf.nest.flatten(outputs))
+            batch, theta = self.examples.spread(_PROBE), self._start
+            outputs = self._called(batch, theta)[0]
+            half = any(z.dtype.size < 4 for z in tf.nest.flatten(self._probe.outputs))
             tolerance = 2e-2 if half else 1e-4
-            of_model = lambda batch: self._sums(batch, *self._called(batch))
-            of_losses = lambda both: [] if self.objective.own else self._sums(*both, [])
-            apart = couples(of_model, batch, tolerance)
-            apart |= couples(of_losses, (batch, diverse(outputs)), tolerance)
-        if not apart:
+            noise = tf.random.stateless_normal(theta.shape, [0, 1], dtype=theta.dtype)
+            moved = theta + 0.5 * noise * (tf.abs(theta) + 1)
+            sums = lambda at: lambda rows: self._sums(rows, *self._called(rows, at), at)
+            pairs = [np.array(sums(at)(batch), np.float64) for at in (theta, theta, moved)]
+            if not np.allclose(pairs[0], pairs[1], rtol=1e-3, equal_nan=True):
+                warnings.warn(
+                    f"model {self.network.model.name!r} is random in inference, so that its loss is no "
+                    "function of theta: two calls give two numbers.",
+                    stacklevel=2,
+                )
+                return True
+            of_losses = lambda both: [] if self.objective.own else self._sums(*both, [], theta)
+            mixed = batch[0], diverse(batch[1], floats_only=True), batch[2]
+            apart = [
+                couples(sums(theta), batch, tolerance),
+                couples(sums(moved), batch, tolerance),
+                couples(of_losses, (batch, diverse(outputs)), tolerance),
+                couples(of_losses, (mixed, diverse(outputs)), tolerance),
+                # A mask that depends on weights: what is divided by is another number at each theta.
+                not np.allclose(pairs[0][:, 1], pairs[2][:, 1], rtol=1e-6),
+            ]
+        if not any(apart):
             return True
         model, n = self.network.model.name, self.size
-        if self.examples.own_batches:
-            raise ValueError(
-                f"the loss of model {model!r} must be a mean over examples where they come in batches; "
-                f"received one that couples them ({self.objective}). Pass all of them as arrays."
-            )
         warnings.warn(
             f"the loss of model {model!r} couples the examples of a batch ({self.objective}), so that "
             f"all {n} are computed at once, whatever evaluation_batch_size is, in the memory it takes.",
@@ -226,16 +245,16 @@ class Problem:
         )
         return False
 
-    def _called(self, batch):
+    def _called(self, batch, theta):
         """The model's outputs for a batch, and what its layers add."""
-        call = self.network(self._start, self.network.state, batch[0], training=False)
+        call = self.network(theta, self.network.state, batch[0], training=False)
         return call.outputs, call.added
 
-    def _sums(self, batch, outputs, added):
+    def _sums(self, batch, outputs, added, theta):
         """What adds up over batches, if anything does: (value times divisor, divisor) of each term."""
         n = float(tf.nest.flatten(batch)[0].shape[0])
         if self.objective.own:
-            with self.network.at(self._start, self.network.state):
+            with self.network.at(theta, self.network.state):
                 value = self.objective.value(batch, outputs, training=False)
             return [(n * value, n)]
         found = [(n * tf.reduce_sum(a), n) for a in added]
