@@ -10,7 +10,7 @@ version = re.search(r'__version__ = "(.+)"', (here / "wedges/__init__.py").read_
 
 clusters = {"dask": ["dask[distributed]>=2024.1"], "ray": ["ray>=2.9"]}
 tools = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6", "ruff>=0.6", "mypy>=1.10"]
-test = [*tools, "plotly>=5.20", *clusters["dask"], *clusters["ray"]]
+test = [*tools, "pandas>=2", "plotly>=5.20", *clusters["dask"], *clusters["ray"]]
 setup(
     name="wedges",
     version=version,
@@ -37,6 +37,7 @@ setup(
         "markupsafe>=2",
         "markdown-it-py>=3",
         "joblib>=1.3",
+        "cloudpickle>=3",
         "threadpoolctl>=3.1",
         "filelock>=3.12",
         "tqdm>=4.66",

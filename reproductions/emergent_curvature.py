@@ -1,18 +1,17 @@
 """Curvature rises, then falls in training, as logit gradients grow and probabilities freeze.
 
-Largest eigenvalue and trace of the Hessian along training; below them the two causes, the mean length of
-logit gradients dz_k and the mean of sum_k p_k (1 - p_k). The same in the simple model of clustered logit
-gradients, there also without growth of their length: then the largest eigenvalue only falls.
+Largest eigenvalue and trace of the Hessian along a training, that of emergent_gradient; below them the
+two causes, the mean length of logit gradients dz_k and the mean of sum_k p_k (1 - p_k). The same in the
+simple model of clustered logit gradients, there also without growth of their length: then the largest
+eigenvalue only falls.
 
-    python -m reproductions.emergent_curvature --preset=quick     digits, a minute or two
-    python -m reproductions.emergent_curvature                    CIFAR-10 and Fashion-MNIST, half an
-                                                                  hour, shared with emergent_gradient
+    python -m reproductions.emergent_curvature --preset=quick   digits, a minute or two
+    python -m reproductions.emergent_curvature                  CIFAR-10 and Fashion-MNIST, half an hour
     python -m reproductions.emergent_curvature --learning_rate=0.05 --networks=fc --dataset=digits
 Source: Fort & Ganguli 2019, arXiv:1910.05929.
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -58,6 +57,9 @@ def curvature_at(point):
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
+IDS = {"largest eigenvalue": "top", "trace": "trace"}  # in the ids of claims
+
+
 def curves(subject, arrays):
     """{"largest eigenvalue": [seeds, T], "trace": [seeds, T]} of a network or the model."""
     own = subject.own(arrays)
@@ -71,18 +73,26 @@ def rise_and_fall(values):
     return mean.max() / mean[0], mean.max() / mean[-1]
 
 
-def claims(arrays, config):
-    """A rise to a peak and a fall from it, mean over seeds; none in the model without growth."""
-    claim = Verdict("emergent.curvature", local.SOURCE)
+def judged(arrays, config):
+    """{claim: number}: peaks over starts and ends of the curves' means over seeds."""
+    found = {"model.frozen": rise_and_fall(arrays["frozen top"])[0]}
     for subject in config.subjects:
         for name, values in curves(subject, arrays).items():
-            rise, fall = rise_and_fall(values)
-            id = f"{subject.id}.{'trace' if name == 'trace' else 'top'}"
-            what = f"{subject.label}: {name} of H, mean over seeds"
-            claim(f"{id}.rises", f"{what}, peak over start", rise, ">=", 1.2)
-            claim(f"{id}.falls", f"{what}, peak over end", fall, ">=", 1.5)
+            id = f"{subject.id}.{IDS[name]}"
+            found[f"{id}.rises"], found[f"{id}.falls"] = rise_and_fall(values)
+    return found
+
+
+def claims(arrays, config):
+    """A rise to a peak and a fall from it, mean over seeds; none in the model without growth."""
+    claim = Verdict("emergent.curvature", local.SOURCE, judged(arrays, config))
+    for subject in config.subjects:
+        for name, id in IDS.items():
+            own = claim.about(f"{subject.id}.{id}.*", subject.label)
+            own("rises", f"{name} of H, mean over seeds, peak over start", ">=", 1.2)
+            own("falls", f"{name} of H, mean over seeds, peak over end", ">=", 1.5)
     what = "model without growth of logit gradients: largest eigenvalue, peak over start"
-    claim("model.frozen", what, rise_and_fall(arrays["frozen top"])[0], "<=", 1.05)
+    claim("model.frozen", what, "<=", 1.05)
     return claim.claims
 
 
@@ -103,9 +113,8 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Above curvature, below its two causes; a column for each network, one for the model."""
-    plots = wedges.plots
-    title = "Curvature rises, then falls: logit gradients grow, probabilities freeze\n"
-    title += local.how_trained(config)
+    plots, trained = wedges.plots, local.how_trained(config)
+    title = f"Curvature rises, then falls: logit gradients grow, probabilities freeze\n{trained}"
     figure, axes = plots.grid(2, len(config.subjects), title=title, panel=(4.4, 3.0))
     for (top, below), subject in zip(axes.T, config.subjects, strict=True):
         own, x = subject.own(arrays), subject.times(arrays)
@@ -124,12 +133,10 @@ def plot(arrays, config):
         for ax, values, color, label, style in lines:
             plots.curve(ax, x, values, color=color, label=label, style=style)
         pictures.along_training([top, below], x, steps=not subject.is_model)
-        top.legend(fontsize=7)
-        below.legend(fontsize=7)
-        plots.label_axes(top, title=subject.title, y="curvature")
-        plots.label_axes(below, y="causes")
+        plots.label_axes(top, title=subject.title, y="curvature", legend=7)
+        plots.label_axes(below, y="causes", legend=7)
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -1,21 +1,17 @@
 """The Goldilocks zone: where the landscape is most convex, random planes train best.
 
 At the initial weights times r, on random planes of d dimensions through them, the exact d x d Hessian:
-
-    its share of positive eigenvalues, and Tr H / |H|_F, at most sqrt(d)
-
-And, on all training examples, how well the network trains inside such planes, against d and r. In the
-simple model the same Hessians, the weights' scale acting as in a homogeneous network of four layers.
+its share of positive eigenvalues, and Tr H / |H|_F, at most sqrt(d). And, on all training examples, how
+well the network trains inside such planes, against d and r. In the simple model the same Hessians, the
+weights' scale acting as in a homogeneous network of four layers.
 
     python -m reproductions.emergent_goldilocks --preset=quick     digits, two minutes
-    python -m reproductions.emergent_goldilocks                    CIFAR-10 and Fashion-MNIST,
-                                                                   a quarter of an hour
+    python -m reproductions.emergent_goldilocks                    CIFAR-10 and Fashion-MNIST, 15 minutes
     python -m reproductions.emergent_goldilocks --radii=0.5,1,2 --dims=20,50,100
 Source: Fort & Ganguli 2019, arXiv:1910.05929; Fort & Scherlis 2018, arXiv:1807.02581.
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -23,39 +19,25 @@ import wedges
 from reproductions.bench import cache, options, progress, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.errors import UsageError
-from reproductions.bench.options import above, at_least, between, option
+from reproductions.bench.options import Floats, Ints, between, option
 from reproductions.common import local, networks, pictures, training
 from reproductions.common.arrays import named, stacked
+
+RADII = (0.03, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+PLANES = between(2, local.MODEL["dimension"])  # at most those of the model
 
 
 @options.settings
 class Config(local.Config):
-    """Settings of the figure."""
-
-    radii: tuple[float, ...] = option(
-        "scales r of the initial weights",
-        above(0),
-        paper=(0.03, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
-        smoke=(0.25, 1.0, 4.0),
-    )
+    radii: Floats = option("scales r of the initial weights", paper=RADII, smoke=(0.25, 1.0, 4.0))
     plane: int = option(
-        "dimensions of the planes whose Hessians are looked at, at most the model's",
-        between(2, local.MODEL["dimension"]),
-        paper=50,
-        quick=20,
-        smoke=10,
+        "dimensions of the planes whose Hessians are looked at", PLANES, paper=50, quick=20, smoke=10
     )
-    dims: tuple[int, ...] = option(
-        "dimensions d of the planes that are trained in",
-        at_least(1),
-        paper=(10, 30, 100),
-        quick=(5, 20, 80),
-        smoke=(5, 20),
+    dims: Ints = option(
+        "dimensions d of the planes trained in", paper=(10, 30, 100), quick=(5, 20, 80), smoke=(5, 20)
     )
-    plane_epochs: int = option("epochs of training inside a plane", at_least(1), paper=6, smoke=2)
-    plane_rate: float = option(
-        "Adam's rate inside a plane at r = 1; it is r times this elsewhere", above(0), paper=0.05
-    )
+    plane_epochs: int = option("epochs of training inside a plane", paper=6, smoke=2)
+    plane_rate: float = option("Adam's rate inside a plane at r = 1; r times this elsewhere", paper=0.05)
 
     def __post_init__(self):
         for name in ("radii", "dims"):  # rising, each once: claims look at the ends
@@ -145,22 +127,33 @@ def agreement(accuracy, ratio):
     return spearmanr(accuracy.mean(axis=0), ratio.mean(axis=0)).statistic
 
 
-def claims(arrays, config):
-    """A zone in the middle of the radii, and the best training in it."""
-    claim = Verdict("emergent.goldilocks", local.SOURCE)
-    over = "largest over radii minus that at the better end, mean over seeds"
+def judged(arrays, config):
+    """{claim: number}."""
+    found = {}
     for subject in config.subjects:
-        own, id, label = subject.own(arrays), subject.id, subject.label
-        convex = zone(own["ratio"]) / np.sqrt(config.plane)
-        claim(f"{id}.convexity", f"{label}: Tr H / |H|_F over sqrt(d), {over}", convex, ">=", 0.1)
-        words = f"{label}: share of positive eigenvalues, {over}"
-        claim(f"{id}.positive", words, zone(own["positive"]), ">=", 0.05)
+        own, id = subject.own(arrays), subject.id
+        found[f"{id}.convexity"] = zone(own["ratio"]) / np.sqrt(config.plane)
+        found[f"{id}.positive"] = zone(own["positive"])
         if not subject.is_model:
             largest = own["accuracy"][:, -1]  # d, [seeds, radii]
-            words = f"test accuracy after training in planes of {max(config.dims)} dimensions"
-            claim(f"{id}.success", f"{label}: {words}, {over}", zone(largest), ">=", 0.1)
-            words = "rank correlation over radii of that accuracy and Tr H / |H|_F, mean over seeds"
-            claim(f"{id}.agree", f"{label}: {words}", agreement(largest, own["ratio"]), ">=", 0.5)
+            found[f"{id}.success"] = zone(largest)
+            found[f"{id}.agree"] = agreement(largest, own["ratio"])
+    return found
+
+
+def claims(arrays, config):
+    """A zone in the middle of the radii, and the best training in it."""
+    claim = Verdict("emergent.goldilocks", local.SOURCE, judged(arrays, config))
+    over = "largest over radii minus that at the better end, mean over seeds"
+    success = f"test accuracy after training in planes of {max(config.dims)} dimensions"
+    agree = "rank correlation over radii of that accuracy and Tr H / |H|_F, mean over seeds"
+    for subject in config.subjects:
+        own = claim.about(f"{subject.id}.*", subject.label)
+        own("convexity", f"Tr H / |H|_F over sqrt(d), {over}", ">=", 0.1)
+        own("positive", f"share of positive eigenvalues, {over}", ">=", 0.05)
+        if not subject.is_model:
+            own("success", f"{success}, {over}", ">=", 0.1)
+            own("agree", agree, ">=", 0.5)
     return claim.claims
 
 
@@ -182,34 +175,27 @@ def summary(arrays, config):
 def plot(arrays, config):
     """Convexity against the radius, share of positive eigenvalues, accuracy inside planes."""
     plots = wedges.plots
-    title = "The Goldilocks zone: where the landscape is most convex, random planes train best"
-    title += f"\nmean and deviation of {pictures.counted(config.seeds, 'seed')}; Hessians on random "
+    title = "The Goldilocks zone: where the landscape is most convex, random planes train best\n"
+    title += f"mean and deviation of {pictures.counted(config.seeds, 'seed')}; Hessians on random "
     title += f"planes of {config.plane} dimensions, {config.examples} examples"
     figure, axes = plots.grid(2, len(config.subjects), title=title, panel=(4.4, 3.0))
     for (top, below), subject in zip(axes.T, config.subjects, strict=True):
-        own = subject.own(arrays)
-        lines = [
-            (top, own["ratio"] / np.sqrt(config.plane), plots.BLUE, "Tr H / (|H|_F sqrt d)"),
-            (top, own["positive"], plots.ORANGE, "share of positive eigenvalues"),
-        ]
+        own, how = subject.own(arrays), {"x": "weights / initial weights", "log": "x", "legend": 7}
+        share, words = own["ratio"] / np.sqrt(config.plane), "share of positive eigenvalues"
+        plots.curve(top, config.radii, share, color=plots.BLUE, label="Tr H / (|H|_F sqrt d)")
+        plots.curve(top, config.radii, own["positive"], color=plots.ORANGE, label=words)
+        top.axvline(1, color=plots.GREY, linestyle=":", linewidth=1)
+        plots.label_axes(top, title=subject.title, y="convexity", **how)
         if subject.is_model:
             below.set_axis_off()
-        else:
-            for i, d in enumerate(config.dims):
-                color = plots.shade(i / max(1, len(config.dims) - 1))
-                lines.append((below, 100 * own["accuracy"][:, i], color, f"plane of d = {d}"))
-        for ax, values, color, label in lines:
-            plots.curve(ax, config.radii, values, color=color, label=label)
-        for ax in (top,) if subject.is_model else (top, below):
-            ax.axvline(1, color=plots.GREY, linestyle=":", linewidth=1)
-            ax.set_xscale("log")
-            ax.legend(fontsize=7)
-            plots.label_axes(ax, x="weights / initial weights")
-        top.set_title(subject.title, fontsize=10)
-        top.set_ylabel("convexity")
-        below.set_ylabel("test accuracy (%)")
+            continue
+        for i, d in enumerate(config.dims):
+            look = {"color": plots.shade(i / max(1, len(config.dims) - 1)), "label": f"plane of d = {d}"}
+            plots.curve(below, config.radii, 100 * own["accuracy"][:, i], **look)
+        below.axvline(1, color=plots.GREY, linestyle=":", linewidth=1)
+        plots.label_axes(below, y="test accuracy (%)", **how)
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -2,19 +2,17 @@
 
     captured(k) = sum_{i <= k} (v_i . g)^2 / |g|^2,   v_i eigenvectors of the largest eigenvalues of H
 
-By chance a vector of R^D has a share k / D in any k directions. Measured at points of a training, for
-the first 1 to C eigenvectors, C classes; on networks, and in the simple model of clustered logit
-gradients.
+By chance a vector of R^D has a share k / D in any k directions. Measured for the first 1 to C
+eigenvectors, C classes, at points of a training that emergent_curvature shares; on networks, and in the
+simple model of clustered logit gradients.
 
-    python -m reproductions.emergent_gradient --preset=quick     digits, a minute or two
-    python -m reproductions.emergent_gradient                    CIFAR-10 and Fashion-MNIST, half an
-                                                                 hour, shared with emergent_curvature
+    python -m reproductions.emergent_gradient --preset=quick   digits, a minute or two
+    python -m reproductions.emergent_gradient                  CIFAR-10 and Fashion-MNIST, half an hour
     python -m reproductions.emergent_gradient --networks=resnet --dataset=cifar10 --activation=relu
 Source: Fort & Ganguli 2019, arXiv:1910.05929; Gur-Ari, Roberts & Dyer 2018, arXiv:1812.04754.
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -65,17 +63,26 @@ def by_chance(subject, own):
     return own["captured"].shape[-1], dimension
 
 
-def claims(arrays, config):
-    """Far more of the gradient than by chance, and most of it."""
-    claim = Verdict("emergent.gradient", local.SOURCE)
+def judged(arrays, config):
+    """{claim: number}: the share of |g|^2 in the top C eigenvectors, and how often that by chance."""
+    found = {}
     for subject in config.subjects:
         own = subject.own(arrays)
         share, (classes, dimension) = begun(own["captured"]), by_chance(subject, own)
-        words = f"{subject.label}: share of |g|^2 in the top C eigenvectors of H"
-        claim(f"{subject.id}.most", f"{words}, mean over training", share.mean(), ">=", 0.5)
-        words += ", over that of a random vector (C / D), lowest over training, mean over seeds"
-        lowest = (share.min(axis=1) / (classes / dimension)).mean()
-        claim(f"{subject.id}.chance", words, lowest, ">=", 10.0)
+        found[f"{subject.id}.most"] = share.mean()
+        found[f"{subject.id}.chance"] = (share.min(axis=1) / (classes / dimension)).mean()
+    return found
+
+
+def claims(arrays, config):
+    """Far more of the gradient than by chance, and most of it."""
+    claim = Verdict("emergent.gradient", local.SOURCE, judged(arrays, config))
+    most = "share of |g|^2 in the top C eigenvectors of H"
+    chance = f"{most}, over that of a random vector (C / D), lowest over training, mean over seeds"
+    for subject in config.subjects:
+        own = claim.about(f"{subject.id}.*", subject.label)
+        own("most", f"{most}, mean over training", ">=", 0.5)
+        own("chance", chance, ">=", 10.0)
     return claim.claims
 
 
@@ -95,19 +102,19 @@ def plot(arrays, config):
     figure, axes = plots.grid(1, len(config.subjects), title=title, panel=(4.4, 3.6))
     for ax, subject in zip(axes[0], config.subjects, strict=True):
         own, x = subject.own(arrays), subject.times(arrays)
-        classes, dimension = by_chance(subject, own)
-        plots.curve(ax, x, own["captured"][..., -1], color=plots.BLUE, label=f"top {classes}")
+        (classes, dimension), captured = by_chance(subject, own), own["captured"]
+        plots.curve(ax, x, captured[..., -1], color=plots.BLUE, label=f"top {classes}")
         for k, color in ((classes - 1, plots.GREEN), (1, plots.ORANGE)):
-            mean = own["captured"][..., k - 1].mean(axis=0)
-            ax.plot(x, mean, "--", color=color, label=f"top {k}, mean", linewidth=1.2)
+            style = {"color": color, "label": f"top {k}, mean", "linewidth": 1.2}
+            ax.plot(x, captured[..., k - 1].mean(axis=0), "--", **style)
         chance = f"chance, C/D = {classes}/{dimension:,}"
         ax.axhline(classes / dimension, color=plots.GREY, linestyle=":", label=chance)
         pictures.along_training([ax], x, steps=not subject.is_model)
         ax.set_ylim(top=1.3)
-        plots.label_axes(ax, title=subject.title, y="share of the squared gradient")
         ax.legend(fontsize=7, loc="lower right")
+        plots.label_axes(ax, title=subject.title, y="share of the squared gradient")
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -16,7 +16,6 @@ Source: Fort & Ganguli 2019, arXiv:1910.05929; Papyan 2019, arXiv:1901.08244, fo
 
 import copy
 import functools
-import sys
 
 import numpy as np
 
@@ -202,6 +201,17 @@ def _numbers(subject, arrays):
     return {name: values[:, _MIDDLE] for name, values in found.items()} | ends
 
 
+def classes(subject, arrays):
+    """C."""
+    return subject.own(arrays)["cosines"].shape[-1]
+
+
+def _shown(subject, arrays):
+    """What is drawn of one subject: its first seed, a network's in the middle of training."""
+    where = 0 if subject.is_model else (0, _MIDDLE)
+    return {name: values[where] for name, values in subject.own(arrays).items()}
+
+
 def _against_theory(arrays):
     """How far the model in noise is from theory: "position" of outliers, largest relative difference;
     "half", that of the noise at which their vectors are half in the centres' span; "threshold", largest
@@ -223,54 +233,47 @@ def _half(overlap):
     return wedges.compare.first_crossing(NOISES, overlap, 0.5, falling=True)
 
 
-def claims(arrays, config):
-    """Clusters; one outlier per class; in the model rank C - 1 and random-matrix theory's numbers."""
-    claim = Verdict("emergent.outliers", local.SOURCE)
+def judged(arrays, config):
+    """{claim: number}, means over seeds."""
+    found = {"model.rank": np.abs(arrays["model rank"] - (local.MODEL["classes"] - 1)).max()}
     for subject in config.subjects:
         n = {name: values.mean() for name, values in _numbers(subject, arrays).items()}
-        classes = subject.own(arrays)["cosines"].shape[-1]
-        words = "mean cosine of logit gradients of two examples, same logit minus different logits"
-        claim(f"{subject.id}.clusters", f"{subject.label}: {words}", n["clusters"], ">=", 0.1)
-        words = f"|outliers of H above what the clusters leave, minus C = {classes}, mean over seeds|"
-        off = abs(n["count"] - classes)
-        claim(f"{subject.id}.count", f"{subject.label}: {words}", off, "<=", 1.0)
-        words = "spectral norm of H - G over the largest eigenvalue of H"
-        claim(f"{subject.id}.residual", f"{subject.label}: {words}", n["residual"], "<=", 0.5)
-    off = np.abs(arrays["model rank"] - (local.MODEL["classes"] - 1)).max()
-    claim("model.rank", "model without noise: |rank of G - (C - 1)|", off, "<=", 0.0)
-    difference = _against_theory(arrays)
-    for id, limit, words in (
-        (
-            "position",
-            0.03,
-            "model at equal probabilities: outliers' mean against the prediction, largest relative "
-            "difference where there are some",
-        ),
-        (
-            "half",
-            0.05,
-            "model: noise at which outliers' vectors are half in the centres' span, relative difference "
-            "to prediction",
-        ),
-        (
-            "threshold",
-            1.0,
-            f"model: outliers clear of the edge by {_CLEAR - 1:.0%}, C - 1 below 0.9 x the noise at "
-            "which theory ends them and none above 1.1 x; largest difference, mean over seeds",
-        ),
-    ):
-        claim(f"model.{id}", words, difference[id], "<=", limit, source=THEORY)
+        found[f"{subject.id}.clusters"] = n["clusters"]
+        found[f"{subject.id}.count"] = abs(n["count"] - classes(subject, arrays))
+        found[f"{subject.id}.residual"] = n["residual"]
+    return found | {f"model.{name}": off for name, off in _against_theory(arrays).items()}
+
+
+def claims(arrays, config):
+    """Clusters; one outlier per class; in the model rank C - 1 and random-matrix theory's numbers."""
+    claim = Verdict("emergent.outliers", local.SOURCE, judged(arrays, config))
+    clusters = "mean cosine of logit gradients of two examples, same logit minus different logits"
+    above = "outliers of H above what the clusters leave"
+    residual = "spectral norm of H - G over the largest eigenvalue of H"
+    for subject in config.subjects:
+        own, count = claim.about(f"{subject.id}.*", subject.label), f"C = {classes(subject, arrays)}"
+        own("clusters", clusters, ">=", 0.1)
+        own("count", f"|{above}, minus {count}, mean over seeds|", "<=", 1.0)
+        own("residual", residual, "<=", 0.5)
+    claim("model.rank", "model without noise: |rank of G - (C - 1)|", "<=", 0.0)
+    position = "model at equal probabilities: outliers' mean against the prediction, largest relative "
+    position += "difference where there are some"
+    half = "model: noise at which outliers' vectors are half in the centres' span, relative difference "
+    half += "to prediction"
+    threshold = f"model: outliers clear of the edge by {_CLEAR - 1:.0%}, C - 1 below 0.9 x the noise at "
+    threshold += "which theory ends them and none above 1.1 x; largest difference, mean over seeds"
+    claim("model.position", position, "<=", 0.03, source=THEORY)
+    claim("model.half", half, "<=", 0.05, source=THEORY)
+    claim("model.threshold", threshold, "<=", 1.0, source=THEORY)
     return claim.claims
 
 
 def summary(arrays, config):
     """What claims are about, by seed: what the reference guards."""
-    numbers = {s.label: _numbers(s, arrays) for s in config.subjects}
-    found = {
-        f"{label}: {name}": np.asarray(values, float)
-        for label, own in numbers.items()
-        for name, values in own.items()
-    }
+    found = {}
+    for subject in config.subjects:
+        own = _numbers(subject, arrays)
+        found |= {f"{subject.label}: {name}": np.asarray(v, float) for name, v in own.items()}
     overlap = arrays["noise overlap"]
     return found | {f"model, noise {x:g}: overlap": overlap[:, j] for j, x in enumerate(NOISES)}
 
@@ -280,58 +283,42 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """A row for each network, one for the model: cosines; spectra; what moves them."""
+    plots = wedges.plots
     title = "Logit gradients cluster, and Hessian outliers stand above what the clusters leave\n"
     title += f"first seed of {config.seeds}, {config.examples} examples; "
     title += "networks in the middle of training"
-    figure, axes = wedges.plots.grid(len(config.subjects), 3, title=title, panel=(4.3, 3.2))
+    figure, axes = plots.grid(len(config.subjects), 3, title=title, panel=(4.3, 3.2))
     for (left, middle, right), subject in zip(axes, config.subjects, strict=True):
-        own = subject.own(arrays)
+        shown, count = _shown(subject, arrays), classes(subject, arrays)
+        when = "half-way" if subject.is_model else f"step {shown['steps']}"
+        high = max(0.1, np.abs(shown["cosines"]).max())
+        plots.matrix(left, shown["cosines"], low=-high, high=high, label="mean cosine")
+        left.set_title(f"{subject.title}, {when}", fontsize=10)
+        left.set(xlabel="logit, another example", ylabel="logit")
+        number = np.arange(1, len(shown["hessian"]) + 1)
+        middle.plot(number, shown["hessian"], "o", color=plots.BLUE, label="H")
+        middle.plot(number, shown["gauss_newton"], "x", color=plots.GREEN, label="G")
+        middle.axhline(shown["edge"], color=plots.GREY, linestyle="--", label="what clusters leave")
+        middle.axvline(len(number) / 2 + 0.5, color=plots.ORANGE, linestyle=":", label="C")
+        how = {"x": "number", "y": "eigenvalue", "log": "y", "legend": 7}
+        plots.label_axes(middle, title="largest eigenvalues", **how)
         if subject.is_model:
-            shown = {name: values[0] for name, values in own.items()}
-            when = "half-way"
-            _noise_panel(right, arrays)
+            _draw_noise(right, under("noise", arrays))
         else:
-            shown = {name: values[0, _MIDDLE] for name, values in own.items()}
-            when = f"step {shown['steps']}"
-            _count_panel(right, own)
-        _cosine_panel(left, shown["cosines"], f"{subject.title}, {when}")
-        _spectrum_panel(middle, shown)
+            _draw_count(right, subject.own(arrays), count)
     return figure
 
 
-def _cosine_panel(ax, cosines, title):
-    high = max(0.1, np.abs(cosines).max())
-    wedges.plots.matrix(ax, cosines, low=-high, high=high, label="mean cosine")
-    ax.set_title(title, fontsize=10)
-    ax.set_xlabel("logit, another example")
-    ax.set_ylabel("logit")
-
-
-def _spectrum_panel(ax, shown):
-    plots, count = wedges.plots, len(shown["hessian"])
-    for name, marker, color, label in (
-        ("hessian", "o", plots.BLUE, "H"),
-        ("gauss_newton", "x", plots.GREEN, "G"),
-    ):
-        ax.plot(np.arange(1, count + 1), shown[name], marker, color=color, label=label)
-    ax.axhline(shown["edge"], color=plots.GREY, linestyle="--", label="what clusters leave")
-    ax.axvline(count / 2 + 0.5, color=plots.ORANGE, linestyle=":", label="C")
-    ax.set_yscale("log")
-    ax.legend(fontsize=7)
-    plots.label_axes(ax, title="largest eigenvalues", x="number", y="eigenvalue")
-
-
-def _count_panel(ax, own):
+def _draw_count(ax, own, classes):
     plots, steps = wedges.plots, own["steps"][0]
     plots.curve(ax, steps, own["sure"], color=plots.BLUE, label="outliers of H, for certain")
-    ax.axhline(own["cosines"].shape[-1], color=plots.ORANGE, linestyle=":", label="C")
+    ax.axhline(classes, color=plots.ORANGE, linestyle=":", label="C")
     pictures.training_axis(ax, steps[-1])
-    ax.legend(fontsize=7)
-    plots.label_axes(ax, title="along training", x="step", y="number above the edge")
+    plots.label_axes(ax, title="along training", x="step", y="number above the edge", legend=7)
 
 
-def _noise_panel(ax, arrays):
-    plots, noise = wedges.plots, under("noise", arrays)
+def _draw_noise(ax, noise):
+    plots, x = wedges.plots, "noise / centre"
     edge, threshold = noise["predicted edge"], noise["threshold"].flat[0]
     for values, theory, color, label in (
         (noise["overlap"], noise["predicted overlap"], plots.BLUE, "share in the centres' span"),
@@ -340,9 +327,8 @@ def _noise_panel(ax, arrays):
         plots.curve(ax, NOISES, values, color=color, label=label, style=" ")
         ax.plot(NOISES, theory[0], color=color, linewidth=1, label="predicted")
     ax.axvline(threshold, color=plots.ORANGE, linestyle=":", label=f"threshold {threshold:.1f}")
-    ax.legend(fontsize=7)
-    plots.label_axes(ax, title="model at equal probabilities", x="noise / centre", y="share")
+    plots.label_axes(ax, title="model at equal probabilities", x=x, y="share", legend=7)
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

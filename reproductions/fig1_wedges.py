@@ -11,8 +11,6 @@ figure.html, with the extra `html`, is the same and can be turned by hand.
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 1.
 """
 
-import sys
-
 import numpy as np
 
 import wedges
@@ -22,23 +20,16 @@ from reproductions.bench.errors import UsageError
 from reproductions.bench.options import at_least, between, inside, one_of, option
 from reproductions.common import pictures, toys
 
-PAPER = "Fort & Jastrzebski 2019, Fig. 1"
 EXTENT = 1.5  # the picture shows [-1.5, 1.5]^3
 
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
     variant: str = option("which wedges", toys.VARIANTS, paper="axis")
     n: int = option("dimensions of a wedge: 2 (planes) or 1 (lines)", one_of(1, 2), paper=2)
     k: int = option("K, wedges of the finite variant", at_least(2), paper=3)
-    level: float = option(
-        "loss, a distance, on the surface that is drawn", inside(0, 1), paper=0.04, quick=0.05, smoke=0.1
-    )
-    grid: int = option(
-        "grid points along each axis, for the surface", between(8, 201), paper=81, quick=61, smoke=31
-    )
+    level: float = option("loss on the surface drawn", inside(0, 1), paper=0.04, quick=0.05, smoke=0.1)
+    grid: int = option("grid points along each axis", between(8, 201), paper=81, quick=61, smoke=31)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -104,15 +95,19 @@ def surface(arrays, level):
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
+def judged(arrays, config):
+    """{claim: number}."""
+    line, highest = arrays["line loss"], arrays["path loss"].max()
+    rise = wedges.barrier(line)
+    return {"line": rise, "optima": max(line[0], line[-1]) / rise, "path": highest / rise}
+
+
 def claims(arrays, config):
     """The optima are on the wedges, the line is not, the path along the wedges is."""
-    line, path = arrays["line loss"], arrays["path loss"]
-    rise = wedges.barrier(line)
-    claim = Verdict("fig1", PAPER)
-    claim("line", "rise of the loss on the straight line", rise, ">", 0.1)
-    claim("optima", "loss of the optima / that rise", max(line[0], line[-1]) / rise, "<=", 1e-3)
-    highest = "highest loss on the path along the wedges / that rise"
-    claim("path", highest, path.max() / rise, "<=", 0.05)
+    claim = Verdict("fig1", "Fort & Jastrzebski 2019, Fig. 1", judged(arrays, config))
+    claim("line", "rise of the loss on the straight line", ">", 0.1)
+    claim("optima", "loss of the optima / that rise", "<=", 1e-3)
+    claim("path", "highest loss on the path along the wedges / that rise", "<=", 0.05)
     return claim.claims
 
 
@@ -125,6 +120,35 @@ def summary(arrays, config):
 # ---- the picture ------------------------------------------------------------------------------------
 
 
+def plot(arrays, config):
+    """The set and the paths from two sides, and the loss along the paths."""
+    figure, views, ax = pictures.space(2, title=f"Figure 1: the {_words(config)}")
+    scene = _scene(arrays, config)
+    for view, turn in zip(views, (35, 125), strict=True):
+        scene.draw(view, 22, turn)
+    views[0].legend(fontsize=8, loc="upper left")
+    for name, (label, (color, *_)) in zip(("line", "path"), scene.lines.items(), strict=True):
+        ax.plot(arrays[f"{name} t"], arrays[f"{name} loss"], color=color, label=label)
+    ax.axhline(config.level, color="grey", linewidth=0.8, linestyle=":", label="surface drawn")
+    x, y = "from one optimum (0) to the other (1)", "loss: distance to the nearest wedge"
+    wedges.plots.label_axes(ax, title="loss on the way", x=x, y=y, legend=8)
+    return figure
+
+
+def html(arrays, config):
+    """The same as a page that can be turned with the mouse."""
+    return _scene(arrays, config).page(f"The {_words(config)}", "low-loss set")
+
+
+def _scene(arrays, config):
+    of = lambda name: (arrays[f"{name} points"], arrays[f"{name} loss"])
+    lines = {
+        "straight line": (wedges.plots.ORANGE, *of("line")),
+        "along the wedges": (wedges.plots.BLUE, *of("path")),
+    }
+    return pictures.Scene(EXTENT, *surface(arrays, config.level), lines, {"two optima": arrays["ends"]})
+
+
 def _words(config):
     shape = "planes" if config.n == 2 else "lines"
     name = toys.LABELS[config.variant].replace("K", f"{config.k}", 1)
@@ -132,55 +156,5 @@ def _words(config):
     return f"low-loss set of the toy landscape in three dimensions, {kind}"
 
 
-def _paths():
-    """What a path is called in the arrays and in the picture, and its colour."""
-    plots = wedges.plots
-    return ("line", "straight line", plots.ORANGE), ("path", "along the wedges", plots.BLUE)
-
-
-def plot(arrays, config):
-    """The set and the paths from two sides, and the loss along the paths."""
-    plots = wedges.plots
-    figure, views, ax = pictures.space(2, title=f"Figure 1: the {_words(config)}")
-    vertices, faces = surface(arrays, config.level)
-    for view, (height, turn) in zip(views, ((22, 35), (22, 125)), strict=True):
-        pictures.surface(view, vertices, faces, extent=EXTENT)
-        for name, label, color in _paths():
-            style = {"color": color, "label": label, "linewidth": 2.5, "zorder": 10}
-            view.plot(*arrays[f"{name} points"].T, **style)
-        view.plot(*arrays["ends"].T, "o", color="black", markersize=7, zorder=11, label="two optima")
-        view.view_init(height, turn)
-    views[0].legend(fontsize=8, loc="upper left")
-    for name, label, color in _paths():
-        ax.plot(arrays[f"{name} t"], arrays[f"{name} loss"], color=color, label=label)
-    x, y = "from one optimum (0) to the other (1)", "loss: distance to the nearest wedge"
-    plots.label_axes(ax, title="loss on the way", x=x, y=y)
-    ax.axhline(config.level, color="grey", linewidth=0.8, linestyle=":", label="surface drawn")
-    ax.legend(fontsize=8)
-    return figure
-
-
-def html(arrays, config):
-    """The same as a page that can be turned with the mouse; needs the extra `html` (plotly)."""
-    try:
-        import plotly.graph_objects as go
-    except ImportError:
-        raise UsageError("a figure to turn by hand needs plotly; pip install 'wedges[html]'.") from None
-    vertices, faces = surface(arrays, config.level)
-    at = lambda points: dict(zip("xyz", points.T, strict=True))
-    corners = dict(zip("ijk", faces.T, strict=True))
-    look = {"color": "lightsteelblue", "opacity": 0.5, "name": "low-loss set", "showlegend": True}
-    parts = [go.Mesh3d(**at(vertices), **corners, **look)]
-    for name, label, color in _paths():
-        text = [f"loss {loss:.3f}" for loss in arrays[f"{name} loss"]]
-        style = {"mode": "lines", "line": {"color": color, "width": 8}, "name": label, "text": text}
-        parts.append(go.Scatter3d(**at(arrays[f"{name} points"]), **style))
-    black = {"mode": "markers", "marker": {"color": "black", "size": 6}, "name": "two optima"}
-    parts.append(go.Scatter3d(**at(arrays["ends"]), **black))
-    page = go.Figure(parts)
-    page.update_layout(title=f"The {_words(config)} (drag to turn)", scene={"aspectmode": "cube"})
-    return page.to_html(include_plotlyjs=True)
-
-
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -14,18 +14,16 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 2.
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, runs
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import above, at_least, but, option
+from reproductions.bench.options import at_least, but, option
 from reproductions.common import optima, pictures, toys
 from reproductions.common.arrays import named, stacked, under
 
-PAPER = "Fort & Jastrzebski 2019, Fig. 2"
 OURS = "this project: the contrast of the two cuts"
 CORNERS = 3  # optima of the second cut
 _WINDOW = 2.0  # of the cuts, in distances between optima
@@ -33,22 +31,14 @@ _WINDOW = 2.0  # of the cuts, in distances between optima
 
 @options.settings
 class Config(optima.TrainedConfig):
-    """Settings of the figure."""
-
     epochs: int = but(smoke=6)
     examples: int = but(paper=2000, quick=1000, smoke=200)
     directions: int = option("random directions from each optimum", at_least(2), paper=50, smoke=10)
-    distances: int = option(
-        "distances along each, evenly up to that of the next optimum", at_least(4), paper=20, smoke=8
-    )
+    distances: int = option("distances along each, to the next optimum", at_least(4), paper=20, smoke=8)
     steps: int = option("points along each side of a cut", at_least(5), paper=25, quick=21, smoke=9)
-    toy: str = option("toy landscape as DxN, D dimensions with n-wedges", paper="1000x900")
+    toy: str = option("toy as DxN, D dimensions with n-wedges", check=toys.sizes, paper="1000x900")
     toy_k: int = option("K, the toy's wedges", at_least(3), paper=10)
-    height: float = option("toy: distance of a point to its wedge, the loss there", above(0), paper=1.0)
-
-    def check(self):
-        super().check()
-        toys.sizes(self.toy, "toy")
+    height: float = option("toy: distance of a point to its wedge, the loss there", paper=1.0)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -161,22 +151,35 @@ def _far(mine):
     }
 
 
+def judged(arrays, config):
+    """{claim: number}, over the three optima."""
+    found = {}
+    for name in ("net", "toy"):
+        n = _numbers(under(name, arrays))
+        found |= {
+            f"{name}.rises": n["steepest fall"].min(),
+            f"{name}.variation": n["variation"].max(),
+            f"{name}.ring": n["ring"].max(),
+            f"{name}.hidden": n["random cut"],
+            f"{name}.shown": n["optima cut"],
+        }
+    return found
+
+
 def claims(arrays, config):
     """Circular wells along random directions; other optima on the cut through them."""
-    claim = Verdict("fig2", PAPER)
-    at = "where the loss has doubled, largest of three optima"
+    claim = Verdict("fig2", "Fort & Jastrzebski 2019, Fig. 2", judged(arrays, config))
+    rise = "mean loss over directions, smallest step from one distance to the next, over the loss"
+    over = "coefficient of variation of the loss over directions, where the loss has doubled,"
+    ring = "the same around a ring on a random 2-D cut, where the loss has doubled,"
     far = "lowest loss beyond half of the way to the next optimum, over that at the optimum"
     for name, place in (("net", "network"), ("toy", "toy")):
-        n = _numbers(under(name, arrays))
-        rise = f"{place}: mean loss over directions, smallest step from one distance to the next, over"
-        over = f"{place}: coefficient of variation of the loss over directions, {at}"
-        ring = f"{place}: the same around a ring on a random 2-D cut, {at}"
-        claim(f"{name}.rises", f"{rise} the loss at the optimum", n["steepest fall"].min(), ">", 0.0)
-        claim(f"{name}.variation", over, n["variation"].max(), "<=", 0.15)
-        claim(f"{name}.ring", ring, n["ring"].max(), "<=", 0.15)
-        claim(f"{name}.hidden", f"{place}, random cut: {far}", n["random cut"], ">=", 2.0, source=OURS)
-        shown = f"{place}, cut through optima: {far}"
-        claim(f"{name}.shown", shown, n["optima cut"], "<=", 1.5, source=OURS)
+        own = claim.about(f"{name}.*", place)
+        own("rises", f"{rise} at the optimum", ">", 0.0)
+        own("variation", f"{over} largest of three optima", "<=", 0.15)
+        own("ring", f"{ring} largest of three optima", "<=", 0.15)
+        claim(f"{name}.hidden", f"{place}, random cut: {far}", ">=", 2.0, source=OURS)
+        claim(f"{name}.shown", f"{place}, cut through optima: {far}", "<=", 1.5, source=OURS)
     return claim.claims
 
 
@@ -202,26 +205,23 @@ def plot(arrays, config):
         f"D x n = {config.toy}; {config.directions} directions from each of {CORNERS} optima"
     )
     figure, axes = plots.grid(2, 4, title=title, panel=(3.6, 3.1))
+    tops = 6 * arrays["net start"][0], np.nanmax(arrays["toy optima cut"])
     units = {"net": "training loss (nats)", "toy": "loss (distance to a wedge)"}
-    tops = {"net": 6 * arrays["net start"][0], "toy": np.nanmax(arrays["toy optima cut"])}
-    for (*cuts, profile, variation), (name, unit) in zip(axes, units.items(), strict=True):
-        mine = under(name, arrays)
+    for (random, through, profile, variation), top, name in zip(axes, tops, units, strict=True):
+        mine, unit = under(name, arrays), units[name]
         start, side, a = mine["start"][0], mine["side"], mine["distances"]
-        how = {"low": 0, "high": tops[name], "lines": 2 * start, "label": unit}
-        shown = (
-            ("random cut", np.zeros((1, 2)), "random 2-D cut"),
-            ("optima cut", mine["corners"], "cut through three optima"),
-        )
-        for ax, (cut, marks, words) in zip(cuts, shown, strict=True):
-            plots.contours(ax, side, side, mine[cut], **how)
+        for ax, cut, marks, words in (
+            (random, "random cut", np.zeros((1, 2)), "random 2-D cut"),
+            (through, "optima cut", mine["corners"], "cut through three optima"),
+        ):
+            plots.contours(ax, side, side, mine[cut], low=0, high=top, lines=2 * start, label=unit)
             ax.plot(*marks.T, "w*", markersize=10, markeredgecolor="black")
             plots.label_axes(ax, title=f"{words} (line: twice the loss)", x="distance", y="distance")
         losses = np.insert(mine["losses"][0], 0, start, axis=0)  # [A + 1, directions]
         profile.plot([0, *a], losses, color=plots.GREY, alpha=0.25, linewidth=0.6)
         plots.curve(profile, [0, *a], losses.T, color=plots.BLUE, label="mean and deviation", marker=".")
         profile.axvline(mine["doubled"][0], color=plots.ORANGE, linewidth=1, label="loss doubled")
-        profile.legend(fontsize=7)
-        plots.label_axes(profile, title="along random directions", x="distance", y=unit)
+        plots.label_axes(profile, title="along random directions", x="distance", y=unit, legend=7)
         for i, (each, doubled) in enumerate(zip(mine["losses"], mine["doubled"], strict=True)):
             variation.plot(a, _variation(each), ".-", color=plots.shade(i / 2), linewidth=1)
             variation.axvline(doubled, color=plots.ORANGE, linewidth=0.8)
@@ -233,4 +233,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

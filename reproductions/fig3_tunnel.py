@@ -15,7 +15,6 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 3; curves, Garipov et al
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
@@ -26,7 +25,6 @@ from reproductions.bench.options import at_least, between, but, one_of, option
 from reproductions.common import optima, pictures, toys
 from reproductions.common.arrays import stacked
 
-PAPER = "Fort & Jastrzebski 2019, Fig. 3"
 OURS = "beyond the paper; wedges.joint_connector"
 PATHS = ("line", "tunnel", "joint", "bezier")
 LOW = 0.25  # of the line's barrier: what counts as low
@@ -34,17 +32,12 @@ LOW = 0.25  # of the line's barrier: what counts as low
 
 @options.settings
 class Config(optima.Config):
-    """Settings of the figure."""
-
     epochs: int = but(smoke=10)
     examples: int = but(smoke=500)
-    pairs: int = option(
-        "pairs of optima, i of seeds seed + 2i, seed + 2i + 1", at_least(1), paper=3, quick=2
-    )
+    pairs: int = option("pairs of optima, i of seeds seed + 2i, seed + 2i + 1", paper=3, quick=2)
     segments: int = option("S, segments of the tunnel", between(6, 1000), paper=10, smoke=6)
     steps: int = option(
-        "gradient steps at each vertex; the other paths get (S - 1) times as many",
-        at_least(1),
+        "gradient steps a vertex; the other paths: (S - 1) times as many",
         paper=780,
         quick=200,
         smoke=60,
@@ -55,12 +48,10 @@ class Config(optima.Config):
         paper="flat",
     )
     toy_dimension: int = option("D of the toy", between(4, 5000), paper=1000, quick=300, smoke=100)
-    toy_n: int = option("long directions of its wedges", at_least(1), paper=900, quick=270, smoke=90)
+    toy_n: int = option(
+        "long directions of its wedges", below="toy_dimension", paper=900, quick=270, smoke=90
+    )
     toy_k: int = option("K, its wedges", at_least(2), paper=10, smoke=5)
-
-    def check(self):
-        super().check()
-        toys.below("toy_n", self.toy_n, "toy_dimension", self.toy_dimension)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -197,8 +188,9 @@ def _numbers(arrays, config):
     }
 
 
-def _judged(n, config):
+def judged(arrays, config):
     """{claim: the number it is about}, over all pairs."""
+    n = _numbers(arrays, config)
     mean = {name: values.mean() for name, values in n.items()}
     blocks = np.abs(n["turn"] - n["labels turn"]).max() * config.segments
     return {
@@ -217,23 +209,20 @@ def _judged(n, config):
 
 def claims(arrays, config):
     """Every claim of fig3."""
-    n, claim = _judged(_numbers(arrays, config), config), Verdict("fig3", PAPER)
+    claim = Verdict("fig3", "Fort & Jastrzebski 2019, Fig. 3", judged(arrays, config))
     near = max(1, config.segments // 10)
-    rows = (
-        ("barrier", "line's barrier / loss of its ends", ">", 0.1),
-        ("tunnel", "highest vertex or middle of the tunnel above its ends / line's barrier", "<=", LOW),
-        ("within", "mean cosine of deviations within a half", ">=", 0.5),
-        ("across", "by how much it is lower across halves", ">=", 0.25),
-        ("labels", "label agreement within a half less across", ">", 0),
-        ("blocks", "where labels and deviations change sides: vertices apart", "<=", near),
-        ("toy.vertices", "toy: highest vertex / line's barrier", "<", 1e-3),
-        ("toy.within", "toy: mean cosine within a half", ">=", 0.5),
-        ("toy.across", "toy: by how much it is lower across", ">=", 0.25),
-    )
-    for id, words, *bound in rows:
-        claim(id, words, n[id], *bound)
-    words = "highest point of the joint path less the tunnel's, at as many steps"
-    claim("joint", words, n["joint"], "<", 0, source=OURS)
+    highest = "highest vertex or middle of the tunnel above its ends / line's barrier"
+    claim("barrier", "line's barrier / loss of its ends", ">", 0.1)
+    claim("tunnel", highest, "<=", LOW)
+    claim("within", "mean cosine of deviations within a half", ">=", 0.5)
+    claim("across", "by how much it is lower across halves", ">=", 0.25)
+    claim("labels", "label agreement within a half less across", ">", 0)
+    claim("blocks", "where labels and deviations change sides: vertices apart", "<=", near)
+    claim("toy.vertices", "toy: highest vertex / line's barrier", "<", 1e-3)
+    claim("toy.within", "toy: mean cosine within a half", ">=", 0.5)
+    claim("toy.across", "toy: by how much it is lower across", ">=", 0.25)
+    joint = "highest point of the joint path less the tunnel's, at as many steps"
+    claim("joint", joint, "<", 0, source=OURS)
     return claim.claims
 
 
@@ -247,7 +236,7 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Above the toy, with the network's accuracy; below the network."""
-    plots = wedges.plots
+    plots, t = wedges.plots, positions(config.segments)[:, 1]
     n = {name: values.mean() for name, values in _numbers(arrays, config).items()}
     title = (
         "Figure 3: a tunnel between two optima\n"
@@ -257,14 +246,12 @@ def plot(arrays, config):
     )
     figure, axes = plots.grid(2, 3, title=title, panel=(4.6, 3.4))
     (toy, toy_cosines, accuracy), (loss, cosines, labels) = axes
-    t = positions(config.segments)[:, 1]
-    styles = (
+    for name, color, label, marker in (
         ("line", plots.GREY, "straight line", "s"),
         ("tunnel", plots.ORANGE, "tunnel (vertices and middles)", "o"),
         ("joint", plots.BLUE, "trained jointly, same cost", "^"),
         ("bezier", plots.GREEN, "Bezier curve, same cost", "."),
-    )
-    for name, color, label, marker in styles:
+    ):
         style = {"color": color, "label": label, "marker": marker}
         plots.curve(loss, t, arrays[f"{name} train loss"], **style)
         plots.curve(accuracy, t, 100 * arrays[f"{name} test accuracy"], **style)
@@ -280,9 +267,8 @@ def plot(arrays, config):
         (loss, words, "training loss (nats)"),
     ):
         plots.label_axes(ax, title=title, x="from one optimum (0) to the other (1)", y=y)
-    agreement = arrays["labels"].mean(axis=0)
-    share = {"low": agreement.min(), "high": 1, "label": "share of labels equal"}
     cosine = {"low": -1, "high": 1, "label": "cosine"}
+    share = {"low": arrays["labels"].mean(axis=0).min(), "high": 1, "label": "share of labels equal"}
     for ax, name, prefix, title, vertex, how in (
         (toy_cosines, "toy cosines", "toy ", "toy: deviations,", "inner vertex", cosine),
         (cosines, "cosines", "", "network: deviations,", "inner vertex", cosine),
@@ -290,10 +276,9 @@ def plot(arrays, config):
     ):
         plots.matrix(ax, arrays[name].mean(axis=0), **how)
         title += f" within {n[f'{prefix}within']:.2f}, across {n[f'{prefix}across']:.2f}"
-        plots.label_axes(ax, title=title, x=vertex, y=vertex)
-        ax.grid(False)
+        plots.label_axes(ax, title=title, x=vertex, y=vertex, grid=False)
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -18,7 +18,6 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 4.
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
@@ -26,38 +25,31 @@ import wedges
 from reproductions.bench import cache, devices, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.errors import UsageError
-from reproductions.bench.options import Even, above, at_least, between, inside, option
+from reproductions.bench.options import Even, Floats, Ints, at_least, between, inside, option
 from reproductions.common import networks, optima, pictures, toys, training
-from reproductions.common.arrays import named, stacked
+from reproductions.common.arrays import mean_and_error, named, stacked
 
-PAPER = "Fort & Jastrzebski 2019, Fig. 4"
 TOY = ("geometry", "gradients", "cuts", "eigenvalues")
 _CUTS = {"paper": (30, 100, 300, 1000, 3000), "quick": (10, 30, 100, 300, 1000), "smoke": (30, 300)}
 
 
 @options.settings
 class Config(optima.Config):
-    """Settings of the figure."""
-
-    m: tuple[int, ...] = option(
-        "m of the middles probed", between(2, 20), paper=(2, 3, 5, 10), quick=(2, 4), smoke=(2,)
-    )
+    m: Ints = option("m of the middles", between(2, 20), paper=(2, 3, 5, 10), quick=(2, 4), smoke=(2,))
     segments: int = option("segments of the tunnel whose vertices are probed", Even(2), paper=4, smoke=2)
-    steps: int = option("steps that make each point low", at_least(1), paper=780, quick=200, smoke=20)
-    displacement: float = option("length of displacement that a cut has to undo", above(0), paper=5.0)
-    cuts: tuple[int, ...] = option("dimensions of the random cuts, rising", at_least(1), **_CUTS)
+    steps: int = option("steps that make each point low", paper=780, quick=200, smoke=20)
+    displacement: float = option("length of displacement that a cut has to undo", paper=5.0)
+    cuts: Ints = option("dimensions of the random cuts, rising", **_CUTS)
     cut_samples: int = option("random displacements at each point", at_least(2), paper=2)
-    cut_steps: int = option("gradient steps in each cut", at_least(1), paper=200, quick=100, smoke=10)
-    cut_rate: float = option("Adam's learning rate in a cut, where it starts", above(0), paper=0.01)
+    cut_steps: int = option("gradient steps in each cut", paper=200, quick=100, smoke=10)
+    cut_rate: float = option("Adam's learning rate in a cut, where it starts", paper=0.01)
     left: float = option("share of a displacement's rise that may be left", inside(0, 1), paper=0.1)
-    floors: tuple[float, ...] = option(
-        "floors of the count, nats per squared length", above(0), paper=(1.0, 10.0), quick=(0.1, 1.0)
-    )
-    hessian_examples: int = option("Hessian's examples", at_least(1), paper=2000, quick=500, smoke=100)
-    lanczos: int = option("Lanczos steps from each random vector", at_least(1), paper=20, smoke=10)
+    floors: Floats = option("floors of the count, nats / length^2", paper=(1.0, 10.0), quick=(0.1, 1.0))
+    hessian_examples: int = option("Hessian's examples", paper=2000, quick=500, smoke=100)
+    lanczos: int = option("Lanczos steps from each random vector", paper=20, smoke=10)
     vectors: int = option("random vectors of the eigenvalue count", at_least(2), paper=2)
     toy_dimension: int = option("D of the toy", between(4, 5000), paper=500, quick=300, smoke=100)
-    toy_short: int = option("s, short directions of its wedges", at_least(1), paper=20, smoke=8)
+    toy_short: int = option("s, short directions of its wedges", paper=20, smoke=8)
 
     def check(self):
         super().check()
@@ -233,10 +225,8 @@ def _counts(arrays, config):
     """{estimator: (mean [places], standard error [places])} on the network."""
     cuts = _recovered(arrays, config)
     found = {"cuts": (np.array([c.mean for c in cuts]), np.array([c.error for c in cuts]))}
-    values = arrays["eigenvalues"]  # [places, floors, vectors]
-    error = values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
     for i, floor in enumerate(config.floors):
-        found[f"eigenvalues above {floor:g}"] = (values[:, i].mean(axis=-1), error[:, i])
+        found[f"eigenvalues above {floor:g}"] = mean_and_error(arrays["eigenvalues"][:, i])
     return found
 
 
@@ -263,19 +253,33 @@ def rank(values):
     return spearmanr(m, counts).statistic if ordered else np.nan
 
 
+def judged(arrays, config):
+    """{claim: number}: each estimator on the network, and how far the toy's counts are off, at most."""
+    found, expected = {}, (np.array(middles(config)) + 1) * config.toy_short
+    for name, (mean, _) in _counts(arrays, config).items():
+        at = by_m(mean, config)
+        found[f"middle.{_id(name)}"] = at[1] / at[0] if at[0] > 0 else np.nan
+        found[f"rank.{_id(name)}"] = rank(at)
+    for name in ("geometry", "gradients"):
+        found[f"toy.{name}"] = np.abs(arrays[f"toy {name}"][:, 1] / expected - 1).max()
+    return found
+
+
+def _id(estimator):
+    """Its word in the ids of claims."""
+    return estimator.replace("eigenvalues above ", "eigenvalues.")
+
+
 def claims(arrays, config):
     """Every claim of fig4: each estimator, and the toy's truth."""
-    claim = Verdict("fig4", PAPER)
-    for name, (mean, _) in _counts(arrays, config).items():
-        at, id = by_m(mean, config), name.replace("eigenvalues above ", "eigenvalues.")
-        ratio = at[1] / at[0] if at[0] > 0 else np.nan
-        claim(f"middle.{id}", f"{name}: tunnel's middle / optima", ratio, ">", 1)
-        claim(f"rank.{id}", f"{name}: rank correlation with m", rank(at), ">=", 0.8)
-    expected = (np.array(middles(config)) + 1) * config.toy_short
+    claim = Verdict("fig4", "Fort & Jastrzebski 2019, Fig. 4", judged(arrays, config))
+    for name in _counts(arrays, config):
+        own = claim.about(f"*.{_id(name)}", name)
+        own("middle", "tunnel's middle / optima", ">", 1)
+        own("rank", "rank correlation with m", ">=", 0.8)
     for name in ("geometry", "gradients"):
-        off = np.abs(arrays[f"toy {name}"][:, 1] / expected - 1).max()
         words = f"toy, crossing of m + 1 wedges: |{name} / (m + 1) s - 1|"
-        claim(f"toy.{name}", words, off, "<=", 0.05)
+        claim(f"toy.{name}", words, "<=", 0.05)
     return claim.claims
 
 
@@ -290,8 +294,7 @@ def summary(arrays, config):
     for name in TOY:
         found[f"toy optimum: {name}"] = [arrays[f"toy optimum {name}"]]
         for m, (middle, crossing) in zip(middles(config), arrays[f"toy {name}"], strict=True):
-            found[f"toy middle, m {m}: {name}"] = [middle]
-            found[f"toy crossing, m {m}: {name}"] = [crossing]
+            found |= {f"toy middle, m {m}: {name}": [middle], f"toy crossing, m {m}: {name}": [crossing]}
     # A count that no cut reached is no number to compare.
     return {name: v for name, v in found.items() if np.isfinite(v).all()}
 
@@ -301,24 +304,21 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Along the tunnel; by m; what cuts leave; the toy at both kinds of middle."""
-    plots = wedges.plots
+    plots, places, m = wedges.plots, names(config), [0, *middles(config)]
     title = (
         "Figure 4: how many directions are short?\n"
         f"{config.model} on {config.dataset}; error bars: standard error over {config.cut_samples} "
         f"displacements of length {config.displacement:g}, {config.vectors} Lanczos vectors; toy: "
         f"D = {config.toy_dimension}, s = {config.toy_short}"
     )
-    figure, axes = plots.grid(2, 3, title=title, panel=(4.6, 3.4))
-    (along, middle, left), (*toy, loss) = axes
+    figure, ((along, middle, left), (*toy, loss)) = plots.grid(2, 3, title=title, panel=(4.6, 3.4))
     colors = (plots.ORANGE, plots.BLUE, plots.GREEN, plots.GREY, "black")
-    m, places = [0, *middles(config)], names(config)
     path = [0, *(i for i, place in enumerate(places) if place.startswith("tunnel")), 1]
     t = np.linspace(0, 1, config.segments + 1)
     for (name, (mean, error)), color in zip(_counts(arrays, config).items(), colors, strict=False):
-        style = {"color": color, "label": name}
-        plots.errorbars(along, t, mean[path], error[path], **style)
+        plots.errorbars(along, t, mean[path], error[path], color=color, label=name)
         bars = [list(by_m(values, config).values()) for values in (mean, error)]
-        plots.errorbars(middle, m, *bars, **style)
+        plots.errorbars(middle, m, *bars, color=color, label=name)
     for i, place in enumerate(places):
         style = {"color": plots.shade(i / (len(places) - 1)), "label": place, "markersize": 3}
         left.plot(config.cuts, arrays["left"][i].mean(axis=0), "o-", **style)
@@ -329,26 +329,22 @@ def plot(arrays, config):
             y = [arrays[f"toy optimum {name}"], *arrays[f"toy {name}"][:, j]]
             ax.plot(m, y, marker=marker, color=color, label=name, markersize=size)
     loss.plot(m, list(by_m(arrays["train loss"], config).values()), "o-", color=plots.GREY)
-    optimum, short = "m (0: one optimum)", "short directions"
-    rows = (
-        (along, "network, along the tunnel", "from one optimum to the other", "count"),
-        (middle, "network, middle of m-connectors", "m (0: optima)", "count"),
-        (left, "what descent in a cut leaves of the rise", "dimension of the cut", "share left"),
+    count, optimum, short = {"y": "count", "log": "y"}, "m (0: one optimum)", "short directions"
+    how = {"title": "network, along the tunnel", "x": "from one optimum to the other"}
+    plots.label_axes(along, **how, **count, legend=7)
+    how = {"title": "network, middle of m-connectors", "x": "m (0: optima)"}
+    plots.label_axes(middle, **how, **count, ticks=m)
+    how = {"title": "what descent in a cut leaves of the rise", "x": "dimension of the cut"}
+    plots.label_axes(left, **how, y="share left", log="x", legend=6)
+    for ax, title, x, y in (
         (toy[0], "toy: the middle, minimised as in the paper", optimum, short),
         (toy[1], "toy: the crossing of all wedges", optimum, short),
         (loss, "network: training loss there", "m", "training loss (nats)"),
-    )
-    for ax, title, x, y in rows:
-        plots.label_axes(ax, title=title, x=x, y=y)
-        if ax not in (along, left):
-            ax.set_xticks(m)
-    left.set_xscale("log")
-    for ax, size in ((along, 7), (left, 6), (toy[0], 7)):
-        ax.legend(fontsize=size)
-    for ax in (along, middle):
-        ax.set_yscale("log")
+    ):
+        plots.label_axes(ax, title=title, x=x, y=y, ticks=m)
+    toy[0].legend(fontsize=7)
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

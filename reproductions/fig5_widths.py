@@ -12,61 +12,49 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
 
 import dataclasses
-import sys
+import itertools
 
 import numpy as np
 
 import wedges
 from reproductions.bench import options, runs, sweep
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import above, at_least, but, one_of, option
+from reproductions.bench.options import Floats, Ints, Texts, above, at_least, but, one_of, option
 from reproductions.common import networks, pictures, training
-from reproductions.common.arrays import named, stacked
+from reproductions.common.arrays import mean_and_error, named, stacked
 
 # What the paper says of each: 1 wider with larger values, -1 narrower, 0 nothing that we know.
 EXPECTED = {"lr": 1, "l2": 1, "dropout": 1, "batch_size": -1, "width": 0}
+WHAT = one_of("all", *EXPECTED)
+# The values to sweep.
+LR = dict(paper=(3e-4, 5e-4, 1e-3, 2e-3, 4e-3), quick=(1e-3, 3e-3, 1e-2), smoke=(2e-3, 4e-3, 8e-3))
+L2 = dict(paper=(0.0, 3e-4, 1e-3, 3e-3, 1e-2, 0.1), quick=(0.0, 1e-3, 1e-2), smoke=(0.0, 1e-3, 0.1))
+DROPOUT = dict(paper=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7), quick=(0.0, 0.2, 0.5))
 
 
 @options.settings
 class Config(networks.NetworkConfig):
     """Settings of the figure: five that are varied, where those stay meanwhile, what is common."""
 
-    hyperparameter: tuple[str, ...] = option(
-        "what is varied, one column each", one_of("all", *EXPECTED), paper=("all",), smoke=("lr", "l2")
+    hyperparameter: Texts = option(
+        "what is varied, one column each", WHAT, paper=("all",), smoke=("lr", "l2")
     )
-    lr: tuple[float, ...] = option(
-        "Adam's constant learning rates to sweep",
-        above(0),
-        paper=(3e-4, 5e-4, 1e-3, 2e-3, 4e-3),
-        quick=(1e-3, 3e-3, 1e-2),
-        smoke=(2e-3, 4e-3, 8e-3),
-    )
-    l2: tuple[float, ...] = option(
-        "L2 coefficients c, penalty c * sum(w^2) of kernels, to sweep",
-        at_least(0),
-        paper=(0.0, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1),
-        quick=(0.0, 1e-3, 1e-2),
-        smoke=(0.0, 1e-3, 1e-1),
-    )
-    dropout: tuple[float, ...] = option(
-        "dropout rates to sweep",
-        at_least(0, below=1),
-        paper=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7),
-        quick=(0.0, 0.2, 0.5),
-    )
-    batch_size: tuple[int, ...] = but(paper=(32, 64, 128, 256, 512), quick=(16, 64, 256))
-    width: tuple[float, ...] = but(paper=(0.5, 0.75, 1.0, 1.5, 2.0), quick=(0.5, 1.0, 2.0))
-    base_lr: float = option("lr where others vary", above(0), paper=1e-3, quick=3e-3, smoke=4e-3)
-    base_batch_size: int = option("batch size where others vary", at_least(1), paper=128, quick=64)
-    seeds: int = option("networks a value", at_least(1), paper=3, quick=2)
-    target: float = option("training loss (nats) that ends training", above(0), paper=0.95, quick=0.1)
-    epochs: int = option("most epochs of training", at_least(1), paper=14, quick=40, smoke=10)
+    lr: Floats = option("Adam's constant learning rates to sweep", **LR)
+    l2: Floats = option("L2 coefficients c to sweep, penalty c sum(w^2) of kernels", at_least(0), **L2)
+    dropout: Floats = option("dropout rates to sweep", at_least(0, below=1), **DROPOUT)
+    batch_size: Ints = but(paper=(32, 64, 128, 256, 512), quick=(16, 64, 256))
+    width: Floats = but(paper=(0.5, 0.75, 1.0, 1.5, 2.0), quick=(0.5, 1.0, 2.0))
+    base_lr: float = option("lr where others vary", paper=1e-3, quick=3e-3, smoke=4e-3)
+    base_batch_size: int = option("batch size where others vary", paper=128, quick=64)
+    seeds: int = option("networks a value", paper=3, quick=2)
+    target: float = option("training loss (nats) that ends training", paper=0.95, quick=0.1)
+    epochs: int = option("most epochs of training", paper=14, quick=40, smoke=10)
     examples: int = option(
-        "training examples in that loss and in widths", at_least(1), paper=2000, quick=1000, smoke=300
+        "training examples in that loss and in widths", paper=2000, quick=1000, smoke=300
     )
     directions: int = option("directions from each optimum", at_least(2), paper=12, quick=8, smoke=4)
     multiple: float = option("first threshold, in multiples of the optimum's loss", above(1), paper=2.0)
-    fixed: float = option("second threshold, in nats", above(0), paper=1.5, quick=1.0)
+    fixed: float = option("second threshold, in nats", paper=1.5, quick=1.0)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -252,27 +240,40 @@ TITLES = {
 REVERSES = ("l2", "dropout")  # when they get too strong
 
 
+def judged(arrays, config):
+    """{claim: number}: an interval's end nearest to no trend; of a reversal, where one is claimed."""
+    found = {}
+    for name in claimed(config):
+        found[f"{name}.convergence"] = unequal(arrays, config, name)
+        for measure in MEASURES:
+            _, low, high = rank(arrays, config, name, measure)
+            found[f"{name}.{measure}"] = low if EXPECTED[name] > 0 else high
+            again = reversal(arrays, name, measure) if name in REVERSES else None
+            found[f"{name}.reversal.{measure}"] = again
+    return found
+
+
+def claimed(config):
+    """The hyperparameters of which something is claimed."""
+    return [name for name in varied(config) if EXPECTED[name]]
+
+
 def claims(arrays, config):
     """Equal convergence; the sign of each trend; the reversals."""
-    claim = Verdict("fig5", "Fort & Jastrzebski 2019, Fig. 5")
+    claim = Verdict("fig5", "Fort & Jastrzebski 2019, Fig. 5", judged(arrays, config))
     ours = "this project: what makes widths comparable"
-    for name in varied(config):
-        sign, title = EXPECTED[name], TITLES[name]
-        if not sign:
-            continue
-        worst = f"{title}: training losses in range, farthest from {config.target:g}, as a share of it"
-        claim(f"{name}.convergence", worst, unequal(arrays, config, name), "<=", 0.1, source=ours)
+    worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
+    less = "at the strongest value less the widest in range, in standard errors"
+    for name in claimed(config):
+        own = claim.about(f"{name}.*", TITLES[name])
+        end, *bound = ("lower", ">", 0.0) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
+        own("convergence", worst, "<=", 0.1, source=ours)
         for measure in MEASURES:
-            rho, low, high = rank(arrays, config, name, measure)
-            trend = f"{title}: rank correlation with the width ({measure}), {rho:.2f}; "
-            if sign > 0:
-                claim(f"{name}.{measure}", f"{trend}lower end of its 95% interval", low, ">", 0.0)
-            else:
-                claim(f"{name}.{measure}", f"{trend}upper end of its 95% interval", high, "<", 0.0)
-        for measure in MEASURES if name in REVERSES else ():
-            less = f"{title}: width ({measure}) at the strongest value less the widest in range, "
-            less += "in standard errors"
-            claim(f"{name}.reversal.{measure}", less, reversal(arrays, name, measure), "<", -2.0)
+            trend = f"rank correlation with the width ({measure}), "
+            trend += f"{rank(arrays, config, name, measure)[0]:.2f}; {end} end of its 95% interval"
+            own(measure, trend, *bound)
+        for measure in MEASURES:
+            own(f"reversal.{measure}", f"width ({measure}) {less}", "<", -2.0)
     return claim.claims
 
 
@@ -293,46 +294,42 @@ def summary(arrays, config):
 def plot(arrays, config):
     """A column for each hyperparameter: distance, angle, and the losses that were reached."""
     plots, names = wedges.plots, varied(config)
-    figure, axes = plots.grid(
-        3,
-        len(names),
-        title="Figure 5: how wide a tunnel is, by how its network was trained\n"
+    title = (
+        "Figure 5: how wide a tunnel is, by how its network was trained\n"
         f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
         f"{config.directions} directions,\ntrained to a training loss of {config.target:g} "
-        "(grey: not reached; triangles: lower bounds)",
-        panel=(3.6, 2.8),
+        "(grey: not reached; triangles: lower bounds)"
     )
+    figure, axes = plots.grid(3, len(names), title=title, panel=(3.6, 2.8))
+    units = ("width, distance", "width, angle (degrees)")
     thresholds = (
         ("multiple", plots.BLUE, f"to {config.multiple:g} x the optimum's loss"),
         ("fixed", plots.ORANGE, f"to {config.fixed:g} nats"),
     )
-    rows = (("distance", "width, distance"), ("angle", "width, angle (degrees)"))
-    error = lambda w: w.std(axis=1, ddof=1) / np.sqrt(w.shape[1]) if w.shape[1] > 1 else None
     for column, name in zip(axes.T, names, strict=True):
         x = np.arange(len(values(config, name)))
-        for ax, (measure, unit) in zip(column, rows, strict=False):
+        ticks = {i: f"{v:g}" for i, v in enumerate(values(config, name))}
+        for ax, measure, unit in zip(column, MEASURES, units, strict=False):
             for threshold, color, label in thresholds:
                 w = widths(arrays, name, measure, threshold)
-                plots.errorbars(ax, x, w.mean(axis=1), error(w), color=color, label=label)
+                plots.errorbars(ax, x, *mean_and_error(w), color=color, label=label)
                 bound = arrays[f"{name} {threshold} censored"].any(axis=(1, 2))
                 ax.plot(x[bound], w.mean(axis=1)[bound], "^", color=color, markersize=9)
             rho, low, high = rank(arrays, config, name, measure)
             title = f"rank {rho:.2f} [{low:.2f}, {high:.2f}]"
-            plots.label_axes(ax, title=title, y=unit, x=TITLES[name])
+            plots.label_axes(ax, title=title, y=unit, x=TITLES[name], ticks=ticks)
             ax.set_ylim(bottom=0)
         for loss, color in (("train loss", plots.GREEN), ("test loss", plots.GREY)):
-            w = arrays[f"{name} {loss}"]
-            plots.errorbars(column[2], x, w.mean(axis=1), error(w), color=color, label=loss)
-        column[2].axhline(config.target, color="black", linewidth=0.8, linestyle=":")
-        plots.label_axes(column[2], y="loss (nats)", x=TITLES[name])
-        for ax in column:
-            ax.set_xticks(x, [f"{v:g}" for v in values(config, name)])
-            for j in np.flatnonzero(~in_range(arrays, name)):
-                ax.axvspan(j - 0.5, j + 0.5, color="black", alpha=0.08, linewidth=0)
-    axes[0, 0].legend(fontsize=7)
-    axes[2, 0].legend(fontsize=7)
+            bars = mean_and_error(arrays[f"{name} {loss}"])
+            plots.errorbars(column[2], x, *bars, color=color, label=loss)
+        pictures.level(column[2], config.target)
+        plots.label_axes(column[2], y="loss (nats)", x=TITLES[name], ticks=ticks)
+        for ax, j in itertools.product(column, np.flatnonzero(~in_range(arrays, name))):
+            ax.axvspan(j - 0.5, j + 0.5, color="black", alpha=0.08, linewidth=0)
+    for ax in (axes[0, 0], axes[2, 0]):
+        ax.legend(fontsize=7)
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

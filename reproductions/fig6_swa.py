@@ -1,65 +1,51 @@
 """Figure 6: when may the weights of one run be averaged?
 
-A trained network goes on with a cyclical learning rate; at the end of each cycle we take a
-snapshot and compare three predictors: the last snapshot, the ensemble (mean of the snapshots'
-predictions), and the weight average (SWA: the network at the snapshots' mean weights).
-
-With a low maximum rate the snapshots stay in one wide tunnel of low loss and the weight average is
-as good as the ensemble. With a high one they move between tunnels: predictions still average well,
-weights do not.
+A trained network goes on with a cyclical learning rate; at the end of each cycle we take a snapshot and
+compare three predictors: the last snapshot, the ensemble (mean of the snapshots' predictions), and the
+weight average (SWA: the network at the snapshots' mean weights). With a low maximum rate the snapshots
+stay in one wide tunnel of low loss, and the weight average is as good as the ensemble. With a high one
+they move between tunnels: predictions still average well, weights do not.
 
     python -m reproductions.fig6_swa --preset=quick           digits, about a minute
     python -m reproductions.fig6_swa --lr=0.1                 CIFAR-10, one panel, minutes
-    python -m reproductions.fig6_swa --seeds=3 --check        CIFAR-10, three seeds, status 1 on a
-                                                              failed claim
+    python -m reproductions.fig6_swa --seeds=3 --check        status 1 on a failed claim
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 6.
 """
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import above, at_least, option
+from reproductions.bench.options import Floats, at_least, option
 from reproductions.common import networks, pictures, training
 from reproductions.common.arrays import stacked
-
-PAPER = "Fort & Jastrzebski 2019, Fig. 6"
 
 
 @options.settings
 class Config(networks.NetworkConfig):
     """Settings of the figure; how the presets were chosen is told in reference/fig6_swa.md."""
 
-    lr: tuple[float, ...] = option(
-        "maximum learning rates of the cycle, one panel each",
-        above(0),
-        paper=(0.03, 0.05, 0.1),
-        quick=(0.1, 0.2, 0.3),
-        smoke=(0.03, 0.1),
+    lr: Floats = option(
+        "maximum rates, a panel each", paper=(0.03, 0.05, 0.1), quick=(0.1, 0.2, 0.3), smoke=(0.03, 0.1)
     )
-    low: float = option("rates up to this one are claimed to be low", above(0), paper=0.03, quick=0.1)
-    high: float = option("rates from this one on are claimed to be high", above(0), paper=0.1, quick=0.3)
-    seeds: int = option("independent repetitions", at_least(1), paper=1, smoke=2)
+    low: float = option("rates up to this one are claimed to be low", paper=0.03, quick=0.1)
+    high: float = option("rates from this one on are claimed to be high", paper=0.1, quick=0.3)
+    seeds: int = option("independent repetitions", paper=1, smoke=2)
     cycles: int = option("cycles after training", at_least(2), paper=5, quick=8, smoke=3)
-    cycle_epochs: int = option("epochs in one cycle", at_least(1), paper=2, quick=5, smoke=1)
+    cycle_epochs: int = option("epochs in one cycle", paper=2, quick=5, smoke=1)
     optimizer: str = option("of the cycles (momentum: SGD, 0.9)", training.OPTIMIZERS, paper="momentum")
-    pretrain_epochs: int = option(
-        "epochs of Adam before them", at_least(1), paper=30, quick=40, smoke=10
-    )
-    pretrain_lr: float = option("Adam's constant learning rate before them", above(0), paper=1e-3)
+    pretrain_epochs: int = option("epochs of Adam before them", paper=30, quick=40, smoke=10)
+    pretrain_lr: float = option("Adam's constant learning rate before them", paper=1e-3)
     dropout: float = option("share of activations dropped in training", at_least(0, below=1), paper=0.0)
     l2: float = option("L2 penalty's coefficient", at_least(0), paper=0.0)
     line_points: int = option(
         "points on the segment between two snapshots, its ends included", at_least(3), paper=9, smoke=5
     )
-    line_examples: int = option(
-        "training examples in the loss on that segment", at_least(1), paper=10_000, smoke=500
-    )
+    line_examples: int = option("training examples in the loss on that segment", paper=10_000, smoke=500)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -184,26 +170,35 @@ def extremes(config):
     return low, high
 
 
+def judged(arrays, config):
+    """{claim: number}, of the lowest low and the highest high rate; None where there is none."""
+    n, (low, high) = over_seeds(arrays), extremes(config)
+    at = lambda rate, values: None if rate is None else values[rate]
+    both = low is not None and high is not None
+    return {
+        "low.swa_vs_snapshot": at(low, n["swa_gain"]),
+        "low.swa_vs_ensemble": at(low, np.abs(n["swa_gain"] - n["ensemble_gain"])),
+        "low.no_barrier": at(low, n["relative_barrier"]),
+        "high.swa_vs_snapshot": at(high, n["swa_gain"]),
+        "high.ensemble_vs_snapshot": at(high, n["ensemble_gain"]),
+        "high.barrier": at(high, n["relative_barrier"]),
+        "high.less_alike": n["agreement"][high] - n["agreement"][low] if both else None,
+    }
+
+
 def claims(arrays, config):
-    """The figure's claims, on means over seeds, for the lowest low and the highest high rate."""
-    claim, n = Verdict("fig6", PAPER), over_seeds(arrays)
-    low, high = extremes(config)
+    """What low rates and high ones do to averages."""
+    claim = Verdict("fig6", "Fort & Jastrzebski 2019, Fig. 6", judged(arrays, config))
+    low, high = claim.about("low.*", "low rate"), claim.about("high.*", "high rate")
     at_end = "test accuracy after the last cycle"
     rise = "rise of training loss between consecutive snapshots, over the loss at its ends"
-    swa, ensemble, barrier = n["swa_gain"], n["ensemble_gain"], n["relative_barrier"]
-    if low is not None:
-        gap = abs(swa - ensemble)[low]
-        claim("low.swa_vs_snapshot", f"low rate: {at_end}, SWA - snapshot", swa[low], ">=", 0.0)
-        claim("low.swa_vs_ensemble", f"low rate: {at_end}, |SWA - ensemble|", gap, "<=", 0.01)
-        claim("low.no_barrier", f"low rate: {rise}", barrier[low], "<=", 0.01)
-    if high is not None:
-        over = f"high rate: {at_end}, ensemble - snapshot"
-        claim("high.swa_vs_snapshot", f"high rate: {at_end}, SWA - snapshot", swa[high], "<", 0.0)
-        claim("high.ensemble_vs_snapshot", over, ensemble[high], ">", 0.0)
-        claim("high.barrier", f"high rate: {rise}", barrier[high], ">", 0.01)
-    if low is not None and high is not None:
-        less = n["agreement"][high] - n["agreement"][low]
-        claim("high.less_alike", "labels that consecutive snapshots share, high - low", less, "<", 0.0)
+    low("swa_vs_snapshot", f"{at_end}, SWA - snapshot", ">=", 0.0)
+    low("swa_vs_ensemble", f"{at_end}, |SWA - ensemble|", "<=", 0.01)
+    low("no_barrier", rise, "<=", 0.01)
+    high("swa_vs_snapshot", f"{at_end}, SWA - snapshot", "<", 0.0)
+    high("ensemble_vs_snapshot", f"{at_end}, ensemble - snapshot", ">", 0.0)
+    high("barrier", rise, ">", 0.01)
+    claim("high.less_alike", "labels that consecutive snapshots share, high - low", "<", 0.0)
     return claim.claims
 
 
@@ -220,29 +215,22 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """A column for each rate: accuracy per cycle, training loss, the segment between snapshots."""
-    plots = wedges.plots
-    figure, axes = plots.grid(
-        3,
-        len(config.lr),
-        title="Figure 6: averaging the weights or the predictions of one run's snapshots\n"
-        f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
-        f"cosine cycles of {config.cycle_epochs} epochs by {config.optimizer}",
-    )
+    plots, n = wedges.plots, over_seeds(arrays)
+    title = "Figure 6: averaging the weights or the predictions of one run's snapshots\n"
+    title += f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
+    title += f"cosine cycles of {config.cycle_epochs} epochs by {config.optimizer}"
+    figure, axes = plots.grid(3, len(config.lr), title=title)
     cycle, along = np.arange(1, config.cycles + 1), np.linspace(0, 1, config.line_points)
-    n = over_seeds(arrays)
-    lines = (
-        ("snapshot", plots.GREY, "last snapshot", "s"),
-        ("ensemble", plots.BLUE, "ensemble of predictions", "o"),
-        ("swa", plots.ORANGE, "weight average (SWA)", "^"),
-    )
-    for i, lr in enumerate(config.lr):
-        top, middle, bottom = axes[:, i]
-        for name, color, label, marker in lines:
+    for i, (lr, (top, middle, bottom)) in enumerate(zip(config.lr, axes.T, strict=True)):
+        for name, color, label, marker in (
+            ("snapshot", plots.GREY, "last snapshot", "s"),
+            ("ensemble", plots.BLUE, "ensemble of predictions", "o"),
+            ("swa", plots.ORANGE, "weight average (SWA)", "^"),
+        ):
             style = {"color": color, "label": label, "marker": marker}
             plots.curve(top, cycle, 100 * arrays[f"{name}_accuracy"][:, i], **style)
             plots.curve(middle, cycle, arrays[f"{name}_train_loss"][:, i], **style)
-        start = 100 * arrays["start_accuracy"][:, i].mean()
-        top.axhline(start, color="black", linewidth=0.8, linestyle=":", label="before the cycles")
+        pictures.level(top, 100 * arrays["start_accuracy"][:, i].mean(), "before the cycles")
         segment = arrays["line_loss"][:, i].mean(axis=1)  # [seeds, points]
         plots.curve(bottom, along, segment, color=plots.GREEN, label="loss", marker=".")
         title = f"maximum learning rate {lr:g} ({regime(config, lr)})"
@@ -257,4 +245,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -5,15 +5,12 @@ d; the d at which it reaches 90% of the accuracy of training all D weights is th
 dimension d_int90. Measured: test and training accuracy and loss for each d and for all weights.
 
     python -m reproductions.intrinsic_dimension --preset=quick     digits, about a minute
-    python -m reproductions.intrinsic_dimension                    CIFAR-10, LeNet, Li et al.'s numbers
-                                                                   beside ours; half an hour
+    python -m reproductions.intrinsic_dimension                    CIFAR-10, LeNet, half an hour
     python -m reproductions.intrinsic_dimension --dataset=fashion_mnist --model=fc
-                                                                   784-200-200-10, half an hour
 Source: Li et al. 2018, arXiv:1804.08838; Fort & Jastrzebski 2019, arXiv:1906.04724, section 3.
 """
 
 import functools
-import sys
 
 import numpy as np
 
@@ -21,35 +18,26 @@ import wedges
 from reproductions.bench import cache, options, parallel, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.errors import UsageError
-from reproductions.bench.options import above, at_least, option
+from reproductions.bench.options import Ints, above, option
 from reproductions.common import data, models, networks, pictures, training
 from reproductions.common.arrays import stacked
 
-LI = "Li et al. 2018, arXiv:1804.08838"
+DIMS = {"paper": (250, 500, 1000, 2000, 2900, 5000), "quick": (10, 20, 50, 100, 200, 400)}
+HELD = options.one_of("auto", "dense", "transform")
 
 
 @options.settings
 class Config(data.DataConfig):
     """Settings of the figure. Li et al.'s: Adam at 1e-3, batches of 128."""
 
-    dims: tuple[int, ...] = option(
-        "dimensions d of the random cuts",
-        at_least(1),
-        paper=(250, 500, 1000, 2000, 2900, 5000),
-        quick=(10, 20, 50, 100, 200, 400),
-        smoke=(20, 400),
-    )
-    seeds: int = option(
-        "independent repetitions (weights, cut, minibatches)", at_least(1), paper=1, quick=2, smoke=1
-    )
+    dims: Ints = option("dimensions d of the random cuts", **DIMS, smoke=(20, 400))
+    seeds: int = option("repetitions (weights, cut, minibatches)", paper=1, quick=2, smoke=1)
     method: str = option(
-        "how a cut is held: dense (d D numbers), transform (D numbers), or auto, dense up to 32 MB",
-        options.one_of("auto", "dense", "transform"),
-        paper="auto",
+        "a cut held dense (d D numbers), by a transform (D), or auto: dense to 32 MB", HELD, paper="auto"
     )
-    epochs: int = option("epochs of training, for each d", at_least(1), paper=30, smoke=8)
-    lr: float = option("Adam's constant learning rate", above(0), paper=1e-3, quick=1e-2)
-    batch_size: int = option("examples a step", at_least(1), paper=128, quick=32)
+    epochs: int = option("epochs of training, for each d", paper=30, smoke=8)
+    lr: float = option("Adam's constant learning rate", paper=1e-3, quick=1e-2)
+    batch_size: int = option("examples a step", paper=128, quick=32)
     model: str = option("network", models.NAMES, paper="lenet", quick="simple_cnn")
     width: float = option("multiplies the network's widths", above(0, at_most=1000), paper=1.0)
     activation: str = option("nonlinearity", models.ACTIVATIONS, paper="relu", quick="tanh")
@@ -128,27 +116,37 @@ def published(config):
     return PUBLISHED.get((config.dataset, config.model))
 
 
+def compared(config):
+    """The same where claims compare with it: all weights were trained too, of a network as wide."""
+    known = published(config)
+    return known if known and known["baseline"] and config.width == 1 else None
+
+
+def judged(arrays, config):
+    """{claim: number}; those about Li et al.'s where they report this network on these data."""
+    mean, (_, reached) = arrays["test_accuracy"].mean(axis=0), d90(arrays)
+    cuts, known = mean[1:][np.argsort(arrays["dims"])], compared(config)
+    found = {"rises": cuts[-1] - cuts[0] if len(cuts) > 1 else None, "d90": reached / arrays["ambient"]}
+    if not known:
+        return found
+    ours = dict(zip(arrays["dims"].tolist(), mean[1:], strict=True))
+    for d, theirs in zip(known["dims"], known["accuracy"], strict=True):
+        found[f"li.{d}"] = abs(ours[d] - theirs) if d in ours else None
+    octaves = abs(np.log2(reached / known["d90"]))
+    return found | {"li.all": abs(mean[0] - known["baseline"]), "li.d90": octaves}
+
+
 def claims(arrays, config):
     """Accuracy rises with d and comes near that of all weights; Li et al.'s numbers where known."""
-    mean = arrays["test_accuracy"].mean(axis=0)
-    cuts = mean[1:][np.argsort(arrays["dims"])]
-    _, reached = d90(arrays)
-    claim = Verdict("intrinsic", LI)
-    if len(cuts) > 1:
-        rise = "test accuracy of the largest d minus that of the smallest"
-        claim("rises", rise, cuts[-1] - cuts[0], ">", 0.0)
-    share = "d that reaches 90% of the accuracy of all weights, over D"
-    claim("d90", share, reached / arrays["ambient"], "<=", 0.1)
-    known = published(config)
-    if known and config.width == 1 and known["baseline"]:
-        ours = dict(zip(arrays["dims"].tolist(), mean[1:], strict=True))
+    claim = Verdict("intrinsic", "Li et al. 2018, arXiv:1804.08838", judged(arrays, config))
+    claim("rises", "test accuracy of the largest d minus that of the smallest", ">", 0.0)
+    claim("d90", "d that reaches 90% of the accuracy of all weights, over D", "<=", 0.1)
+    if known := compared(config):
         off = "test accuracy, |ours - Li et al.'s|"
-        for d, theirs in zip(known["dims"], known["accuracy"], strict=True):
-            if d in ours:
-                claim(f"li.{d}", f"d = {d}: {off}", abs(ours[d] - theirs), "<=", 0.03)
-        claim("li.all", f"all weights: {off}", abs(mean[0] - known["baseline"]), "<=", 0.03)
-        octaves = abs(np.log2(reached / known["d90"]))
-        claim("li.d90", "|log2(our d_int90 / Li et al.'s)|", octaves, "<=", 0.5)
+        for d in known["dims"]:
+            claim(f"li.{d}", f"d = {d}: {off}", "<=", 0.03)
+        claim("li.all", f"all weights: {off}", "<=", 0.03)
+        claim("li.d90", "|log2(our d_int90 / Li et al.'s)|", "<=", 0.5)
     return claim.claims
 
 
@@ -167,33 +165,23 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Accuracy, and loss, against d."""
-    plots = wedges.plots
-    figure, axes = plots.grid(
-        1,
-        2,
-        title=f"Training inside a random cut of d of the D = {int(arrays['ambient']):,} weights\n"
-        f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
-        f"Adam {config.lr:g}, {config.epochs} epochs",
-        panel=(5.2, 3.8),
-    )
-    order = np.argsort(arrays["dims"])
+    plots, order = wedges.plots, np.argsort(arrays["dims"])
+    title = f"Training inside a random cut of d of the D = {int(arrays['ambient']):,} weights\n"
+    title += f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
+    title += f"Adam {config.lr:g}, {config.epochs} epochs"
+    figure, ((top, below),) = plots.grid(1, 2, title=title, panel=(5.2, 3.8))
     dims = arrays["dims"][order]
-    panels = (("accuracy", "%", 100), ("loss", "nats", 1))
-    for ax, (quantity, unit, scale) in zip(axes[0], panels, strict=True):
+    for ax, quantity, unit, scale in ((top, "accuracy", "%", 100), (below, "loss", "nats", 1)):
         for split, color, marker in (("test", plots.BLUE, "o"), ("train", plots.GREY, "s")):
-            values = scale * arrays[f"{split}_{quantity}"]
-            cut = {"color": color, "marker": marker, "label": f"{split}, cut"}
-            plots.curve(ax, dims, values[:, 1:][:, order], **cut)
-            whole = {"color": color, "linestyle": "--", "label": f"{split}, all weights"}
-            ax.axhline(values[:, 0].mean(), linewidth=1, **whole)
-        ax.set_xscale("log")
-        ax.set_xticks(dims, [f"{d:g}" for d in dims])
-        ax.set_xticks([], minor=True)
-        plots.label_axes(ax, x="dimension d of the cut", y=f"{quantity} ({unit})")
-    top, target = axes[0, 0], 90 * arrays["test_accuracy"][:, 0].mean()
+            whole, cuts = np.split(scale * arrays[f"{split}_{quantity}"], [1], axis=1)
+            style = {"color": color, "marker": marker, "label": f"{split}, cut"}
+            plots.curve(ax, dims, cuts[:, order], **style)
+            style = {"color": color, "linestyle": "--", "label": f"{split}, all weights"}
+            ax.axhline(whole.mean(), linewidth=1, **style)
+        plots.label_axes(ax, x="dimension d of the cut", y=f"{quantity} ({unit})", log="x", ticks=dims)
+    target, (_, reached) = 90 * arrays["test_accuracy"][:, 0].mean(), d90(arrays)
     dotted = {"color": plots.ORANGE, "linestyle": ":", "linewidth": 1.2}
     top.axhline(target, label="90% of test, all weights", **dotted)
-    _, reached = d90(arrays)
     if np.isfinite(reached):
         top.axvline(reached, **dotted)
         top.set_title(f"reaches 90% at d = {reached:,.0f}", fontsize=10)
@@ -205,4 +193,4 @@ def plot(arrays, config):
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

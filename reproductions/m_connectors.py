@@ -2,12 +2,10 @@
 
 Three answers to "is there low loss between m + 1 optima", m = 1 .. 10, each beside the flat hull:
 
-  points     the paper's: positions of the hull (its centre and random ones), each minimised in the plane
-             normal to the hull
+  points     the paper's: positions of the hull, each minimised in the plane normal to the hull
   stitched   a continuous connector: the middles of all edges, each minimised by itself in the same way,
              and the simplices between them
-  joint      the same continuous connector, its points trained jointly on the mean loss of the surface,
-             with as many gradient steps
+  joint      the same, its points trained jointly on the mean loss of the surface, in as many steps
 
 A continuous connector is judged at held-out positions, drawn uniformly from the whole simplex, and along
 the segments that join its points. A triangle of three optima is drawn in full.
@@ -20,18 +18,16 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4; surfaces, Benton e
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
 import wedges
 from reproductions.bench import options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import at_least, between, option
+from reproductions.bench.options import Ints, at_least, between, option
 from reproductions.common import optima, pictures
 from reproductions.common.arrays import named, stacked
 
-PAPER = "Fort & Jastrzebski 2019, section 4"
 OURS = "beyond the paper; wedges.joint_connector"
 LOW = 0.25  # of what the flat hull rises: what counts as low, as for the tunnel
 SURFACES = ("flat", "stitched", "joint")
@@ -39,25 +35,19 @@ SURFACES = ("flat", "stitched", "joint")
 
 @options.settings
 class Config(optima.Config):
-    """Settings of the figure."""
-
-    m: tuple[int, ...] = option(
+    m: Ints = option(
         "m of chosen points", between(1, 50), paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2)
     )
-    subsets: int = option("sets of m + 1 optima, drawn from all", at_least(1), paper=2, smoke=1)
-    points: int = option("points of each set: the centre, then random ones", at_least(1), paper=2)
-    continuous: tuple[int, ...] = option(
+    subsets: int = option("sets of m + 1 optima, drawn from all", paper=2, smoke=1)
+    points: int = option("points of each set: the centre, then random ones", paper=2)
+    continuous: Ints = option(
         "m of whole surfaces", between(1, 20), paper=(1, 2, 3, 5, 10), quick=(1, 2, 4), smoke=(1, 2)
     )
     steps: int = option(
-        "gradient steps for each point, by itself or on average",
-        at_least(1),
-        paper=780,
-        quick=100,
-        smoke=20,
+        "gradient steps for each point, by itself or on average", paper=780, quick=100, smoke=20
     )
-    budget: int = option("most gradient steps for one whole surface", at_least(1), paper=15_000)
-    held_out: int = option("held-out positions, and segments, of each", at_least(1), paper=20, smoke=3)
+    budget: int = option("most gradient steps for one whole surface", paper=15_000)
+    held_out: int = option("held-out positions, and segments, of each", paper=20, smoke=3)
     triangle: int = option(
         "positions on an edge of the triangle's picture", at_least(3), paper=13, quick=9, smoke=3
     )
@@ -194,7 +184,7 @@ def verified(heights, m):
     return upto
 
 
-def _judged(arrays, config):
+def judged(arrays, config):
     """{claim: the number it is about}."""
     h, top = _heights(arrays), config.continuous.index(max(config.continuous))
     accuracy = arrays["optima test accuracy"].mean()
@@ -211,17 +201,16 @@ def _judged(arrays, config):
 
 def claims(arrays, config):
     """Every claim about m-connectors."""
+    claim = Verdict("m-connector", "Fort & Jastrzebski 2019, section 4", judged(arrays, config))
     top, above = max(config.continuous), "above the optima / the flat hull's rise"
-    n, claim = _judged(arrays, config), Verdict("m-connector", PAPER)
-    claim("points", f"highest chosen point, all m, {above}", n["points"], "<=", LOW)
-    claim("accuracy", "test accuracy: optima less the worst chosen point", n["accuracy"], "<=", 0.1)
-    claim("heldout", f"joint: highest held-out point, all m, {above}", n["heldout"], "<=", LOW)
-    claim("segments", f"joint: highest middle of a segment, all m, {above}", n["segments"], "<=", LOW)
-    claim("top", f"joint, m = {top}: mean held-out point {above}", n["top"], "<=", LOW)
-    words = f"points found one by one: highest held-out point, all m, {above}"
-    claim("stitched", words, n["stitched"], "<=", LOW)
-    words = "held-out mean, joint less one by one, same cost"
-    claim("joint", words, n["joint"], "<", 0, source=OURS)
+    stitched = f"points found one by one: highest held-out point, all m, {above}"
+    claim("points", f"highest chosen point, all m, {above}", "<=", LOW)
+    claim("accuracy", "test accuracy: optima less the worst chosen point", "<=", 0.1)
+    claim("heldout", f"joint: highest held-out point, all m, {above}", "<=", LOW)
+    claim("segments", f"joint: highest middle of a segment, all m, {above}", "<=", LOW)
+    claim("top", f"joint, m = {top}: mean held-out point {above}", "<=", LOW)
+    claim("stitched", stitched, "<=", LOW)
+    claim("joint", "held-out mean, joint less one by one, same cost", "<", 0, source=OURS)
     return claim.claims
 
 
@@ -247,8 +236,7 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Above: loss and accuracy by m, heights at held-out positions; below: the triangle, three times."""
-    plots = wedges.plots
-    h, base = _heights(arrays), arrays["optima train loss"].mean()
+    plots, h, base = wedges.plots, _heights(arrays), arrays["optima train loss"].mean()
     title = (
         f"m-connectors of {len(arrays['optima train loss'])} optima: {config.model} on "
         f"{config.dataset}\n{config.points} chosen points of {config.subsets} sets for each m; "
@@ -256,49 +244,43 @@ def plot(arrays, config):
         "one, line: mean"
     )
     figure, ((loss, accuracy, height), triangles) = plots.grid(2, 3, title=title, panel=(4.6, 3.5))
-    m, whole = np.array(config.m), np.array(config.continuous)
-    kinds = (
-        ("points flat", m, plots.GREY, "flat hull, chosen points", "s"),
-        ("points", m, plots.ORANGE, "minimised there (the paper)", "o"),
-        ("held joint", whole, plots.BLUE, "joint connector, held out", "^"),
-        ("held stitched", whole, plots.GREEN, "one by one, held out", "v"),
-    )
-    for name, x, color, label, marker in kinds:
+    for name, x, color, label, marker in (
+        ("points flat", config.m, plots.GREY, "flat hull, chosen points", "s"),
+        ("points", config.m, plots.ORANGE, "minimised there (the paper)", "o"),
+        ("held joint", config.continuous, plots.BLUE, "joint connector, held out", "^"),
+        ("held stitched", config.continuous, plots.GREEN, "one by one, held out", "v"),
+    ):
         style = {"color": color, "label": label, "marker": marker}
         for ax, reading, scale in ((loss, "train loss", 1), (accuracy, "test accuracy", 100)):
             plots.scatter(ax, x, scale * arrays[f"{name} {reading}"].reshape(len(x), -1), **style)
     pictures.level(loss, base, "optima, mean")
     pictures.level(accuracy, 100 * arrays["optima test accuracy"].mean())
-    kinds = (
+    for name, color, label, marker, line in (
         ("held joint", plots.BLUE, "joint, held out", "^", "-"),
         ("segments joint", plots.BLUE, "joint, segments", ".", "--"),
         ("held stitched", plots.GREEN, "one by one, held out", "v", "-"),
         ("segments stitched", plots.GREEN, "one by one, segments", ".", "--"),
-    )
-    for name, color, label, marker, style in kinds:
-        plots.scatter(height, whole, h[name], color=color, label=label, marker=marker, style=style)
+    ):
+        style = {"color": color, "label": label, "marker": marker, "style": line}
+        plots.scatter(height, config.continuous, h[name], **style)
     pictures.level(height, LOW, "what counts as low")
     height.axhline(1, color=plots.GREY, linewidth=0.8)
-    rows = (
-        (loss, "training loss", "training loss (nats)"),
-        (accuracy, "test accuracy", "test accuracy (%)"),
-        (height, "continuous connectors", "rise above the optima / flat hull's"),
-    )
-    for ax, title, y in rows:
-        plots.label_axes(ax, title=title, x="m (m + 1 optima)", y=y)
-        ax.set_xticks(sorted({*config.m, *config.continuous}))
-    loss.legend(fontsize=7)
-    height.legend(fontsize=7)
+    for ax, title, y, legend in (
+        (loss, "training loss", "training loss (nats)", 7),
+        (accuracy, "test accuracy", "test accuracy (%)", None),
+        (height, "continuous connectors", "rise above the optima / flat hull's", 7),
+    ):
+        ticks = sorted({*config.m, *config.continuous})
+        plots.label_axes(ax, title=title, x="m (m + 1 optima)", y=y, ticks=ticks, legend=legend)
     scale = {"low": base, "high": arrays["triangle flat train loss"].max(), "label": "training loss"}
     words = ("flat hull", "2-connector, one by one", "2-connector, joint")
     for ax, name, title in zip(triangles, SURFACES, words, strict=True):
         values = arrays[f"triangle {name} train loss"]
         pictures.triangle(ax, arrays["triangle w"], values, **scale)
         title += f": mean {values.mean():.2f}, highest {values.max():.2f}"
-        plots.label_axes(ax, title=title)
-        ax.grid(False)
+        plots.label_axes(ax, title=title, grid=False)
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -3,8 +3,7 @@
 P = P0 + theta M, M a random map from R^d: minimise the toy loss over theta. n-wedges in R^D have
 s = D - n short directions, and a cut of d dimensions meets a wedge iff d >= d_lim = s. Success means
 final loss / initial loss < 1e-3. Below s, a fixed wedge leaves sqrt(1 - d/s) of the initial loss, and
-the choice among many wedges leaves less. Measured for several (D, n), all variants of the landscape,
-many cuts, two kinds of offset P0.
+the choice among many wedges leaves less. Measured for several (D, n), all variants, two kinds of P0.
 
     python -m reproductions.toy_cut --preset=quick     half a minute
     python -m reproductions.toy_cut                    under three minutes on two cores
@@ -15,35 +14,29 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 3.
 import dataclasses
 import functools
 import itertools
-import sys
 
 import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import above, at_least, option
+from reproductions.bench.options import Floats, Texts, at_least, option
 from reproductions.common import pictures, toys
+from reproductions.common.arrays import mean_and_error
 
-PAPER = "Fort & Jastrzebski 2019, section 3"
 OFFSETS = ("normal", "uniform")
 ALL = (*toys.VARIANTS, "fixed")
 SUCCESS = 1e-3
+SIZES = {"paper": ("100x80", "300x250", "1000x950", "1000x900"), "quick": ("100x80", "300x250")}
 
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
-    sizes: tuple[str, ...] = option(
-        "landscapes as DxN, D dimensions with n-wedges",
-        paper=("100x80", "300x250", "1000x950", "1000x900"),
-        quick=("100x80", "300x250"),
-        smoke=("30x20",),
+    sizes: Texts = option(
+        "landscapes as DxN, D dimensions with n-wedges", check=toys.sizes, **SIZES, smoke=("30x20",)
     )
-    fractions: tuple[float, ...] = option(
+    fractions: Floats = option(
         "d of the cuts, as multiples of s; s - 1, s, s + 1 and s + 2 are added",
-        above(0),
         paper=(0.3, 0.5, 0.7, 0.9, 1.2, 1.5),
         quick=(0.5, 0.9, 1.5),
         smoke=(0.5,),
@@ -51,13 +44,8 @@ class Config(options.Config):
     seeds: int = option(
         "random cuts a point, of two kinds of offset in turn", at_least(4), paper=32, quick=16, smoke=8
     )
-    k: int = option("K, wedges of the finite variant", at_least(1), paper=10)
-    steps: int = option("most steps of conjugate gradients", at_least(1), paper=400)
-
-    def check(self):
-        super().check()
-        for size in self.sizes:
-            toys.sizes(size)
+    k: int = option("K, wedges of the finite variant", paper=10)
+    steps: int = option("most steps of conjugate gradients", paper=400)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -165,8 +153,8 @@ def off_the_curve(arrays, size):
     s, d = _short(size), arrays[f"{size} d"]
     low = d <= 0.9 * s
     squares = arrays[f"{size} fixed"][low] ** 2  # [dims, seeds]
-    error = squares.std(axis=-1, ddof=1) / np.sqrt(squares.shape[-1])
-    return np.abs(squares.mean(axis=-1) - (1 - d[low] / s)) / error
+    mean, error = mean_and_error(squares)
+    return np.abs(mean - (1 - d[low] / s)) / error
 
 
 def _short(size):
@@ -175,43 +163,49 @@ def _short(size):
     return dimension - n
 
 
+def judged(arrays, config):
+    """{claim: number}. A very small or large s has no d that far above or below it, and no number."""
+    at, short = numbers(arrays, config), {size: _short(size) for size in config.sizes}
+    found = {}
+    for v in ALL:
+        rows = [(at[size, v]["d"], at[size, v]["success"], s) for size, s in short.items()]
+        above = np.concatenate([success[d >= s + 2] for d, success, s in rows])
+        below = np.concatenate([success[d <= 0.9 * s] for d, success, s in rows])
+        found[f"success.{v}"] = above.min() if above.size else None
+        found[f"failure.{v}"] = below.max() if below.size else None
+    off = np.concatenate([off_the_curve(arrays, size) for size in config.sizes])
+    # [variants, offsets] each, in units of s
+    half = [np.array([at[size, v]["half"] for v in toys.VARIANTS]) / s for size, s in short.items()]
+    return found | {
+        "residual": off.max() if off.size else None,
+        "variants": np.max([np.ptp(h, axis=0).max() for h in half]),
+        "offsets": np.max([np.ptp(h, axis=1).max() for h in half]),
+    }
+
+
 def claims(arrays, config):
     """Success above and below d_lim for every variant; the fixed wedge's curve; what does not matter."""
-    at = numbers(arrays, config)
-    claim = Verdict("toy.cut", PAPER)
-    # A very small or large s has no such d; a claim is made where there is one.
+    claim = Verdict("toy.cut", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
     for variant in ALL:
-        rows = [(at[size, variant], _short(size)) for size in config.sizes]
-        above = np.concatenate([n["success"][n["d"] >= s + 2] for n, s in rows])
-        below = np.concatenate([n["success"][n["d"] <= 0.9 * s] for n, s in rows])
-        name = toys.LABELS[variant]
-        if above.size:
-            lowest = f"{name}: lowest success rate at d >= s + 2"
-            claim(f"success.{variant}", lowest, above.min(), ">=", 0.95)
-        if below.size:
-            highest = f"{name}: highest success rate at d <= 0.9 s"
-            claim(f"failure.{variant}", highest, below.max(), "<=", 0.05)
-    off = np.concatenate([off_the_curve(arrays, size) for size in config.sizes])
-    statement = "one fixed wedge: |mean squared residual - (1 - d/s)|, d <= 0.9 s, in standard errors"
-    if off.size:
-        claim("residual", statement, off.max(), "<=", 4.0)
-    half = [
-        np.array([at[size, v]["half"] for v in toys.VARIANTS]) / _short(size) for size in config.sizes
-    ]  # [variants, offsets] each, in units of s
-    for axis, id, words in ((0, "variants", "variants"), (1, "offsets", "kinds of offset")):
-        spread = np.max([np.ptp(h, axis=axis).max() for h in half])
-        claim(id, f"d of half success, over s: largest range over {words}", spread, "<=", 0.05)
+        own = claim.about(f"*.{variant}", toys.LABELS[variant])
+        own("success", "lowest success rate at d >= s + 2", ">=", 0.95)
+        own("failure", "highest success rate at d <= 0.9 s", "<=", 0.05)
+    residual = "|mean squared residual - (1 - d/s)|, d <= 0.9 s, in standard errors"
+    claim("residual", f"one fixed wedge: {residual}", "<=", 4.0)
+    half = "d of half success, over s: largest range over"
+    claim("variants", f"{half} variants", "<=", 0.05)
+    claim("offsets", f"{half} kinds of offset", "<=", 0.05)
     return claim.claims
 
 
 def summary(arrays, config):
     """Success and mean residual of every point: what the reference guards."""
-    found = {}
-    for size, variant in itertools.product(config.sizes, ALL):
-        for d, row in zip(arrays[f"{size} d"], arrays[f"{size} {variant}"], strict=True):
-            at = f"{size} {variant} d {d}"
-            found |= {f"{at}: success": row < SUCCESS, f"{at}: residual": row}
-    return found
+    return {
+        f"{size} {variant} d {d}: {name}": values
+        for size, variant in itertools.product(config.sizes, ALL)
+        for d, row in zip(arrays[f"{size} d"], arrays[f"{size} {variant}"], strict=True)
+        for name, values in (("success", row < SUCCESS), ("residual", row))
+    }
 
 
 # ---- the picture ------------------------------------------------------------------------------------
@@ -220,14 +214,11 @@ def summary(arrays, config):
 def plot(arrays, config):
     """A column for each landscape: success above, residual below, against d / s."""
     plots, at = wedges.plots, numbers(arrays, config)
-    title = (
-        "A random cut of d dimensions meets the low-loss set once d reaches s = D - n\n"
-        f"{config.seeds} cuts a point, half of each kind of offset (filled: normal, open: uniform)"
-    )
+    title = "A random cut of d dimensions meets the low-loss set once d reaches s = D - n\n"
+    title += f"{config.seeds} cuts a point, half of each kind of offset (filled: normal, open: uniform)"
     figure, axes = plots.grid(2, len(config.sizes), title=title)
     for (top, bottom), size in zip(axes.T, config.sizes, strict=True):
-        dimension, n = toys.sizes(size)
-        s = dimension - n
+        (dimension, n), s = toys.sizes(size), _short(size)
         for variant, look in zip(ALL, pictures.looks(), strict=True):
             own = at[size, variant]
             filled = {**look, "markersize": 4, "linewidth": 1.2, "label": toys.label(variant, config.k)}
@@ -235,17 +226,16 @@ def plot(arrays, config):
             for j, style in enumerate((filled, opened)):
                 top.plot(own["d"] / s, 100 * own["by offset"][:, j], **style)
                 bottom.plot(own["d"] / s, own["ratio"][:, j], **style)
-        x = np.linspace(0, 1, 200)
+        x, under = np.linspace(0, 1, 200), "dimension of the cut, d / s"
         bottom.plot(x, np.sqrt(1 - x), color="black", linestyle=":", label="sqrt(1 - d/s)")
-        title, reach = f"D = {dimension}, n = {n}: s = {s}", "cuts that reach the low-loss set (%)"
-        plots.label_axes(top, title=title, y=reach)
-        plots.label_axes(bottom, y="final loss / initial loss")
-        for ax in (top, bottom):
-            ax.axvline(1, color="black", linewidth=0.8, linestyle=":")
-            plots.label_axes(ax, x="dimension of the cut, d / s")
+        plots.label_axes(top, title=f"D = {dimension}, n = {n}: s = {s}")
+        rows = (top, "cuts that reach the low-loss set (%)"), (bottom, "final loss / initial loss")
+        for ax, y in rows:
+            pictures.here(ax, 1)
+            plots.label_axes(ax, x=under, y=y)
     axes[1, 0].legend(fontsize=7)
     return figure
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -16,7 +16,6 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 3.
 import dataclasses
 import functools
 import itertools
-import sys
 
 import numpy as np
 
@@ -24,38 +23,29 @@ import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.errors import UsageError
-from reproductions.bench.options import at_least, between, option
+from reproductions.bench.options import Ints, at_least, between, option
 from reproductions.common import pictures, toys
+from reproductions.common.arrays import under
 
-PAPER = "Fort & Jastrzebski 2019, section 3"
-OURS = "beyond the paper; wedges.connect"
+OURS = {"source": "beyond the paper; wedges.connect"}
 CUTS = (0.8, 0.9, 1.0, 1.1, 1.3, 1.6, 2.0)  # d of the random cuts at the crossing, over s
 
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
     dimension: int = option("D", between(4, 5000), paper=1000, quick=600, smoke=60)
-    short: tuple[int, ...] = option(
-        "short directions s of one wedge", at_least(1), paper=(20, 50), quick=(30,), smoke=(6,)
+    short: Ints = option(
+        "short directions s of one wedge", below="dimension", paper=(20, 50), quick=(30,), smoke=(6,)
     )
-    optima: tuple[int, ...] = option(
+    optima: Ints = option(
         "how many optima, m + 1", at_least(2), paper=(2, 3, 5, 8, 11), quick=(2, 4, 8), smoke=(2,)
     )
-    k: int = option(
-        "K, wedges of the finite variant; at least the number of optima",
-        at_least(1),
-        paper=40,
-        quick=20,
-        smoke=8,
-    )
-    seeds: int = option("independent repetitions", at_least(1), paper=2, smoke=1)
-    cuts: int = option("random cuts a point, at the crossing", at_least(1), paper=16, quick=8)
+    k: int = option("K, wedges of the finite variant; not below --optima", paper=40, quick=20, smoke=8)
+    seeds: int = option("independent repetitions", paper=2, smoke=1)
+    cuts: int = option("random cuts a point, at the crossing", paper=16, quick=8)
 
     def check(self):
         super().check()
-        toys.below("short", max(self.short), "dimension", self.dimension)
         if self.k < max(self.optima):
             raise UsageError(f"--k={self.k}: must be at least the number of optima, {max(self.optima)}.")
 
@@ -156,6 +146,17 @@ def _success(toy, starts, d):
 
 # ---- what the numbers say ---------------------------------------------------------------------------
 
+WAYS = {
+    "optima": "normals of the optima",
+    "common": "at the common point",
+    "gradients": "gradients there",
+}
+
+
+def means(arrays, variant):
+    """{name: [s, ...]} of a variant: counts, heights of paths, success of cuts, means over seeds."""
+    return {name: values.mean(axis=0) for name, values in under(variant, arrays).items()}
+
 
 def half(success):
     """The d / s at which half of the cuts first succeed, [s, d] -> [s]; NaN if never."""
@@ -163,30 +164,34 @@ def half(success):
     return np.array([CUTS[g[0]] if len(g) else np.nan for g in good])
 
 
-def claims(arrays, config):
-    """The counts against the formulas on every variant, and what a loss-based cut says."""
-    claim = Verdict("toy.intersection", PAPER)
-    s, optima = np.array(config.short)[:, None], np.array(config.optima)
+def judged(arrays, config):
+    """{claim: number}: how far each way of counting is off the formulas, at most."""
+    found, s, optima = {}, np.array(config.short)[:, None], np.array(config.optima)
     few = optima * s <= 0.2 * config.dimension
     for v in toys.VARIANTS:
+        mean, expected = means(arrays, v), toys.together(config.dimension, s, optima, v)  # [s, optima]
+        small = np.abs(mean["optima"] / (optima * s) - 1)[few]
+        found |= {f"{way}.{v}": np.abs(mean[way] / expected - 1).max() for way in WAYS}
+        found |= {
+            f"small.{v}": small.max() if few.any() else None,
+            f"paths.{v}": arrays[f"{v} loss"].max(),
+            f"cut.{v}": half(mean["cut"]).max(),
+        }
+    return found
+
+
+def claims(arrays, config):
+    """The counts against the formulas on every variant, and what a loss-based cut says."""
+    claim = Verdict("toy.intersection", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
+    for v in toys.VARIANTS:
+        own = claim.about(f"*.{v}", toys.LABELS[v])
         formula = "min(D, (m + 1) s)" if v == "finite" else "D [1 - (1 - s/D)^(m+1)]"
-        expected = toys.together(config.dimension, s, optima, v)  # [s, optima]
-        mean = lambda name, v=v: arrays[f"{v} {name}"].mean(axis=0)
-        off = lambda name, expected=expected, mean=mean: np.abs(mean(name) / expected - 1)
-        rows = [("optima", f"|normals of the optima / {formula} - 1|", off("optima").max(), 0.05, PAPER)]
-        if few.any():
-            words = "|count / ((m + 1) s) - 1| while (m + 1) s <= D/5"
-            rows.append(("small", words, off("optima", optima * s)[few].max(), 0.12, PAPER))
-        common, gradients = off("common").max(), off("gradients").max()
-        paths, cut = arrays[f"{v} loss"].max(), half(mean("cut")).max()
-        rows += [
-            ("common", "|geometry at the common point / formula - 1|", common, 0.1, OURS),
-            ("gradients", "|span of gradients there / formula - 1|", gradients, 0.1, OURS),
-            ("paths", "highest loss from the common point to the optima / line's", paths, 0.05, OURS),
-            ("cut", "random cuts recover the loss from d = this x s on, not 2 s", cut, 1.3, OURS),
-        ]
-        for id, words, measured, most, source in rows:
-            claim(f"{id}.{v}", f"{toys.LABELS[v]}: {words}", measured, "<=", most, source=source)
+        own("optima", f"|normals of the optima / {formula} - 1|", "<=", 0.05)
+        own("small", "|count / ((m + 1) s) - 1| while (m + 1) s <= D/5", "<=", 0.12)
+        own("common", "|geometry at the common point / formula - 1|", "<=", 0.1, **OURS)
+        own("gradients", "|span of gradients there / formula - 1|", "<=", 0.1, **OURS)
+        own("paths", "highest loss from the common point to the optima / line's", "<=", 0.05, **OURS)
+        own("cut", "random cuts recover the loss from d = this x s on, not 2 s", "<=", 1.3, **OURS)
     return claim.claims
 
 
@@ -195,8 +200,7 @@ def summary(arrays, config):
     found = {}
     for v, (i, s) in itertools.product(toys.VARIANTS, enumerate(config.short)):
         for j, m in enumerate(config.optima):
-            for way in ("optima", "common", "gradients"):
-                found[f"{v} s {s}, {m} optima: {way}"] = arrays[f"{v} {way}"][:, i, j]
+            found |= {f"{v} s {s}, {m} optima: {way}": arrays[f"{v} {way}"][:, i, j] for way in WAYS}
         for j, share in enumerate(CUTS):
             found[f"{v} s {s}: success of cuts at {share:g} s"] = arrays[f"{v} cut"][:, i, j]
     return found
@@ -209,40 +213,30 @@ def plot(arrays, config):
     """The counts against m + 1 for each variant, and the cuts at the crossing of two wedges."""
     plots = wedges.plots
     title = f"Short directions where the wedges of several optima meet, D = {config.dimension}"
-    figure, axes = plots.grid(1, 4, title=title, panel=(3.7, 3.7))
-    *panels, last = axes[0]
-    for ax, v in zip(panels, toys.VARIANTS, strict=True):
-        _draw_counts(ax, arrays, config, v)
+    figure, ((*panels, last),) = plots.grid(1, 4, title=title, panel=(3.7, 3.7))
+    for ax, v, look in zip(panels, toys.VARIANTS, pictures.looks(), strict=False):
+        _draw_counts(ax, means(arrays, v), config, v)
         plots.label_axes(ax, title=toys.label(v, config.k), x="optima, m + 1", y="short directions")
+        last.plot(CUTS, 100 * means(arrays, v)["cut"].mean(axis=0), label=toys.LABELS[v], **look)
     panels[0].legend(fontsize=6, title="lines: formula; dotted: (m + 1) s", title_fontsize=6)
-    for v, look in zip(toys.VARIANTS, pictures.looks(), strict=False):
-        last.plot(CUTS, 100 * arrays[f"{v} cut"].mean(axis=(0, 1)), label=toys.LABELS[v], **look)
     for position, text in ((1, "s"), (2, "2s")):
-        last.axvline(position, color="black", linewidth=0.8, linestyle=":")
+        pictures.here(last, position)
         last.text(position, 50, f" {text}", fontsize=9)
     title = "two wedges: random cuts that recover\nthe loss from a displaced crossing"
-    plots.label_axes(last, title=title, x="dimension of the cut, d / s", y="cuts (%)")
-    last.legend(fontsize=7)
+    plots.label_axes(last, title=title, x="dimension of the cut, d / s", y="cuts (%)", legend=7)
     return figure
 
 
-def _draw_counts(ax, arrays, config, variant):
+def _draw_counts(ax, mean, config, variant):
     """What was counted for each s, beside the formula and the sum (m + 1) s."""
     x = np.linspace(1, max(config.optima), 100)
-    colors = [look["color"] for look in pictures.looks()]
-    for i, s in enumerate(config.short):
-        color = colors[i % len(colors)]
+    for i, (s, color) in enumerate(zip(config.short, pictures.colors(), strict=False)):
         ax.plot(x, toys.together(config.dimension, s, x, variant), color=color, linewidth=1)
         ax.plot(x, x * s, color=color, linewidth=0.8, linestyle=":")
-        for way, marker, label in (
-            ("optima", "o", "normals of the optima"),
-            ("common", "x", "at the common point"),
-            ("gradients", "+", "gradients there"),
-        ):
-            counts = arrays[f"{variant} {way}"].mean(axis=0)[i]
-            style = {"color": color, "markersize": 7, "markerfacecolor": "none"}
-            ax.plot(config.optima, counts, marker, label=f"s = {s}: {label}", **style)
+        style = {"color": color, "markersize": 7, "markerfacecolor": "none"}
+        for (way, label), marker in zip(WAYS.items(), "ox+", strict=True):
+            ax.plot(config.optima, mean[way][i], marker, label=f"s = {s}: {label}", **style)
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

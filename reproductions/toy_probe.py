@@ -13,45 +13,31 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 3.
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import above, at_least, between, option
+from reproductions.bench.options import Floats, Ints, at_least, between, option
 from reproductions.common import pictures, toys
+from reproductions.common.arrays import mean_and_error, under
 
-PAPER = "Fort & Jastrzebski 2019, section 3"
+RADII = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)  # the start's components are 1 to 5 in size
 
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
     dimension: int = option("D", between(4, 20_000), paper=1000, quick=500, smoke=100)
-    short: tuple[int, ...] = option(
-        "short directions s, one curve each",
-        at_least(1),
-        paper=(20, 50, 100),
-        quick=(10, 50),
-        smoke=(10,),
+    short: Ints = option(
+        "short directions s", below="dimension", paper=(20, 50, 100), quick=(10, 50), smoke=(10,)
     )
-    k: int = option("K, wedges of the finite variant", at_least(1), paper=10)
+    k: int = option("K, wedges of the finite variant", paper=10)
     directions: int = option(
         "random directions, each walked both ways", at_least(10), paper=1000, quick=300, smoke=100
     )
-    height: float = option("L0, the loss at the point", above(0), paper=0.05)
-    radii: tuple[float, ...] = option(
-        "steps a along each direction (the start's components are 1 to 5 in size)",
-        above(0),
-        paper=(0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6),
-    )
-
-    def check(self):
-        super().check()
-        toys.below("short", max(self.short), "dimension", self.dimension)
+    height: float = option("L0, the loss at the point", paper=0.05)
+    radii: Floats = option("steps a along each direction", paper=RADII)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -120,13 +106,13 @@ def numbers(arrays, config):
         squares = arrays[f"{v} losses"].astype(np.float64) ** 2  # [s, radii, 2, directions]
         start = arrays[f"{v} start"].astype(np.float64)[:, None] ** 2  # [s, 1]
         both = squares.mean(axis=2)  # [s, radii, directions]: the term linear in a cancels
-        error = both.std(axis=-1, ddof=1) / np.sqrt(both.shape[-1])
+        mean, error = mean_and_error(both)
         term = both - start[..., None]
         whole = np.where(arrays[f"{v} same"] == 1, 1.0, np.nan)
         losses = arrays[f"{v} losses"].reshape(*whole.shape, -1)
         found[v] = {
-            "mean": both.mean(axis=-1),
-            "off": whole * (both.mean(axis=-1) - start - a**2 * s / config.dimension) / error,
+            "mean": mean,
+            "off": whole * (mean - start - a**2 * s / config.dimension) / error,
             "scatter": whole * term.std(axis=-1, ddof=1) / term.mean(axis=-1),
             "variation": whole * losses.std(axis=-1, ddof=1) / losses.mean(axis=-1),
         }
@@ -147,25 +133,30 @@ def _smallest_rise(mean, same, radii):
     return rises.min() if rises.size else np.nan
 
 
-def claims(arrays, config):
-    """The formula, its scatter, the rise and the roundness on every variant, as long as the nearest
-    wedge stays the same."""
-    s = np.array(config.short)
-    widest = int(np.argmax(s))
-    claim = Verdict("toy.probe", PAPER)
+def judged(arrays, config):
+    """{claim: number}, as long as the nearest wedge stays the same."""
+    found, s = {}, np.array(config.short)
     for v, at in numbers(arrays, config).items():
-        name = toys.LABELS[v]
         same = arrays[f"{v} same"] == 1  # [s, radii]
-        off = np.abs(at["off"][same]).max() if same.any(axis=1).all() else np.nan
-        formula = f"{name}: |mean L^2 - (L0^2 + a^2 s/D)| in standard errors"
-        claim(f"formula.{v}", formula, off, "<=", 3.0)
-        ratio = np.abs(last(at["scatter"]) / np.sqrt(2 / s) - 1).max()
-        claim(f"scatter.{v}", f"{name}: |scatter of the a^2 term / sqrt(2/s) - 1|", ratio, "<=", 0.15)
-        if len(config.radii) > 1:
-            rise = _smallest_rise(at["mean"], same, config.radii)
-            claim(f"rises.{v}", f"{name}: smallest rise from one step to the next", rise, ">", 0.0)
-        over = f"{name}: variation of L over directions, s = {s[widest]}"
-        claim(f"round.{v}", over, last(at["variation"])[widest], "<=", 0.15)
+        rise = _smallest_rise(at["mean"], same, config.radii)
+        found |= {
+            f"formula.{v}": np.abs(at["off"][same]).max() if same.any(axis=1).all() else np.nan,
+            f"scatter.{v}": np.abs(last(at["scatter"]) / np.sqrt(2 / s) - 1).max(),
+            f"rises.{v}": rise if len(config.radii) > 1 else None,
+            f"round.{v}": last(at["variation"])[np.argmax(s)],
+        }
+    return found
+
+
+def claims(arrays, config):
+    """The formula, its scatter, the rise and the roundness on every variant."""
+    claim = Verdict("toy.probe", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
+    for v in toys.VARIANTS:
+        own = claim.about(f"*.{v}", toys.LABELS[v])
+        own("formula", "|mean L^2 - (L0^2 + a^2 s/D)| in standard errors", "<=", 3.0)
+        own("scatter", "|scatter of the a^2 term / sqrt(2/s) - 1|", "<=", 0.15)
+        own("rises", "smallest rise from one step to the next", ">", 0.0)
+        own("round", f"variation of L over directions, s = {max(config.short)}", "<=", 0.15)
     return claim.claims
 
 
@@ -173,10 +164,10 @@ def summary(arrays, config):
     """Scatter and root mean square loss of each variant and s: what the reference guards."""
     found = {}
     for v, at in numbers(arrays, config).items():
-        for i, s in enumerate(config.short):
-            found[f"{v} s {s}: scatter"] = [last(at["scatter"])[i]]
-            for j, a in enumerate(config.radii):
-                found[f"{v} s {s} a {a:g}: rms loss"] = [np.sqrt(at["mean"][i, j])]
+        for s, scatter, squares in zip(config.short, last(at["scatter"]), at["mean"], strict=True):
+            rms = zip(config.radii, np.sqrt(squares), strict=True)
+            found[f"{v} s {s}: scatter"] = [scatter]
+            found |= {f"{v} s {s} a {a:g}: rms loss": [value] for a, value in rms}
     return found
 
 
@@ -185,49 +176,35 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """The rise for each variant, and the scatter against s."""
-    plots, at = wedges.plots, numbers(arrays, config)
-    title = (
-        f"Along random directions from a point near a wedge, D = {config.dimension}: "
-        f"{config.directions} directions, both ways"
-    )
-    figure, axes = plots.grid(1, 4, title=title, panel=(3.6, 3.6))
-    *rises, scatter = axes[0]
-    for ax, v in zip(rises, toys.VARIANTS, strict=True):
-        _draw_rise(ax, config, at[v]["mean"], *(arrays[f"{v} {n}"] for n in ("losses", "start", "same")))
-        plots.label_axes(ax, title=toys.label(v, config.k), x="step a", y="loss, root mean square")
-    words = "line: sqrt(L0² + a² s/D)\nopen: another wedge is nearer"
-    rises[0].legend(fontsize=8, title=words, title_fontsize=7)
-    s = np.array(config.short)
+    plots, at, s = wedges.plots, numbers(arrays, config), np.array(config.short)
+    title = f"Along random directions from a point near a wedge, D = {config.dimension}: "
+    title += f"{config.directions} directions, both ways"
+    figure, ((*rises, scatter),) = plots.grid(1, 4, title=title, panel=(3.6, 3.6))
     x = np.geomspace(s.min() / 1.5, s.max() * 1.5, 50)
     scatter.plot(x, np.sqrt(2 / x), color="black", linestyle=":", label="sqrt(2/s)")
-    for v, look in zip(toys.VARIANTS, pictures.looks(), strict=False):
-        style = look | {"linestyle": "", "alpha": 0.8, "label": toys.LABELS[v]}
-        scatter.plot(s, last(at[v]["scatter"]), **style)
-    scatter.loglog()
-    scatter.set_xticks(s, [f"{n}" for n in s])
-    scatter.set_xticks([], minor=True)
-    x, y = "short directions s", "deviation / mean of the a² term"
-    plots.label_axes(scatter, title="scatter over directions", x=x, y=y)
-    scatter.legend(fontsize=7)
+    for ax, v, look in zip(rises, toys.VARIANTS, pictures.looks(), strict=False):
+        _draw_rise(ax, under(v, arrays), config, np.sqrt(at[v]["mean"]))
+        title = toys.label(v, config.k)
+        plots.label_axes(ax, title=title, x="step a", y="loss, root mean square", log="xy")
+        scatter.plot(s, last(at[v]["scatter"]), linestyle="", alpha=0.8, label=toys.LABELS[v], **look)
+    words = "line: sqrt(L0² + a² s/D)\nopen: another wedge is nearer"
+    rises[0].legend(fontsize=8, title=words, title_fontsize=7)
+    title, y = "scatter over directions", "deviation / mean of the a² term"
+    plots.label_axes(scatter, title=title, x="short directions s", y=y, log="xy", ticks=s, legend=7)
     return figure
 
 
-def _draw_rise(ax, config, mean, losses, start, same):
+def _draw_rise(ax, own, config, rms):
     """Root mean square loss against a for each s, its formula, and the band of 90% of directions."""
-    a = np.array(config.radii)
-    x = np.geomspace(a.min(), a.max(), 100)
-    colors = [look["color"] for look in pictures.looks()]
-    for i, s in enumerate(config.short):
-        dots = {"color": colors[i % len(colors)], "markersize": 4}
-        low, high = np.quantile(losses[i].reshape(len(a), -1), (0.05, 0.95), axis=1)
-        ax.fill_between(a, low, high, color=dots["color"], alpha=0.18, linewidth=0)
-        formula = np.sqrt(start[i] ** 2 + x**2 * s / config.dimension)
-        ax.plot(x, formula, color=dots["color"], linewidth=1)
-        rms, whole = np.sqrt(mean[i]), same[i] == 1
-        ax.plot(a[whole], rms[whole], "o", label=f"s = {s}", **dots)
-        ax.plot(a[~whole], rms[~whole], "o", markerfacecolor="white", **dots)
-    ax.loglog()
+    a, x = np.array(config.radii), np.geomspace(min(config.radii), max(config.radii), 100)
+    for i, (s, color) in enumerate(zip(config.short, pictures.colors(), strict=False)):
+        low, high = np.quantile(own["losses"][i].reshape(len(a), -1), (0.05, 0.95), axis=1)
+        ax.fill_between(a, low, high, color=color, alpha=0.18, linewidth=0)
+        ax.plot(x, np.sqrt(own["start"][i] ** 2 + x**2 * s / config.dimension), color=color, linewidth=1)
+        dots, whole = {"color": color, "markersize": 4}, own["same"][i] == 1
+        ax.plot(a[whole], rms[i][whole], "o", label=f"s = {s}", **dots)
+        ax.plot(a[~whole], rms[i][~whole], "o", markerfacecolor="white", **dots)
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -4,8 +4,8 @@ Two random starts are minimised to two optima. Between them: (1) the straight li
 segments whose vertices are minimised in the hyperplanes normal to the line; (3) a path with one
 corner, moved until the whole path is low, which leads it through the two wedges' intersection.
 Measured: loss along all three; cosines between the vertices' deviations from the line, which fall
-into two aligned halves where the number of wedges is small; short directions at the crossing; and a
-map over (D, n, K) of where the two halves are found.
+into two aligned halves where there are few wedges; short directions at the crossing; and a map over
+(D, n, K) of where the two halves are found.
 
     python -m reproductions.toy_tunnel --preset=quick     half a minute
     python -m reproductions.toy_tunnel                    two minutes on two cores
@@ -15,50 +15,43 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 3; the path with a co
 
 import functools
 import itertools
-import sys
 
 import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import at_least, between, either, inside, option
+from reproductions.bench.options import Floats, Ints, at_least, between, either, inside, option
 from reproductions.common import pictures, toys
+from reproductions.common.arrays import under
 
-PAPER = "Fort & Jastrzebski 2019, section 3"
 OURS = "beyond the paper; wedges.connect"
 WITHIN, ACROSS = 0.8, 0.2  # what counts as two halves
 SAMPLES = 10  # of the loss on each segment
+COUNTS = ("end short", "corner short", "end rank", "corner rank")
+_D = between(4, 5000)
 
 
 @options.settings
 class Config(options.Config):
-    """Settings of the figure."""
-
-    dimension: int = option(
-        "D of the landscapes in detail", between(4, 5000), paper=1000, quick=300, smoke=60
-    )
-    n: int = option("long directions of their wedges", at_least(1), paper=900, quick=270, smoke=48)
+    dimension: int = option("D of the landscapes in detail", _D, paper=1000, quick=300, smoke=60)
+    n: int = option("long directions of their wedges", below="dimension", paper=900, quick=270, smoke=48)
     k: int = option("K, wedges of the finite variant", at_least(2), paper=10)
-    pairs: int = option("pairs of optima, in detail", at_least(1), paper=3, quick=2, smoke=1)
+    pairs: int = option("pairs of optima, in detail", paper=3, quick=2, smoke=1)
     segments: int = option("S, segments of a tunnel", at_least(6), paper=20, smoke=8)
-    map_dimensions: tuple[int, ...] = option(
-        "D of the map", between(4, 5000), paper=(30, 100, 300, 1000), quick=(100,), smoke=(40,)
+    map_dimensions: Ints = option(
+        "D of the map", _D, paper=(30, 100, 300, 1000), quick=(100,), smoke=(40,)
     )
-    map_long: tuple[float, ...] = option(
+    map_long: Floats = option(
         "n / D of the map", inside(0, 1), paper=(0.5, 0.7, 0.9, 0.95), quick=(0.5, 0.9), smoke=(0.8,)
     )
-    map_k: tuple[int, ...] = option(
-        "K of the map; 0 is all axis-aligned wedges",
+    map_k: Ints = option(
+        "K of the map; 0: all axis-aligned wedges",
         either(0, at_least(2)),
         paper=(3, 10, 0),
         smoke=(3,),
     )
-    map_pairs: int = option("pairs of optima for each cell of the map", at_least(1), paper=2, quick=1)
-
-    def check(self):
-        super().check()
-        toys.below("n", self.n, "dimension", self.dimension)
+    map_pairs: int = option("pairs of optima for each cell of the map", paper=2, quick=1)
 
 
 # ---- measuring --------------------------------------------------------------------------------------
@@ -134,57 +127,71 @@ def numbers(arrays, config):
     """{variant: {name: [pairs]}} of what the claims are about."""
     found = {}
     for v in toys.VARIANTS:
-        get = lambda name, v=v: arrays[f"{v} {name}"]
-        rise = wedges.barrier(get("line"))  # [pairs]
-        within, across = wedges.compare.halves(get("cosines"))
-        switches = [wedges.compare.switch(c) for c in get("cosines")]
-        counts = ("end short", "corner short", "end rank", "corner rank")
+        own = under(v, arrays)
+        rise = wedges.barrier(own["line"])  # [pairs]
+        within, across = wedges.compare.halves(own["cosines"])
+        switches = [wedges.compare.switch(c) for c in own["cosines"]]
         found[v] = {
-            "barrier": rise / get("start"),
-            "vertices": get("vertices").max(axis=-1) / rise,
-            "between": get("tunnel").max(axis=-1) / rise,
+            "barrier": rise / own["start"],
+            "vertices": own["vertices"].max(axis=-1) / rise,
+            "between": own["tunnel"].max(axis=-1) / rise,
             "within": within,
             "across": across,
             # vertex i stands at (i + 1) / S of the line
             "switch": (np.array(switches) + 0.5) / config.segments,
-            "bend": get("bend").max(axis=-1) / rise,
-            **{name: get(name) for name in counts},
+            "bend": own["bend"].max(axis=-1) / rise,
+            **{name: own[name] for name in COUNTS},
         }
     return found
 
 
+def judged(arrays, config):
+    """{claim: number}, over all pairs."""
+    found = {}
+    for v, at in numbers(arrays, config).items():
+        found |= {
+            f"tunnel.barrier.{v}": at["barrier"].min(),
+            f"tunnel.vertices.{v}": at["vertices"].max(),
+            f"tunnel.within.{v}": at["within"].mean(),
+            f"tunnel.across.{v}": at["across"].mean(),
+            f"tunnel.switch.{v}": np.abs(at["switch"] - 0.5).max(),
+            f"connect.path.{v}": at["bend"].max(),
+            f"connect.short.{v}": np.abs(at["corner short"] / crossing(config, v) - 1).max(),
+        }
+    return found
+
+
+def crossing(config, variant):
+    """How many short directions two wedges have where they meet."""
+    return toys.together(config.dimension, config.dimension - config.n, 2, variant)
+
+
 def claims(arrays, config):
     """Every claim of toy.tunnel and toy.connect, on every variant."""
-    claim = Verdict("toy", PAPER)
-    for v, at in numbers(arrays, config).items():
-        two = toys.together(config.dimension, config.dimension - config.n, 2, v)
-        off = np.abs(at["corner short"] / two - 1).max()
-        middle = np.abs(at["switch"] - 0.5).max()
-        for id, words, measured, relation, expected in (
-            ("tunnel.barrier", "line's barrier / loss at the start", at["barrier"].min(), ">", 0.1),
-            ("tunnel.vertices", "highest vertex / line's barrier", at["vertices"].max(), "<", 1e-3),
-            ("tunnel.within", "mean cosine within a half", at["within"].mean(), ">=", WITHIN),
-            ("tunnel.across", "mean cosine across halves", at["across"].mean(), "<=", ACROSS),
-            ("tunnel.switch", "halves switch this far from the middle", middle, "<=", 0.1),
-            ("connect.path", "highest point of the bent path / barrier", at["bend"].max(), "<=", 0.05),
-            ("connect.short", f"|short directions at the crossing / {two:.0f} - 1|", off, "<=", 0.1),
-        ):
-            source = OURS if id.startswith("connect") else None
-            words = f"{toys.LABELS[v]}: {words}"
-            claim(f"{id}.{v}", words, measured, relation, expected, source=source)
+    claim = Verdict("toy", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
+    for v in toys.VARIANTS:
+        own = claim.about(f"*.{v}", toys.LABELS[v])
+        own("tunnel.barrier", "line's barrier / loss at the start", ">", 0.1)
+        own("tunnel.vertices", "highest vertex / line's barrier", "<", 1e-3)
+        own("tunnel.within", "mean cosine within a half", ">=", WITHIN)
+        own("tunnel.across", "mean cosine across halves", "<=", ACROSS)
+        own("tunnel.switch", "halves switch this far from the middle", "<=", 0.1)
+        own("connect.path", "highest point of the bent path / barrier", "<=", 0.05, source=OURS)
+        count = f"|short directions at the crossing / {crossing(config, v):.0f} - 1|"
+        own("connect.short", count, "<=", 0.1, source=OURS)
     return claim.claims
 
 
 def summary(arrays, config):
     """Every number of the claims [pairs], and the map: what the reference guards."""
     found = {f"{v}: {name}": n for v, at in numbers(arrays, config).items() for name, n in at.items()}
-    axes = (config.map_dimensions, config.map_long, config.map_k)
-    for index in np.ndindex(*map(len, axes)):
-        dimension, share, k = (axis[i] for axis, i in zip(axes, index, strict=True))
-        for name in ("within", "across"):
-            cell = f"map D {dimension}, n/D {share}, K {k}: {name}"
-            found[cell] = [arrays[f"map {name}"][index]]
-    return found
+    cells = itertools.product(config.map_dimensions, config.map_long, config.map_k)
+    maps = {name: arrays[f"map {name}"].ravel() for name in ("within", "across")}
+    return found | {
+        f"map D {dimension}, n/D {share}, K {k}: {name}": [values[i]]
+        for i, (dimension, share, k) in enumerate(cells)
+        for name, values in maps.items()
+    }
 
 
 # ---- the picture ------------------------------------------------------------------------------------
@@ -193,17 +200,15 @@ def summary(arrays, config):
 def plot(arrays, config):
     """Above: the three paths, a column a variant; cosines; below them the map, a panel for each K."""
     plots, at = wedges.plots, numbers(arrays, config)
-    title = (
-        f"Paths between two optima of the toy landscape: D = {config.dimension}, n = {config.n}\n"
-        f"{pictures.counted(config.pairs, 'pair')} (first drawn), {config.segments} segments"
-    )
+    title = f"Paths between two optima of the toy landscape: D = {config.dimension}, n = {config.n}\n"
+    title += f"{pictures.counted(config.pairs, 'pair')} (first drawn), {config.segments} segments"
     figure, axes = plots.grid(3, max(3, len(config.map_k)), title=title, panel=(4.0, 3.2))
     for ax in (*axes[:2, 3:].ravel(), *axes[2, len(config.map_k) :]):
         ax.set_visible(False)
+    x = "from one optimum (0) to the other (1)"
     for v, top, middle in zip(toys.VARIANTS, *axes[:2, :3], strict=True):
-        _draw_paths(top, arrays, v)
-        x = "from one optimum (0) to the other (1)"
-        plots.label_axes(top, title=toys.label(v, config.k), x=x, y="loss")
+        _draw_paths(top, {name: values[0] for name, values in under(v, arrays).items()})
+        plots.label_axes(top, title=toys.label(v, config.k), x=x, y="loss", log="y")
         plots.matrix(middle, arrays[f"{v} cosines"][0], low=-1, high=1, label="cosine")
         mean = {name: values.mean() for name, values in at[v].items()}
         title = (
@@ -212,33 +217,31 @@ def plot(arrays, config):
         )
         plots.label_axes(middle, title=title, x="vertex", y="vertex")
     axes[0, 0].legend(fontsize=7)
-    labels = {"rows": config.map_dimensions, "columns": config.map_long}
     for j, (ax, k) in enumerate(zip(axes[2], config.map_k, strict=False)):
         within, across = arrays["map within"][:, :, j], arrays["map across"][:, :, j]
         texts = np.frompyfunc("{:.2f}\n{:.2f}".format, 2, 1)(within, across)
+        labels = {"rows": config.map_dimensions, "columns": config.map_long}
         two = (within >= WITHIN) & (across <= ACROSS)
         pictures.table(ax, within - across, texts, marked=two, **labels)
         title = f"K = {k}" if k else "all axis-aligned wedges"
-        plots.label_axes(ax, title=f"{title}: within / across\n(boxed: two halves)", x="n / D", y="D")
-        ax.grid(False)
+        title += ": within / across\n(boxed: two halves)"
+        plots.label_axes(ax, title=title, x="n / D", y="D", grid=False)
     return figure
 
 
-def _draw_paths(ax, arrays, variant):
-    """The loss along the three paths between the first pair of optima."""
-    plots = wedges.plots
-    get = lambda name: arrays[f"{variant} {name}"][0]
-    even = lambda name: np.linspace(0, 1, len(get(name)))
-    floor = 1e-7 * max(get("line").max(), 1e-30)  # rounding: where a loss is 0 the axis ends
+def _draw_paths(ax, own):
+    """The loss along the three paths between a pair of optima."""
+    plots, even = wedges.plots, lambda values: np.linspace(0, 1, len(values))
+    floor = 1e-7 * max(own["line"].max(), 1e-30)  # rounding: where a loss is 0 the axis ends
+    tunnel = {"color": plots.ORANGE, "linewidth": 1, "markersize": 3}
     for name, x, look, label, style in (
-        ("line", get("t"), "-", "straight line", {"color": plots.GREY}),
-        ("tunnel", even("tunnel"), "-", "tunnel", {"color": plots.ORANGE, "linewidth": 1}),
-        ("vertices", even("vertices"), "o", "its vertices", {"color": plots.ORANGE, "markersize": 3}),
-        ("bend", get("bent"), "-", "through the intersection", {"color": plots.BLUE}),
+        ("line", own["t"], "-", "straight line", {"color": plots.GREY}),
+        ("tunnel", even(own["tunnel"]), "-", "tunnel", tunnel),
+        ("vertices", even(own["vertices"]), "o", "its vertices", tunnel),
+        ("bend", own["bent"], "-", "through the intersection", {"color": plots.BLUE}),
     ):
-        ax.plot(x, np.maximum(get(name), floor), look, label=label, **style)
-    ax.set_yscale("log")
+        ax.plot(x, np.maximum(own[name], floor), look, label=label, **style)
 
 
 if __name__ == "__main__":
-    runs.main(sys.modules[__name__])
+    runs.main(__name__)

@@ -3,7 +3,10 @@
 import pathlib
 import re
 
+import keras
 import numpy as np
+import pytest
+from keras import layers
 
 import wedges
 from tests.conftest import SPARSE, plain
@@ -21,16 +24,48 @@ def test_there_are_two_numbered_commands_of_one_line_each():
     assert "fig6_swa --preset=quick" in numbered[0][1] and "-m pytest" in numbered[1][1]
 
 
-def test_the_library_examples_run_on_a_readers_model(images, capsys, tmp_path, monkeypatch):
+def regression():
+    hidden = layers.Dense(48, activation="tanh")
+    return keras.Sequential([keras.Input((6,)), hidden, layers.BatchNormalization(), layers.Dense(1)])
+
+
+def tokens():
+    """A class for each of five words."""
+    words = layers.Embedding(7, 4)
+    return keras.Sequential(
+        [keras.Input((5,)), words, layers.GRU(8, return_sequences=True), layers.Dense(7)]
+    )
+
+
+def examples(kind, images):
+    """A reader's model, its loss, and 53 examples for it."""
+    rng = np.random.default_rng(0)
+    x, words = rng.standard_normal((53, 6)).astype("float32"), rng.integers(0, 7, (53, 5))
+    return {
+        "classes": (plain, SPARSE, *images),
+        "regression": (regression, "mse", x, x[:, 0] * x[:, 1]),
+        "tokens": (tokens, SPARSE, words, words),
+    }[kind]
+
+
+def test_there_are_seven_blocks_of_python():
+    assert len(blocks("python")) == 7
+
+
+@pytest.mark.parametrize(
+    "kind", ["classes", "regression", pytest.param("tokens", marks=pytest.mark.slow)]
+)
+def test_the_library_examples_run_on_a_readers_model(kind, images, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    model, model_a, model_b = plain(), plain(), plain()
-    model.compile("adam", SPARSE)
-    x, y = images
-    names = {"model": model, "loss": SPARSE, "x": x, "y": y, "x_test": x, "y_test": y}
+    build, loss, x, y = examples(kind, images)
+    model, model_a, model_b = build(), build(), build()
+    model.compile("adam", loss)
+    names = {"model": model, "loss": loss, "x": x, "y": y, "x_test": x, "y_test": y}
     names |= {"model_a": model_a, "model_b": model_b}
     for code in blocks("python"):
         exec(compile(code, "README.md", "exec"), names)
-    assert "barrier" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "barrier" in said and ("accuracy at the mean None" in said) == (kind == "regression")
     assert np.isfinite(names["losses"]).all()
     assert {p.name for p in tmp_path.iterdir()} == {"tunnel.png", "tunnel.npz", "cut.png"}
     assert np.array_equal(names["tunnel"].path[-1], wedges.WeightSpace(model_b).read())

@@ -28,7 +28,9 @@ from .average import RunningAverage as RunningAverage
 from .average import ensemble_probabilities as ensemble_probabilities
 from .callbacks import SWA as SWA
 from .callbacks import IndependentEnsemble as IndependentEnsemble
+from .callbacks import Sharpness as Sharpness
 from .callbacks import SnapshotEnsemble as SnapshotEnsemble
+from .callbacks import Trajectory as Trajectory
 from .compare import cosine_matrix as cosine_matrix
 from .compare import disagreement as disagreement
 from .compare import label_agreement as label_agreement
@@ -41,6 +43,7 @@ from .curvature import eigenpairs as eigenpairs
 from .curvature import gauss_newton as gauss_newton
 from .curvature import hessian as hessian
 from .curvature import spectral_density as spectral_density
+from .curvature import trace as trace
 from .distribute import Distributed as Distributed
 from .hyperplane import Hyperplane as Hyperplane
 from .landscape import Landscape as Landscape
@@ -55,7 +58,9 @@ from .optimize import Descent as Descent
 from .optimize import minimize as minimize
 from .probe import barrier as barrier
 from .probe import filter_normalized as filter_normalized
+from .probe import filter_plane as filter_plane
 from .probe import isotropic as isotropic
+from .probe import line as line
 from .probe import radial_profile as radial_profile
 from .probe import tunnel_width as tunnel_width
 from .short import eigenvalue_count as eigenvalue_count

@@ -1,11 +1,15 @@
 """What the library asks of its arguments: each check once, in one wording.
 
 A check that fails is a ValueError that names the argument, what would do and what was received. None
-of them needs TensorFlow, so that what only looks at arrays does not wait for it.
+of them needs TensorFlow but `numbers` and `one_point`, which make tensors: what only looks at arrays
+does not wait for it.
 """
 
 from __future__ import annotations
 
+import operator
+import os
+import reprlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +28,41 @@ def whole(name: str, value: Any, low: int = 1, high: int | None = None, *, limit
     A float is none, also without decimals, and neither is True: both are slips. `limit` is what the
     upper end is called, e.g. "D".
     """
-    known = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not known or value < low or (high is not None and value > high):
+    number = _whole(value)
+    if number is None or number < low or (high is not None and number > high):
         called = f"{limit} = " if limit else ""
         allowed = f", at least {low}" if high is None else f" from {low} to {called}{high}"
         raise ValueError(f"{name} must be a whole number{allowed}; received {_shown(value)}.")
-    return int(value)
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    """What stands for a whole number as an `int`, of any library's type; None for all else."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        return None
+    dtype = getattr(value, "dtype", "")
+    return None if isinstance(value, bool) or "bool" in str(dtype) or np.ndim(value) else number
+
+
+def seed(value: Any) -> int | list[int]:
+    """A seed for NumPy's generators: a whole number, at least 0, or a sequence of them."""
+    several = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+    if several and _whole(value) is None:
+        return [whole("seed", s, 0) for s in value]
+    return whole("seed", value, 0)
+
+
+def jobs(value: Any) -> int | None:
+    """How many processes: a whole number but 0, as joblib counts them; or None."""
+    number = None if value is None else _whole(value)
+    if value is not None and not number:
+        raise ValueError(
+            f"jobs must be a number of processes, at least 1, or -1 for one on each core; received "
+            f"{_shown(value)}."
+        )
+    return number
 
 
 def positive(name: str, value: Any) -> None:
@@ -64,14 +97,74 @@ def finite(name: str, values: ArrayLike) -> None:
         raise ValueError(f"{name} must be finite; received NaN or infinity.")
 
 
-def one_point(landscape: Landscape, theta: ArrayLike) -> tf.Tensor:
-    """One finite point [D] of a landscape's space, as a tensor of its dtype."""
+def floating(dtype: np.dtype) -> np.dtype:
+    """A dtype of NumPy's that holds real numbers, whole ones too; TypeError for another."""
+    if dtype.kind not in "fiu" and dtype.name != "bfloat16":
+        raise TypeError(f"{dtype.name} holds no real numbers")
+    return dtype
+
+
+def numbers(name: str, value: Any, dtype: tf.DType) -> tf.Tensor:
+    """Real numbers of any type as a tensor of a floating dtype: arrays, lists, tensors, variables."""
+    import tensorflow as tf
+
+    if tf.is_tensor(value) and value.dtype == dtype:
+        return tf.convert_to_tensor(value)
+    found = None
+    try:
+        # Not lists, which TensorFlow would round to float32.
+        array = value if tf.is_tensor(value) else np.asarray(value)
+        found = tf.convert_to_tensor(array) if array.dtype != object else None
+    except NotImplementedError:  # a list of tensors in a graph
+        found = tf.convert_to_tensor(value)
+    except (TypeError, ValueError):
+        pass
+    if found is None or not (found.dtype.is_floating or found.dtype.is_integer):
+        raise ValueError(f"{name} must be real numbers; received {called(value)}.")
+    return tf.cast(found, dtype)
+
+
+def called(value: Any) -> str:
+    """What was received in place of something else, in words: "a path", "the model 'sequential'"."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, (str, os.PathLike)):
+        return f"the text or path {str(value)!r}"
+    if hasattr(value, "trainable_variables"):
+        line = "its weights as a point are wedges.WeightSpace(model).read()"
+        return f"the model {getattr(value, 'name', '')!r} ({line})"
+    if hasattr(value, "hessian_product"):
+        return f"a landscape, {type(value).__name__}"
+    dtype = getattr(value, "dtype", None)
+    kind = type(value).__name__
+    return reprlib.repr(value) if dtype is None else f"{kind} of {getattr(dtype, 'name', dtype)}"
+
+
+def a_landscape(value: Any, name: str = "landscape") -> None:
+    """Something that is a landscape, not a model or a theta."""
+    if not hasattr(value, "hessian_product"):
+        hint = ""
+        if hasattr(value, "trainable_variables"):
+            hint = " A model is made one by wedges.NetworkLandscape(model, x, y, seed=0)."
+        raise ValueError(f"{name} must be a wedges.Landscape; received {type(value).__name__}.{hint}")
+
+
+def a_subspace(value: Any, name: str = "subspace") -> None:
+    """Something that is an affine subspace, not the vectors that span one."""
+    if not hasattr(value, "embed"):
+        raise ValueError(f"{name} must be a wedges.AffineSubspace; received {type(value).__name__}.")
+
+
+def one_point(landscape: Landscape, theta: ArrayLike, *, infinite: bool = False) -> tf.Tensor:
+    """One point [D] of a landscape's space, as a tensor of its dtype; finite, unless it need not be."""
+    a_landscape(landscape)
     point = landscape.point(theta)
     if point.shape.rank != 1:
         raise ValueError(
             f"theta must be one point [{landscape.dimension}]; received shape {tuple(point.shape)}."
         )
-    finite("theta", point)
+    if not infinite:
+        finite("theta", point)
     return point
 
 

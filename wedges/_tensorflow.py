@@ -2,7 +2,8 @@
 
 `TRIED` names the versions of TensorFlow with which it was found and did what is asked of it here.
 
-    ops.gradient_registry.lookup       from the type of an operation to its derivative
+    ops.gradient_registry.lookup              from the type of an operation to its derivative
+    Function._omit_frequent_tracing_warning   of a tf.function: say nothing of how often it is traced
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import tensorflow as tf
 from tensorflow.python.framework import ops
 
 TRIED = ("2.21.0",)
@@ -46,3 +48,32 @@ def derivatives_from(
         yield
     finally:
         kind_of.lookup = outer
+
+
+def compiled(function: Callable[..., Any], **settings: Any) -> Any:
+    """`tf.function`, without autograph, and without its warnings of many traces.
+
+    TensorFlow counts the traces of one piece of code over all objects that have it, and warns at the
+    fifth. Here each object traces it once, for each shape, which is meant.
+    """
+    made = tf.function(function, autograph=False, **settings)
+    made._omit_frequent_tracing_warning = True
+    return made
+
+
+class graph:
+    """A method that is `compiled`, for each object on its own."""
+
+    def __init__(self, method: Callable[..., Any], **settings: Any) -> None:
+        self._method, self._settings = method, settings
+        self.__doc__ = method.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        made = compiled(self._method.__get__(instance, owner), **self._settings)
+        instance.__dict__[self._name] = made  # found there from now on
+        return made

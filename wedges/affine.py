@@ -21,13 +21,17 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _checks
+from wedges._progress import bar
+from wedges._repr import short
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-# random_cut holds a dense basis up to this many numbers, 32 MB in float32, and a transform above: from
-# there on the basis leaves the cache and the transform is the faster, too.
+# random_cut holds a dense basis up to this many numbers, 32 MB in float32; of few directions, which are
+# several times faster than a transform whatever D is, up to 1 GiB in float32.
 DENSE_NUMBERS = 2**23
+_FEW_DIRECTIONS, _FEW_NUMBERS = 64, 2**28
+_BLOCK = 2**20  # numbers of a large basis that are made at once
 _SALT = 0x5EED_C07
 
 
@@ -36,6 +40,9 @@ class Principal(NamedTuple):
 
     subspace: AffineSubspace  # of d dimensions
     explained: np.ndarray  # [d], the share of the squared distances along each of its axes
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class AffineSubspace:
@@ -98,7 +105,7 @@ class AffineSubspace:
         return self.directions.length(self._checked("z", z, self.parameters))
 
     def _checked(self, name: str, value: ArrayLike, size: int) -> tf.Tensor:
-        value = tf.convert_to_tensor(value, self.dtype)
+        value = _checks.numbers(name, value, self.dtype)
         if value.shape.rank == 0 or value.shape[-1] != size:
             raise ValueError(
                 f"{name} must have shape [..., {size}] in this subspace (D {self.ambient}, "
@@ -108,7 +115,9 @@ class AffineSubspace:
 
     def __repr__(self) -> str:
         kind = type(self.directions).__name__
-        return f"AffineSubspace({self.dimension} of {self.ambient} dimensions, {kind})"
+        count = int(np.prod(self.origin.shape[:-1]))
+        several = "" if self.origin.shape.rank == 1 else f"{count} of "
+        return f"AffineSubspace({several}{self.dimension} of {self.ambient} dimensions, {kind})"
 
     # ---- to a file and back ---------------------------------------------------------------------
 
@@ -144,7 +153,8 @@ def random_cut(
       dimension: d, from 1 to D.
       seed: of the orientation; the same number gives the same cut in any process.
       method: "dense" holds an orthonormalised Gaussian basis (d D numbers); "transform" a seeded
-        `Transform` (D numbers, O(D log D) time); "auto" takes the dense one up to 2^23 numbers.
+        `Transform` (D numbers, O(D log D) time); "auto" takes the dense one up to 2^23 numbers, and
+        up to 2^28 (1 GiB in float32) where d is at most 64, for which it is the faster one.
 
     >>> cut = wedges.random_cut(np.ones(1000), 10, seed=0)
     >>> theta = cut.embed(np.zeros(10))  # the origin itself; any other z is a point of the cut
@@ -167,15 +177,40 @@ def random_cut(
         )
     if method == "transform" and np.ndim(seed):
         raise ValueError("method='transform' makes one cut; received a sequence of seeds.")
-    small = dimension * ambient <= DENSE_NUMBERS
+    size = dimension * ambient
+    small = size <= DENSE_NUMBERS or (dimension <= _FEW_DIRECTIONS and size <= _FEW_NUMBERS)
     dense = np.ndim(seed) or method == "dense" or (method == "auto" and small)
     if not dense:
         return AffineSubspace(origin, Transform(ambient, dimension, seed=seeds[0], dtype=origin.dtype))
-    shape = (ambient, dimension)
-    # Its QR factor spans a uniformly random subspace, since a Gaussian has no preferred direction.
-    bases = [np.linalg.qr(generator(s).standard_normal(shape)).Q.T for s in seeds]
+    bases = [_random_basis(s, ambient, dimension, origin.dtype.as_numpy_dtype) for s in seeds]
     rows = np.stack(bases) if np.ndim(seed) else bases[0]
     return AffineSubspace(origin, Span(rows, dtype=origin.dtype, orthonormal=True))
+
+
+def _random_basis(seed, ambient, dimension, dtype):
+    """Orthonormal rows [d, D] that span a uniformly random subspace.
+
+    They are made of a Gaussian, which has no preferred direction.
+    """
+    rng = generator(seed)
+    if dimension > _FEW_DIRECTIONS or dimension * ambient <= DENSE_NUMBERS:
+        return np.linalg.qr(rng.standard_normal((ambient, dimension))).Q.T
+    # By the Cholesky factor of its Gram matrix, in place: of few long vectors, which are nearly normal
+    # to each other as they are drawn, it loses nothing.
+    rows, gram = np.empty((dimension, ambient), dtype), np.zeros((dimension, dimension))
+    length = max(1, _BLOCK // dimension)
+    parts = [slice(i, min(i + length, ambient)) for i in range(0, ambient, length)]
+    with bar(total=2 * len(parts), desc="random cut", unit="part") as progress:
+        for part in parts:
+            drawn = rng.standard_normal((part.stop - part.start, dimension))
+            gram += drawn.T @ drawn
+            rows[:, part] = drawn.T
+            progress.update()
+        inverse = np.linalg.inv(np.linalg.cholesky(gram))
+        for part in parts:
+            rows[:, part] = inverse @ rows[:, part]
+            progress.update()
+    return rows
 
 
 def normal_plane(origin: ArrayLike, directions: ArrayLike) -> AffineSubspace:
@@ -279,6 +314,9 @@ class Directions:
     def length(self, z: tf.Tensor) -> tf.Tensor:
         """|lift(z)|. z [..., parameters] -> [...]."""
         return tf.norm(self.lift(z), axis=-1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.dimension} of {self.ambient} dimensions)"
 
     @classmethod
     def restore(
@@ -479,7 +517,7 @@ def _times(z, rows, transposed=False):
 
 def _orthonormal(name, vectors):
     """Orthonormal rows with the span of `vectors` [..., m, D], or [D]; ValueError if dependent."""
-    vectors = np.atleast_2d(np.asarray(vectors, np.float64))
+    vectors = np.atleast_2d(_checks.numbers(name, vectors, tf.float64))
     _checks.finite(name, vectors)
     m, ambient = vectors.shape[-2:]
     if m > ambient:
@@ -501,11 +539,17 @@ def _orthonormal(name, vectors):
 
 
 def _floating(name, values):
-    values = tf.convert_to_tensor(values)
-    if not values.dtype.is_floating:
-        values = tf.cast(values, tf.float32)
-    _checks.finite(name, values)
-    return values
+    """Finite real numbers as a tensor of their own floating dtype, float32 for whole numbers."""
+    try:
+        found = tf.convert_to_tensor(values)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or not (found.dtype.is_floating or found.dtype.is_integer):
+        raise ValueError(f"{name} must be real numbers; received {_checks.called(values)}.")
+    if found.dtype.is_integer:
+        found = tf.cast(found, tf.float32)
+    _checks.finite(name, found)
+    return found
 
 
 def generator(seed: int | np.integer) -> np.random.Generator:

@@ -13,11 +13,13 @@ NumPy alone is needed, no TensorFlow.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
 import os
 import pathlib
+import platform
 import re
 import reprlib
 import struct
@@ -77,12 +79,14 @@ class _Wrong(Exception):
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A new binary file, which takes the place of `path` once the block has ended well.
 
-    All of it is on the disk by then. However the block ends, no other file stays.
+    All of it is on the disk by then. However the block ends, no other file stays; what a process of
+    this machine left here when it was killed while it wrote the same file goes as well.
 
     Raises OSError where that cannot be written.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    mine = f".{path.name}.{_MACHINE}-"
+    temporary = path.with_name(f"{mine}{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with open(temporary, "x+b") as file:
             yield file
@@ -92,6 +96,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+            for left in path.parent.glob(f"{glob.escape(mine)}*.tmp"):
+                if not _running(left.name.removeprefix(mine).partition("-")[0]):
+                    left.unlink(missing_ok=True)
+
+
+# Machines that share a folder have processes of the same numbers.
+_MACHINE = hashlib.sha256(f"{platform.node()} {uuid.getnode()}".encode()).hexdigest()[:8]
+
+
+def _running(process):
+    """Whether a process of this number, in decimal digits, may be running on this machine."""
+    if os.name != "posix":
+        return True  # elsewhere, asking would end it
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):  # another user's, or no number of a process
+        return True
+    return True
 
 
 # ---- arrays -----------------------------------------------------------------------------------------

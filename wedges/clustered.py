@@ -26,6 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wedges._checks import not_negative, whole
+from wedges._checks import seed as checked_seed
+from wedges._repr import short
 
 
 class Point(NamedTuple):
@@ -36,6 +38,9 @@ class Point(NamedTuple):
     factor: np.ndarray  # X [N C, D] with G = X^T X
     residual: np.ndarray  # R [D, D]
 
+    def __repr__(self) -> str:
+        return short(self)
+
 
 class Spike(NamedTuple):
     """The spectrum of G at equal probabilities and many dimensions, as random-matrix theory has it."""
@@ -44,6 +49,9 @@ class Spike(NamedTuple):
     edge: float  # the bulk's upper edge
     overlap: float  # the share of an outlier's vector in the span of the centres
     threshold: float  # the noise above which no outlier is left
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class ClusteredLogits:
@@ -84,8 +92,8 @@ class ClusteredLogits:
         bias: float = 0.0,
         bend: float = 0.0,
     ) -> None:
-        for name, size in (("dimension", dimension), ("examples", examples), ("classes", classes)):
-            whole(name, size, low=2)
+        sizes = {"dimension": dimension, "examples": examples, "classes": classes}
+        dimension, examples, classes = (whole(name, size, low=2) for name, size in sizes.items())
         for name, value in (("noise", noise), ("mixing", mixing), ("bias", bias), ("bend", bend)):
             not_negative(name, value)
         centres = classes * (1 + classes * (mixing > 0))
@@ -93,7 +101,7 @@ class ClusteredLogits:
             raise ValueError(
                 f"dimension must be at least {centres}, one for each centre; received {dimension}."
             )
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(checked_seed(seed))
         self.dimension, self.examples, self.classes = dimension, examples, classes
         self.noise, self.mixing, self.bend = noise, mixing, bend
         self.labels = np.arange(examples) % classes  # [N], balanced

@@ -11,6 +11,7 @@ The first three return a `Connector`, a function from positions among the optima
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,11 +21,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from wedges import archive, simplex
-from wedges._checks import choice, whole
+from wedges import _jobs, archive, simplex
+from wedges._checks import a_landscape, choice, whole
+from wedges._progress import bar
+from wedges._repr import short
 from wedges.affine import AffineSubspace, Complement, Repeated
 from wedges.landscape import Around, Landscape, WithExamples
 from wedges.optimize import Descent, Minimum, Optimizer, minimize, progress
+from wedges.probe import Line
 
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
@@ -40,6 +44,9 @@ class Readings(NamedTuple):
 
     loss: np.ndarray  # [K]
     accuracy: np.ndarray | None  # [K]; None where there is none
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class Connector:
@@ -152,17 +159,40 @@ class Connector:
         )
 
 
-def readings(landscape: Landscape, thetas: TensorLike) -> Readings:
+def readings(landscape: Landscape, thetas: TensorLike, *, jobs: int | None = None) -> Readings:
     """Loss and, of a landscape `WithExamples`, accuracy at thetas [K, D]. NaN stays NaN.
+
+    `jobs` as for `wedges.probe.plane`.
 
     >>> wedges.connect.readings(wedges.Quadratic([2.0, 8.0]), [[1.0, 0.0], [0.0, 1.0]]).loss
     array([1., 4.], dtype=float32)
     """
+    a_landscape(landscape)
+    thetas = np.asarray(landscape.point(thetas))
+    if thetas.ndim != 2 or not len(thetas):
+        raise ValueError(
+            f"thetas must be points [K, {landscape.dimension}], K >= 1; received shape {thetas.shape}."
+        )
+    work = landscape, thetas
+    with _jobs.Workers(_readings_at, work, jobs) as workers:
+        count = len(thetas)
+        rows = workers.rows(count, 1 if isinstance(landscape, WithExamples) else count)
+        chunks = [np.arange(i, min(i + rows, count)) for i in range(0, count, rows)]
+        watched = bar(iterable=workers.over(chunks), total=len(chunks), desc="readings", unit="point")
+        found = list(watched)
+    loss, accuracy = (list(itertools.chain.from_iterable(part)) for part in zip(*found, strict=True))
+    return Readings(np.array(loss), None if accuracy[0] is None else np.array(accuracy))
+
+
+def _readings_at(work, rows):
+    """Losses and accuracies at some of the thetas; None for an accuracy that there is not."""
+    landscape, thetas = work
     if not isinstance(landscape, WithExamples):
-        return Readings(np.asarray(landscape(thetas)), None)
-    found = [landscape.evaluate(theta) for theta in thetas]
-    loss = np.array([f.loss for f in found])
-    return Readings(loss, None if found[0].accuracy is None else np.array([f.accuracy for f in found]))
+        return np.asarray(landscape(thetas[rows])), [None] * len(rows)
+    found = [landscape.evaluate(thetas[i]) for i in rows]
+    array = lambda a: None if a is None else np.asarray(a)
+    arrays = lambda accuracy: tf.nest.map_structure(array, accuracy)
+    return [np.asarray(f.loss) for f in found], [arrays(f.accuracy) for f in found]
 
 
 def connector(
@@ -206,6 +236,7 @@ def connector(
     Source: Fort & Jastrzebski 2019 (arXiv:1906.04724), section 3.
     """
     choice("start", start, ("flat", "neighbour"))
+    steps = whole("steps", steps, 0)
     blank = Connector(_points(landscape, optima), basis)
     free = slice(blank.m + 1, None)
     flat, w = blank.vertices[free], basis.points[free]  # [F, D], [F, m + 1]
@@ -254,8 +285,8 @@ def tunnel(
     Raises:
       ValueError: fewer than two segments, ends that are one point.
     """
-    if segments < 2:
-        raise ValueError(f"segments must be at least 2, for one vertex between; received {segments}.")
+    segments = whole("segments", segments, 2)
+    a_landscape(landscape)
     ends = np.stack([landscape.point(a), landscape.point(b)])
     return connector(landscape, ends, simplex.Grid(1, segments), optimizer, steps, **settings)
 
@@ -307,6 +338,7 @@ def joint_connector(
     Source: curves, Garipov et al. 2018 (arXiv:1802.10026); surfaces, Benton et al. 2021
     (arXiv:2102.13042). Staying in the normal planes is ours.
     """
+    steps = whole("steps", steps, 0)
     blank = Connector(_points(landscape, optima), basis) if start is None else start
     if start is not None and not np.array_equal(start.optima, _points(landscape, optima)):
         raise ValueError("start must be a Connector of the same optima; received one of others.")
@@ -314,10 +346,9 @@ def joint_connector(
         raise ValueError(f"start must be a Connector of the same basis; received {start}.")
     if not len(blank.deviations):
         raise ValueError("basis must have a point besides the corners to train; received none.")
-    if samples is not None:
-        whole("samples", samples)
+    count = max(steps, _FEWEST_POSITIONS) if samples is None else whole("samples", samples)
     m = blank.m
-    w = positions(m, max(steps, _FEWEST_POSITIONS) if samples is None else samples, seed=seed)
+    w = positions(m, count, seed=seed)
     expected = Expected(landscape, blank.optima, basis.weights(w))
     inner = blank.vertices[m + 1 :]  # [F, D]
     subspace = None
@@ -450,6 +481,7 @@ def corner(
 
     Source: paths with one bend, Garipov et al. 2018 (arXiv:1802.10026); the stages are ours.
     """
+    a_landscape(landscape)
     ends = landscape.point(ends)  # [..., E, D]
     if ends.shape.rank < 2:
         raise ValueError(f"ends must have shape [..., E, D]; received {tuple(ends.shape)}.")
@@ -465,14 +497,14 @@ def corner(
 
 def _rays(ends, points, reach):
     """Weights [E T, E + 1] of the ends and of c at (1 - u) end_e + u c, u = reach j / T, j = 1 .. T."""
-    whole("points", points)
+    points = whole("points", points)
     if not 0 < reach <= 1:
         raise ValueError(f"reach must be above 0 and at most 1; received {reach}.")
     u = np.tile(reach * np.arange(1, points + 1) / points, ends)[:, None]  # [E T, 1]
     return np.concatenate([(1 - u) * np.repeat(np.eye(ends), points, axis=0), u], axis=1)
 
 
-def along(landscape: Landscape, vertices: TensorLike, points: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def along(landscape: Landscape, vertices: TensorLike, points: int = 10) -> Line:
     """The loss along the piecewise-linear path through vertices [V, D], vertices included.
 
     >>> bowl, path = wedges.Quadratic([2.0, 2.0]), [[0, 0], [1, 0], [1, 3]]
@@ -486,16 +518,17 @@ def along(landscape: Landscape, vertices: TensorLike, points: int = 10) -> tuple
       points: samples on each segment, its end not among them.
 
     Returns:
-      How far along the path each sample is, t [T] from 0 to 1 in length, and its loss [T], T = (V - 1)
-      points + 1.
+      A `Line`: how far along the path each sample is, t [T] from 0 to 1 in length, and its loss [T],
+      T = (V - 1) points + 1.
 
     Raises:
       ValueError: fewer than two vertices, no points.
     """
+    a_landscape(landscape)
     vertices = landscape.point(vertices)
     if vertices.shape.rank != 2 or vertices.shape[0] < 2:
         raise ValueError(f"vertices must have shape [V, D], V >= 2; received {tuple(vertices.shape)}.")
-    whole("points", points)
+    points = whole("points", points)
     share = tf.constant(np.arange(points)[:, None] / points, landscape.dtype)  # [T, 1]
     losses, t = [], []
     lengths = tf.norm(vertices[1:] - vertices[:-1], axis=-1).numpy()  # [V - 1]
@@ -505,11 +538,13 @@ def along(landscape: Landscape, vertices: TensorLike, points: int = 10) -> tuple
         t.append(before[i] + np.arange(points) / points * lengths[i])
     losses.append(landscape(vertices[-1:]).numpy())
     t.append(before[-1:])
-    return np.concatenate(t) / max(before[-1], np.finfo(float).tiny), np.concatenate(losses)
+    length = max(before[-1], np.finfo(float).tiny)
+    return Line(np.concatenate(t) / length, np.concatenate(losses))
 
 
 def _points(landscape, optima):
     """Optima given as rows or as a list, [m + 1, D] of the landscape's dtype."""
+    a_landscape(landscape)
     shapes = {tuple(np.shape(o)) for o in optima}
     if len(shapes) > 1 or (shapes and shapes != {(landscape.dimension,)}):
         raise ValueError(
@@ -529,6 +564,8 @@ def _hull(optima):
     if len(shapes) > 1:
         raise ValueError(f"optima must be points of one space; received {_listed(shapes)}.")
     optima = np.array(optima)
+    if optima.dtype.kind not in "fiu":
+        raise ValueError(f"optima must be real numbers [m + 1, D]; received {optima.dtype}.")
     if not np.issubdtype(optima.dtype, np.floating):
         optima = optima.astype(np.float32)
     if optima.ndim != 2 or len(optima) < 2:

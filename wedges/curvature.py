@@ -3,14 +3,14 @@
     hessian, gauss_newton, residual      symmetric matrices [D, D] that are never held: A @ v, A @ V
     block, dense                         a principal block of one; all its numbers
     eigenpairs, certain                  the ends of a spectrum; how many eigenvalues are sure to exceed
-    hutchinson, hutch_plus_plus          the trace of one, with a standard error
+    trace, hutchinson, hutch_plus_plus   the trace of one, with a standard error
     lanczos, spectral_density            the tridiagonal matrix of a start; all of a spectrum, smoothed
 
 >>> bowl = wedges.Quadratic(np.arange(1.0, 101))
 >>> A = wedges.curvature.hessian(bowl, np.zeros(100))
 >>> wedges.curvature.eigenpairs(A, 3, seed=0).values.round(2)  # with vectors and residuals
 array([100.,  99.,  98.])
->>> round(wedges.curvature.hutchinson(A, 10, seed=0).mean)  # of a diagonal matrix it is exact
+>>> round(wedges.trace(A, 100, seed=0).mean)  # exact from as many products as dimensions
 5050
 
 A matrix is a `scipy.sparse.linalg.LinearOperator`, so that sums, differences and SciPy's solvers work on
@@ -29,8 +29,10 @@ import scipy.sparse.linalg
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse.linalg import LinearOperator
 
-from wedges._checks import choice, one_point, share, standard_error, whole
+from wedges._checks import a_landscape, choice, one_point, share, standard_error, whole
+from wedges._checks import seed as checked_seed
 from wedges._progress import bar
+from wedges._repr import short
 from wedges.affine import generator
 from wedges.landscape import PRODUCTS_AT_ONCE, Landscape, WithOutputs
 
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
 # Columns of a basis that are turned at once, in place.
 _COLUMNS = 2**14
+# Up to so many dimensions a trace is exact whatever is asked for: two calls give all of the matrix, and
+# few vectors of random signs would often be the same, and their standard error 0.
+_SMALL = 2 * PRODUCTS_AT_ONCE
 
 
 class Eigenpairs(NamedTuple):
@@ -49,13 +54,19 @@ class Eigenpairs(NamedTuple):
     residuals: np.ndarray  # |A v - value v| [k]
     products: int  # with A, that it took
 
+    def __repr__(self) -> str:
+        return short(self)
+
 
 class Trace(NamedTuple):
-    """An estimate of a trace."""
+    """A trace, or an estimate of one."""
 
     mean: float
-    error: float  # the standard error of the mean; NaN with one sample
+    error: float  # the standard error of the mean; 0 where it is exact, NaN with one sample
     products: int  # with A, that it took
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class Tridiagonal(NamedTuple):
@@ -65,6 +76,9 @@ class Tridiagonal(NamedTuple):
     beside: np.ndarray  # [m] float64; the last one leads out of the basis
     basis: np.ndarray | None  # the orthonormal rows [m, D] in which A is nearly tridiagonal, if kept
 
+    def __repr__(self) -> str:
+        return short(self)
+
 
 class Density(NamedTuple):
     """Gaussian quadratures of a spectrum, one from each of S starts."""
@@ -72,6 +86,9 @@ class Density(NamedTuple):
     values: np.ndarray  # [S, m]
     shares: np.ndarray  # of all eigenvalues at each value, [S, m]; rows sum to 1, padded with 0
     products: int  # with A, that it took
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class _Products(LinearOperator):
@@ -109,6 +126,7 @@ def hessian(landscape: Landscape, theta: TensorLike) -> LinearOperator:
     Raises:
       ValueError: a theta with NaN or infinity; at a product, a loss without second derivatives.
     """
+    a_landscape(landscape)
     return _operator(landscape, theta, landscape.hessian_product)
 
 
@@ -130,6 +148,7 @@ def gauss_newton(landscape: Landscape, theta: TensorLike) -> LinearOperator:
     Raises:
       ValueError: another landscape, a theta with NaN or infinity.
     """
+    a_landscape(landscape)
     if not isinstance(landscape, WithOutputs):
         raise ValueError(
             "landscape must be a loss of a model's outputs, such as a NetworkLandscape, to have a "
@@ -238,7 +257,8 @@ def eigenpairs(
     the restarts.
     """
     dimension = operator.shape[0]
-    whole("k", k, 1, dimension, limit="D")
+    k = whole("k", k, 1, dimension, limit="D")
+    limit = whole("limit", limit)
     choice("end", end, ("largest", "smallest"))
     share("tolerance", tolerance)
     wide = whole("block_size", min(2, k) if block_size is None else block_size)
@@ -247,7 +267,7 @@ def eigenpairs(
         raise ValueError(
             f"basis must hold at least k + 2 block_size = {k + 2 * wide} vectors; received {basis}."
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checked_seed(seed))
     size = min(basis, dimension)
     start = rng.standard_normal((min(wide, size), dimension)).astype(operator.dtype)
     with bar(desc="eigenpairs", unit="product") as progress:
@@ -257,7 +277,7 @@ def eigenpairs(
         off = _times(operator, vectors, progress, wide) - values[:, None].astype(vectors.dtype) * vectors
     wide = min(wide, k)
     products += -(-k // wide) * wide
-    return Eigenpairs(values, vectors, np.linalg.norm(off, axis=1), products)
+    return Eigenpairs(values, vectors, _lengths(off), products)
 
 
 def _block_lanczos(operator, start, k, sign, tolerance, size, limit, rng, progress):
@@ -280,7 +300,7 @@ def _block_lanczos(operator, start, k, sign, tolerance, size, limit, rng, progre
         progress.update(len(new))
         inside[:held, last] = rows[:held] @ after.T
         inside[last, :held] = inside[:held, last].T
-        scale = np.linalg.norm(after, axis=1).max()
+        scale = _lengths(after).max()
         after, rest = _orthonormal(after, rows[:held], rng, scale)
         values, within = np.linalg.eigh(sign * inside[:held, :held])
         values, within = sign * values[::-1], within[:, ::-1]  # from the wanted end inwards
@@ -316,6 +336,11 @@ def _orthonormal(new, rows, rng, scale=0.0):
     return new, total
 
 
+def _lengths(rows):
+    """The length of each row, [n, D] -> [n] float64: the square of a float32 may be no float32."""
+    return np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+
+
 def certain(pairs: Eigenpairs, floor: float) -> int:
     """How many eigenvalues of A are above `floor` for certain, as these pairs prove.
 
@@ -328,15 +353,48 @@ def certain(pairs: Eigenpairs, floor: float) -> int:
     return int(np.sum(pairs.values - np.sqrt(np.sum(pairs.residuals**2)) > floor))
 
 
+def trace(operator: LinearOperator, products: int, *, seed: int) -> Trace:
+    """tr A from at most `products` products where that is enough, else an estimate: a `Trace`.
+
+    Exact, from D products, where D is no more than `products` or 20; else by `hutch_plus_plus`; by
+    `hutchinson` from fewer than 6 products.
+
+    >>> H = wedges.hessian(wedges.Quadratic([1.0, 2.0, 3.0]), np.zeros(3))
+    >>> wedges.trace(H, 6, seed=0)
+    Trace(mean=6, error=0, products=3)
+
+    Args:
+      operator: A [D, D].
+      products: at least 1.
+      seed: of the estimate's random signs.
+    """
+    estimate = hutch_plus_plus if whole("products", products) >= 6 else hutchinson
+    return estimate(operator, products, seed=seed)
+
+
+def _exact(operator, products):
+    """The trace from the diagonal, where so many products are enough for that; else None."""
+    dimension = operator.shape[0]
+    if dimension > max(products, _SMALL):
+        return None
+    total = 0.0
+    with _bar(dimension) as progress:
+        for i in range(0, dimension, PRODUCTS_AT_ONCE):
+            rows = np.eye(min(PRODUCTS_AT_ONCE, dimension - i), dimension, i, operator.dtype)
+            total += _forms(operator, rows, progress).sum()
+    return Trace(np.float64(total), np.float64(0), dimension)
+
+
 def hutchinson(operator: LinearOperator, products: int, *, seed: int) -> Trace:
     """tr A from `products` products, as the mean of g^T A g over vectors g of random signs.
 
     E g g^T = I, so that E g^T A g = tr A. The variance of one g^T A g is 2 sum_{i != j} A_ij^2: a
-    diagonal matrix has none, one of few large eigenvalues has much, see `hutch_plus_plus`.
+    diagonal matrix has none, one of few large eigenvalues has much, see `hutch_plus_plus`. Where D is no
+    more than `products` or 20 it is exact, from D products.
 
-    >>> A = wedges.curvature.hessian(wedges.Quadratic([[2.0, 1.0], [1.0, 3.0]]), np.zeros(2))
+    >>> A = wedges.curvature.hessian(wedges.Quadratic(np.eye(300) + 0.1), np.zeros(300))
     >>> mean, error, _ = wedges.curvature.hutchinson(A, 100, seed=0)
-    >>> bool(abs(mean - 5) < 3 * error)
+    >>> bool(abs(mean - 330) < 3 * error)
     True
 
     Args:
@@ -349,8 +407,10 @@ def hutchinson(operator: LinearOperator, products: int, *, seed: int) -> Trace:
 
     Source: Hutchinson 1989 (Communications in Statistics 18); Girard 1989.
     """
-    whole("products", products)
-    rng = np.random.default_rng(seed)
+    products, rng = whole("products", products), np.random.default_rng(checked_seed(seed))
+    exact = _exact(operator, products)
+    if exact is not None:
+        return exact
     with _bar(products) as progress:
         forms = _random_forms(operator, products, rng, progress)
     return Trace(forms.mean(), standard_error(forms), products)
@@ -363,10 +423,11 @@ def hutch_plus_plus(operator: LinearOperator, products: int, *, seed: int) -> Tr
 
     S and g have random signs; a third of the products each goes to S, to Q and to g. The mean over g
     scatters with the squares of eigenvalues, so that those in the span of Q are better taken out of it.
-    About products / 3 vectors are held.
+    About products / 3 vectors are held. Where D is no more than `products` or 20 it is exact, from D
+    products.
 
     >>> A = wedges.curvature.hessian(wedges.Quadratic([9.0, 5.0] + [0.0] * 98), np.zeros(100))
-    >>> float(wedges.curvature.hutch_plus_plus(A, 9, seed=0).mean.round(3))  # exact: rank 2 < 9 / 3
+    >>> round(float(wedges.curvature.hutch_plus_plus(A, 9, seed=0).mean), 3)  # exact: rank 2 < 9 / 3
     14.0
 
     Args:
@@ -382,13 +443,11 @@ def hutch_plus_plus(operator: LinearOperator, products: int, *, seed: int) -> Tr
 
     Source: Meyer, Musco, Musco & Woodruff 2021 (arXiv:2010.09649), algorithm 1.
     """
-    whole("products", products)
-    if products < 6 or operator.shape[0] < 2:
-        raise ValueError(
-            f"products must be at least 6, and D at least 2, for hutch_plus_plus; received {products} "
-            f"and D = {operator.shape[0]}."
-        )
-    rng, third = np.random.default_rng(seed), min(products // 3, operator.shape[0])
+    products = whole("products", products, 6)
+    rng, third = np.random.default_rng(checked_seed(seed)), products // 3
+    exact = _exact(operator, products)
+    if exact is not None:
+        return exact
     with _bar(products) as progress:
         # 1. Where A is large: the span of what it makes of random vectors.
         sketch = _times(operator, _signs(operator, third, rng), progress)  # [third, D]
@@ -444,17 +503,17 @@ def lanczos(
     Raises:
       ValueError: another start.
     """
-    whole("order", order)
+    order = whole("order", order)
     dimension = operator.shape[0]
     start = np.asarray(start, operator.dtype)
-    length = np.linalg.norm(start)
+    length = _lengths(start.reshape(1, -1))[0]
     if start.shape != (dimension,) or not 0 < length < np.inf:
         raise ValueError(
             f"start must be a finite vector [{dimension}] of a length above 0; received shape "
             f"{start.shape}."
         )
     basis = np.empty((min(order, dimension), dimension), operator.dtype)
-    basis[0] = start / length
+    basis[0] = start / start.dtype.type(length)
     del start
     diagonal, beside = [], []
     for j in range(len(basis)):
@@ -464,7 +523,7 @@ def lanczos(
         diagonal.append(float(before[-1] @ w))
         for _ in range(2):
             w -= (before @ w) @ before
-        beside.append(float(np.linalg.norm(w)))
+        beside.append(float(_lengths(w[None])[0]))
         if beside[-1] <= 1e-6 * max(np.abs(diagonal).max(), max(beside)):
             break
         if j + 1 < len(basis):
@@ -494,8 +553,7 @@ def spectral_density(operator: LinearOperator, *, samples: int, order: int, seed
     Source: Golub & Welsch 1969; Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad
     2017.
     """
-    whole("samples", samples)
-    whole("order", order)
+    samples, order = whole("samples", samples), whole("order", order)
     rng, order, taken = generator(seed), min(order, operator.shape[0]), 0
     values, shares = np.zeros((samples, order)), np.zeros((samples, order))
     with _bar(samples * order) as progress:

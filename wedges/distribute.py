@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from wedges._tensorflow import compiled
 from wedges.landscape import Around, Evaluation, Landscape, WithExamples, WithOutputs
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Distributed(Around, WithExamples, WithOutputs):
         self.strategy, self.replicas = strategy, strategy.num_replicas_in_sync
         landscape.minibatch(0, (0, self.replicas))  # raises where they cannot share one
         part = self._loss_and_gradient
-        self._part = tf.function(part, jit_compile=True) if jit_compile else part
+        self._part = compiled(part, jit_compile=True) if jit_compile else part
 
     def sample(self, theta: TensorLike, step: int | tf.Tensor) -> tf.Tensor:
         """The landscape's own `sample`, each replica computing its part. theta [D] -> loss []."""
@@ -99,18 +100,24 @@ class Distributed(Around, WithExamples, WithOutputs):
             loss = self.sample_of(theta, step, examples, (i, self.replicas))
         return tf.concat([loss[None], tape.gradient(loss, theta)], axis=0)  # [1 + D]
 
+    def __reduce__(self) -> tuple:
+        raise ValueError(
+            "a Distributed landscape must stay in its process, whose devices it uses; pickle its "
+            "`landscape`, or pass that where there are jobs."
+        )
+
     # ---- the landscape's own --------------------------------------------------------------------
 
     def evaluate(self, theta: TensorLike) -> Evaluation:
         return self.landscape.evaluate(theta)
 
-    def on(self, x: Any, y: Any, **overrides: Any) -> WithExamples:
+    def on(self, x: Any, y: Any = None, **overrides: Any) -> WithExamples:
         """The landscape alone, not distributed, on other examples."""
         return self.landscape.on(x, y, **overrides)
 
     def minibatch(
         self, step: int | tf.Tensor, part: tuple[int | tf.Tensor, int] = (0, 1)
-    ) -> tuple[Any, tf.Tensor]:
+    ) -> tuple[Any, Any, Any]:
         return self.landscape.minibatch(step, part)
 
     def sample_of(

@@ -80,16 +80,43 @@ class Hyperplane(keras.Model):
             name="z",
         )
         self.built = True
+        self._called: Any = None  # the scope of the last call
+        if steps := [name for name in ("train_step", "test_step") if _keras.overrides(model, name)]:
+            warnings.warn(
+                f"model {model.name!r} ({type(model).__name__}) overrides {' and '.join(steps)}, which "
+                "a Hyperplane cannot follow: it trains on the loss of compile(). Override "
+                "compute_loss() instead.",
+                stacklevel=2,
+            )
         if not trainable:
             self.trainable = False
 
-    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
-        with _keras.ReadAs(self.space.variables, self.space.unflatten(self.theta)):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        with _keras.ReadAs(self.space.variables, self.space.unflatten(self.theta)) as self._called:
             outputs = self.model(inputs, training=training)
             penalties = self.model.losses
         for penalty in penalties:
             self.add_loss(penalty)
         return outputs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """Keras' loss; the wrapped model's own `compute_loss`, where it has one."""
+        if not _keras.overrides(self.model, "compute_loss"):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        with self._called, _keras.compiled_as(self.model, self):  # the weights and losses of the call
+            return _keras.own_loss(self.model, x, y, y_pred, sample_weight, training)
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """The wrapped model's, by which losses in a dict find their outputs."""
+        return getattr(self.model, "output_names", None)
 
     @property
     def theta(self) -> tf.Tensor:

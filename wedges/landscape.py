@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from wedges import _checks
+from wedges._repr import short
+
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
 
@@ -110,6 +113,10 @@ class Landscape(abc.ABC):
         """This landscape, the one it is made of, and so on down to the `core`."""
         yield self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the compiled loops that `minimize` keeps."""
+        return {name: value for name, value in self.__dict__.items() if name != "_descents"}
+
     @property
     def core(self) -> Landscape:
         """The innermost of `nested()`: the landscape itself, where it is made of no other."""
@@ -120,9 +127,9 @@ class Landscape(abc.ABC):
         """theta as a tensor of this landscape's dtype, its last axis checked against D.
 
         Raises:
-          ValueError: theta of another length than D.
+          ValueError: theta of another length than D, or no real numbers.
         """
-        theta = tf.convert_to_tensor(theta, self.dtype)
+        theta = _checks.numbers("theta", theta, self.dtype)
         if theta.shape.rank == 0 or theta.shape[-1] != self.dimension:
             raise ValueError(
                 f"theta must have shape [..., {self.dimension}] (D of this landscape); "
@@ -144,6 +151,9 @@ class Landscape(abc.ABC):
             )
         return theta, v
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(D = {self.dimension:,}, {self.dtype.name})"
+
 
 # ---- what only some landscapes have -----------------------------------------------------------------
 
@@ -152,8 +162,12 @@ class Evaluation(NamedTuple):
     """What a model does at one theta."""
 
     loss: tf.Tensor  # []
-    accuracy: tf.Tensor | None  # []; None where the targets are not classes
-    outputs: tf.Tensor  # [N, ...] as the model returns them (logits or probabilities)
+    # []; None where the targets are not classes; of several outputs, one each
+    accuracy: Any
+    outputs: Any  # [N, ...] as the model returns them (logits or probabilities); of several, each
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class WithExamples(Landscape):
@@ -168,14 +182,14 @@ class WithExamples(Landscape):
         """Loss, accuracy and outputs at theta [D] in one pass over the examples."""
 
     @abc.abstractmethod
-    def on(self, x: Any, y: Any, **overrides: Any) -> WithExamples:
+    def on(self, x: Any, y: Any = None, **overrides: Any) -> WithExamples:
         """The same landscape on other examples."""
 
     @abc.abstractmethod
     def minibatch(
         self, step: int | tf.Tensor, part: tuple[int | tf.Tensor, int] = (0, 1)
-    ) -> tuple[Any, tf.Tensor]:
-        """Inputs and targets of minibatch number `step`, or of part (i, n) of it."""
+    ) -> tuple[Any, Any, Any]:
+        """Inputs, targets and weights of minibatch number `step`, or of part (i, n) of it."""
 
     @abc.abstractmethod
     def sample_of(
@@ -214,6 +228,7 @@ class Around(Landscape):
     """
 
     def __init__(self, landscape: Landscape) -> None:
+        _checks.a_landscape(landscape)
         self.landscape = landscape
         self.dimension, self.dtype = landscape.dimension, landscape.dtype
         self.takes_batches = landscape.takes_batches
@@ -240,6 +255,9 @@ class Around(Landscape):
         yield self
         yield from self.landscape.nested()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.landscape!r})"
+
 
 class Restricted(Around):
     """z -> L(subspace.embed(z)): a landscape seen from inside an affine subspace of its space.
@@ -255,6 +273,8 @@ class Restricted(Around):
     """
 
     def __init__(self, landscape: Landscape, subspace: AffineSubspace) -> None:
+        _checks.a_landscape(landscape)
+        _checks.a_subspace(subspace)
         if subspace.ambient != landscape.dimension:
             raise ValueError(
                 f"subspace must lie in the landscape's space, D = {landscape.dimension}; received one "
@@ -289,6 +309,9 @@ class Restricted(Around):
 
     def length(self, step: TensorLike) -> tf.Tensor:
         return self.subspace.length(step)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.landscape!r}, {self.subspace!r})"
 
 
 class RestrictedOutputs(Restricted, WithOutputs):
@@ -377,13 +400,13 @@ class Quadratic(Landscape):
         self, matrix: TensorLike, center: TensorLike | None = None, dtype: str = "float32"
     ) -> None:
         self.dtype = tf.as_dtype(dtype)
-        matrix = np.asarray(matrix, self.dtype.as_numpy_dtype)
-        if matrix.ndim == 2 and not (
-            matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, matrix.T)
-        ):
-            raise ValueError("matrix must be symmetric; received one that differs from its transpose.")
-        if matrix.ndim not in (1, 2):
+        matrix = np.asarray(_checks.numbers("matrix", matrix, self.dtype))
+        if matrix.ndim not in (1, 2) or not matrix.size:
             raise ValueError(f"matrix must have shape [D] or [D, D]; received {matrix.shape}.")
+        square = matrix.ndim == 1 or matrix.shape[0] == matrix.shape[1]
+        near = 1e-5 * np.abs(matrix).max()
+        if not square or (matrix.ndim == 2 and not np.abs(matrix - matrix.T).max() <= near):
+            raise ValueError("matrix must be symmetric; received one that differs from its transpose.")
         self.dimension = matrix.shape[0]
         self.matrix = tf.constant(matrix)
         self.center = self.point(np.zeros(self.dimension) if center is None else center)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges import _keras
+from wedges import _checks, _keras
 from wedges._progress import bar
+from wedges._repr import short
+from wedges._tensorflow import compiled
 from wedges.affine import AffineSubspace
 from wedges.landscape import Landscape, restrict
 
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 
 # Steps that `progress` takes between two looks at its bar.
 _STEPS_A_LOOK = 50
+# The integer as wide as a float, and how many of its bits are digits, below those of the exponent.
+_DIGITS = {
+    tf.float64: (tf.int64, 52),
+    tf.float32: (tf.int32, 23),
+    tf.float16: (tf.int16, 10),
+    tf.bfloat16: (tf.int16, 7),
+}
 
 
 class Trajectory(NamedTuple):
@@ -31,6 +40,9 @@ class Trajectory(NamedTuple):
 
     losses: tf.Tensor  # [steps]
     distances: tf.Tensor  # Euclidean, from the start [steps]
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class Minimum(NamedTuple):
@@ -42,6 +54,9 @@ class Minimum(NamedTuple):
     theta: tf.Tensor  # [D]
     losses: tf.Tensor  # [steps]
     distances: tf.Tensor  # Euclidean, from the start [steps]
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 class ConjugateGradients:
@@ -62,12 +77,14 @@ class ConjugateGradients:
     """
 
     def __init__(self, step: float = 1e-3) -> None:
-        if not (np.isfinite(step) and step > 0):
-            raise ValueError(f"step must be a positive length; received {step!r}.")
+        _checks.positive("step", step)
         self.step = step
 
+    def __repr__(self) -> str:
+        return f"ConjugateGradients(step={self.step:g})"
 
-Optimizer: TypeAlias = keras.optimizers.Optimizer | ConjugateGradients
+
+Optimizer: TypeAlias = keras.optimizers.Optimizer | ConjugateGradients | str
 
 
 class Descent:
@@ -89,8 +106,8 @@ class Descent:
     Args:
       landscape: a `Landscape`; each step sees `landscape.sample(theta, step)`.
       start: theta_0 [D], or [R, D] for R descents at once where the landscape takes such a batch.
-      optimizer: a Keras optimizer, used as a recipe: this object works on a copy of its own; or
-        `ConjugateGradients()`.
+      optimizer: a Keras optimizer, used as a recipe: this object works on a copy of its own; its name,
+        e.g. "adam", for Keras' defaults; or `ConjugateGradients()`.
       subspace: an `AffineSubspace` to stay in; the descent starts at its point nearest to `start`.
       tolerance: stop once |dL/dz| <= tolerance at every start. None never stops early.
       jit_compile: compile with XLA. It pays on TPU and some GPUs, and slows CPUs down.
@@ -115,33 +132,26 @@ class Descent:
         tolerance: float | None = None,
         jit_compile: bool = False,
     ) -> None:
-        if tolerance is not None and not tolerance >= 0:
-            raise ValueError(f"tolerance must be a gradient's length, at least 0; received {tolerance}.")
+        if tolerance is not None:
+            _checks.not_negative("tolerance", tolerance)
+        _checks.a_landscape(landscape)
         start = landscape.point(start)
-        if not np.all(np.isfinite(start)):
-            raise ValueError("start must be finite; received NaN or infinity in it.")
+        _checks.finite("start", start)
         self.tolerance = tolerance
         self.landscape, self.subspace = landscape, subspace
         if subspace is not None:
+            _checks.a_subspace(subspace)
             self.subspace = _movable(subspace)
             self.landscape = restrict(landscape, self.subspace)
         z = start if subspace is None else subspace.coordinates(start)
         self.variable = keras.Variable(z, dtype=landscape.dtype.name, name="theta")
         self._start = tf.Variable(z, trainable=False)
-        self._rule: _Conjugate | _Keras
-        if isinstance(optimizer, ConjugateGradients):
-            self._rule = _Conjugate(optimizer, self.variable)
-        elif isinstance(optimizer, keras.optimizers.Optimizer):
-            self._rule = _Keras(optimizer, self.variable)
-        else:
-            raise ValueError(
-                "optimizer must be a Keras optimizer, e.g. keras.optimizers.Adam(1e-3), or "
-                f"wedges.ConjugateGradients(); received {type(optimizer).__name__}."
-            )
+        rule = _Conjugate if isinstance(optimizer, ConjugateGradients) else _Keras
+        self._rule: _Conjugate | _Keras = rule(optimizer, self.variable)
         self.optimizer = self._rule.optimizer
         self._fresh = [tf.identity(tf.convert_to_tensor(v)) for v in self._rule.variables]
         self._static = jit_compile
-        self._run = tf.function(self._steps, autograph=False, jit_compile=jit_compile or None)
+        self._run = compiled(self._steps, jit_compile=jit_compile or None)
 
     @property
     def theta(self) -> tf.Tensor:
@@ -166,12 +176,13 @@ class Descent:
         Raises:
           ValueError: a point that is not finite, an origin where there is no subspace.
         """
-        for name, point in (("start", start), ("origin", origin)):
-            if point is not None and not np.all(np.isfinite(point)):
-                raise ValueError(f"{name} must be finite; received NaN or infinity in it.")
+        start = _checks.numbers("start", start, self.landscape.dtype)
+        _checks.finite("start", start)
         if origin is not None:
             if self.subspace is None:
                 raise ValueError("origin moves a subspace, and this descent has none.")
+            origin = _checks.numbers("origin", origin, self.landscape.dtype)
+            _checks.finite("origin", origin)
             self.subspace.origin.assign(origin)
         z = start if self.subspace is None else self.subspace.coordinates(start)
         self.variable.assign(z)
@@ -181,6 +192,7 @@ class Descent:
 
     def run(self, steps: int) -> Trajectory:
         """Take `steps` more steps, fewer where the tolerance is met: their `Trajectory`."""
+        steps = _checks.whole("steps", steps, 0)
         # XLA wants to know the length of the trajectory when it compiles.
         count = steps if self._static else tf.constant(steps)
         losses, distances, taken = self._run(tf.constant(self.step), count)
@@ -195,7 +207,7 @@ class Descent:
             loss, gradient = self._rule.apply(self.landscape, theta, first + i)
             flat = tf.constant(False)
             if self.tolerance is not None:
-                flat = tf.reduce_all(tf.norm(gradient, axis=-1) <= self.tolerance)
+                flat = tf.reduce_all(_length(gradient) <= self.tolerance)
                 # Momentum, or Adam's own step length, would lead away from where it is flat.
                 self.variable.assign(tf.where(flat, theta, self.variable.value))
             # The loss before the step, so the place before the step.
@@ -209,6 +221,10 @@ class Descent:
             parallel_iterations=1,
         )
         return losses.stack(), distances.stack(), taken
+
+    def __repr__(self) -> str:
+        kind = type(self.optimizer).__name__
+        return f"Descent({self.landscape!r}, {kind}, {self.step:,} steps taken)"
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -233,7 +249,7 @@ class _Keras:
     """A step of a Keras optimizer on the sampled loss."""
 
     def __init__(self, optimizer, variable):
-        self.optimizer, self.variable = _copy(optimizer), variable
+        self.optimizer, self.variable = _copy(_named(optimizer)), variable
         self.optimizer.build([variable])
 
     def apply(self, landscape, theta, step):
@@ -267,20 +283,59 @@ class _Conjugate:
     def apply(self, landscape, theta, step):
         dot = lambda a, b: tf.reduce_sum(a * b, axis=-1, keepdims=True)  # [..., 1]
         loss, gradient = landscape.value_and_gradient(theta)  # [...], [..., D]
-        old, last = self.gradient.value, self.direction.value
-        beta = tf.maximum(tf.math.divide_no_nan(dot(gradient, gradient - old), dot(old, old)), 0)
-        direction = beta * last - gradient
-        direction = tf.where(dot(gradient, direction) < 0, direction, -gradient)
+        # All in units of the gradient: nothing below but the step depends on how long the vectors are,
+        # and the square of a tiny or huge one is no float.
+        unit = _power_of_two(tf.maximum(_largest(gradient), _largest(self.gradient.value)))  # [..., 1]
+        new, old, last = (v / unit for v in (gradient, self.gradient.value, self.direction.value))
+        beta = tf.maximum(tf.math.divide_no_nan(dot(new, new - old), dot(old, old)), 0)
+        direction = beta * last - new
+        direction = tf.where(dot(new, direction) < 0, direction, -new)
         _, slope, curvature = (v[..., None] for v in landscape.jet(theta, direction))
         along = tf.math.divide_no_nan(-slope, curvature)
         away = tf.math.divide_no_nan(
             tf.cast(self.optimizer.step, theta.dtype), tf.norm(direction, axis=-1)
         )
         self.variable.assign_add(tf.where(curvature > 0, along, away[..., None]) * direction)
+        direction *= unit
         self.gradient.assign(gradient)
         self.direction.assign(direction)
         self.iterations.assign_add(1)
         return loss, gradient
+
+
+def _largest(v):
+    """The largest magnitude in v [..., D] -> [..., 1]."""
+    return tf.reduce_max(tf.abs(v), axis=-1, keepdims=True)
+
+
+def _power_of_two(x):
+    """The largest power of two up to x, exactly; 1 for 0. In such units nothing is rounded."""
+    integer, digits = _DIGITS[x.dtype]
+    bits = tf.bitwise.right_shift(tf.bitcast(x, integer), tf.cast(digits, integer))
+    unit = tf.bitcast(tf.bitwise.left_shift(bits, tf.cast(digits, integer)), x.dtype)
+    return tf.where(unit > 0, unit, tf.ones_like(unit))
+
+
+def _length(v):
+    """|v| along the last axis, also of a v whose squares are no floats. [..., D] -> [...]."""
+    unit = _power_of_two(_largest(v))
+    return unit[..., 0] * tf.norm(v / unit, axis=-1)
+
+
+def _named(optimizer):
+    """A Keras optimizer, given as one or by its name."""
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    try:
+        found = keras.optimizers.get(optimizer) if isinstance(optimizer, (str, dict)) else None
+    except (ValueError, TypeError):
+        found = None
+    if found is None:
+        raise ValueError(
+            "optimizer must be a Keras optimizer, e.g. keras.optimizers.Adam(1e-3), one's name, or "
+            f"wedges.ConjugateGradients(); received {_checks.called(optimizer)}."
+        )
+    return found
 
 
 def _movable(subspace: AffineSubspace) -> AffineSubspace:
@@ -305,6 +360,7 @@ def progress(descent: Descent, steps: int, name: str) -> Trajectory:
     Returns:
       The `Trajectory` of the steps taken, fewer than `steps` where the tolerance is met.
     """
+    steps = _checks.whole("steps", steps, 0)
     parts: list[Trajectory] = []
     taken = 0
     with bar(total=steps, desc=name, unit="step") as shown:
@@ -348,8 +404,39 @@ def minimize(
     Raises:
       ValueError: as for `Descent`.
     """
-    descent = Descent(
-        landscape, start, optimizer, subspace=subspace, tolerance=tolerance, jit_compile=jit_compile
-    )
+    how: dict[str, Any] = {"tolerance": tolerance, "jit_compile": jit_compile}
+    _checks.a_landscape(landscape)
+    start, kept = landscape.point(start), landscape.__dict__.setdefault("_descents", {})
+    key = None if subspace is not None else _key(optimizer, start.shape, how)
+    # Taken out while it runs: a second thread makes one of its own.
+    descent = None if key is None else kept.pop(key, None)
+    if descent is None:
+        descent = Descent(landscape, start, optimizer, subspace=subspace, **how)
+    else:
+        descent.restart(start)
     losses, distances = descent.run(steps)
+    if key is not None:
+        kept[key] = descent
+        while len(kept) > _KEPT:
+            kept.pop(next(iter(kept)))
     return Minimum(descent.theta, losses, distances)
+
+
+_KEPT = 2  # compiled loops of `minimize` that a landscape keeps, for the next call of the same kind
+
+
+def _key(optimizer, shape, how):
+    """What a compiled loop depends on but for its start; None for optimizers that are not Keras' own.
+
+    A loop is a graph, which TensorFlow never gives back all of, and takes a second to compile.
+    """
+    if isinstance(optimizer, ConjugateGradients):
+        return repr((optimizer.step, tuple(shape), how))
+    try:
+        config = keras.optimizers.serialize(_named(optimizer))
+    except (TypeError, ValueError, NotImplementedError):
+        return None
+    config["config"].pop("name", None)  # Keras numbers them
+    parts = [config, *(v for v in config["config"].values() if isinstance(v, dict))]
+    own = all(str(part.get("module")).split(".")[0] == "keras" for part in parts)
+    return repr((config, tuple(shape), how)) if own else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,16 +103,38 @@ def contours(
 
 
 def label_axes(
-    ax: Axes, *, title: str | None = None, x: str | None = None, y: str | None = None
+    ax: Axes,
+    *,
+    title: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    log: str = "",
+    ticks: Mapping[float, str] | Iterable[float] | None = None,
+    legend: float | None = None,
+    grid: bool = True,
 ) -> None:
-    """Titles and units, with a light grid."""
+    """Titles and units, with a light grid.
+
+    log: the logarithmic axes, "x", "y" or "xy"; ticks: along x at these places alone, by their numbers
+    or by names {place: name}; legend: the size of its letters, where there is one.
+    """
+    ax.set(**{f"{name}scale": "log" for name in log})
+    if ticks is not None:
+        names = ticks if isinstance(ticks, Mapping) else {place: f"{place:g}" for place in ticks}
+        ax.set_xticks(list(names), list(names.values()))
+        ax.set_xticks([], minor=True)
     if title:
         ax.set_title(title, fontsize=10)
     if x:
         ax.set_xlabel(x)
     if y:
         ax.set_ylabel(y)
-    ax.grid(True, alpha=0.25)
+    if legend is not None:
+        ax.legend(fontsize=legend)
+    if grid:
+        ax.grid(True, alpha=0.25)
+    else:
+        ax.grid(False)
     ax.spines[["top", "right"]].set_visible(False)
 
 

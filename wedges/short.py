@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from wedges import _checks
+from wedges._repr import short
 from wedges.compare import first_crossing
 from wedges.probe import sphere
 
@@ -32,6 +33,9 @@ class Count(NamedTuple):
     error: float  # the standard error of the mean; NaN with one sample
     samples: np.ndarray  # [S], what it is the mean of
 
+    def __repr__(self) -> str:
+        return short(self)
+
 
 class Cuts(NamedTuple):
     """What descent in random cuts leaves of the rise that S random displacements bring."""
@@ -39,6 +43,9 @@ class Cuts(NamedTuple):
     left: np.ndarray  # [S, d's], the share of the rise that is left in a cut of each dimension
     dimensions: np.ndarray  # [d's], rising
     rises: np.ndarray  # [S]
+
+    def __repr__(self) -> str:
+        return short(self)
 
 
 def gradient_rank(

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 def centroid(m: int) -> np.ndarray:
     """The middle of the simplex of m + 1 corners, [1, m + 1]."""
-    return np.full((1, _checked_m(m) + 1), 1 / (m + 1))
+    m = _checked_m(m)
+    return np.full((1, m + 1), 1 / (m + 1))
 
 
 def grid(m: int, pieces: int) -> np.ndarray:
@@ -46,6 +47,7 @@ def grid(m: int, pieces: int) -> np.ndarray:
     >>> wedges.simplex.grid(1, 4)[:, 1].tolist()
     [0.0, 1.0, 0.25, 0.5, 0.75]
     """
+    m, pieces = _checked_m(m), _checks.whole("pieces", pieces)
     return _compositions(m, pieces) / pieces
 
 
@@ -56,7 +58,7 @@ def dirichlet(m: int, count: int, *, seed: int, concentration: float = 1.0) -> n
     """
     _checks.positive("concentration", concentration)
     count = _checks.whole("count", count)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_checks.seed(seed))
     return rng.dirichlet(np.full(_checked_m(m) + 1, concentration), count)
 
 
@@ -66,9 +68,9 @@ def faces(m: int, count: int, *, seed: int) -> np.ndarray:
     The face is of a random dimension from 1 to m: edges, triangles, ..., the whole simplex get equal
     parts, where `dirichlet` all but leaves out the edges.
     """
-    count = _checks.whole("count", count)
-    rng = np.random.default_rng(seed)
-    w = rng.dirichlet(np.ones(_checked_m(m) + 1), count)
+    m, count = _checked_m(m), _checks.whole("count", count)
+    rng = np.random.default_rng(_checks.seed(seed))
+    w = rng.dirichlet(np.ones(m + 1), count)
     rank = np.argsort(rng.random(w.shape), axis=1).argsort(axis=1)  # a random order of the corners
     # What is left of a uniform w is uniform on its face.
     w[rank > rng.integers(1, m + 1, (count, 1))] = 0
@@ -135,8 +137,9 @@ class Grid(Basis):
     """
 
     def __init__(self, m: int, pieces: int) -> None:
+        m, pieces = _checked_m(m), _checks.whole("pieces", pieces)
         whole = _compositions(m, pieces)  # [V, m + 1]
-        self.config = {"m": int(m), "pieces": int(pieces)}
+        self.config = {"m": m, "pieces": pieces}
         self.m, self.pieces, self.points = m, pieces, whole / pieces
         self.arrays = {}
         # The whole numbers x of a control point, as the digits of one number: exact for any m.
@@ -258,14 +261,14 @@ class Bernstein(Basis):
     """
 
     def __init__(self, m: int, degree: int) -> None:
-        _checked_m(m)
-        if _checks.whole("pieces (or degree)", degree) > _LARGEST / math.log(m + 1):
+        m, degree = _checked_m(m), _checks.whole("degree", degree)
+        if degree > _LARGEST / math.log(m + 1):
             raise ValueError(
                 f"degree must be lower: among {m + 1} optima the weights of degree {degree} are of "
                 f"numbers up to {m + 1}^{degree}, which are no floats."
             )
         self._powers = _compositions(m, degree)  # [V, m + 1]
-        self.config = {"m": int(m), "degree": int(degree)}
+        self.config = {"m": m, "degree": degree}
         self.m, self.degree, self.points = m, degree, self._powers / degree
         self.arrays = {}
         ways = [math.factorial(degree) // math.prod(map(math.factorial, p)) for p in self._powers]
@@ -295,7 +298,7 @@ def restore(
     rest = {name: value for name, value in config.items() if name != "kind"}
     if kind in _TOTALS and set(rest) == {"m", _TOTALS[kind]} and not arrays:
         total = _checks.whole(_TOTALS[kind], rest[_TOTALS[kind]])
-        described = (_checked_m(rest["m"]), _count(rest["m"], total))
+        described = (_checked_m(rest["m"]), _count(_checked_m(rest["m"]), total))
     elif kind == "Scattered" and not rest and _of_positions(arrays):
         inner, corners = arrays["points"].shape
         described = (corners - 1, corners + inner)
@@ -316,8 +319,6 @@ def _of_positions(arrays):
 
 def _compositions(m, total):
     """All whole numbers >= 0 [V, m + 1] of sum `total`, the corners first."""
-    _checked_m(m)
-    _checks.whole("pieces (or degree)", total)
     count = _count(m, total)
     if count > 10**6:
         raise ValueError(
@@ -334,7 +335,7 @@ def _compositions(m, total):
 
 def _count(m, total):
     """C(total + m, m), or infinity where it is above 10^12, without ever making a large number."""
-    few, many = sorted((int(m), int(total)))
+    few, many = sorted((m, total))
     count = 1
     for i in range(1, few + 1):
         count = count * (many + i) // i  # C(many + i, i)

@@ -56,6 +56,10 @@ class Wedges(Landscape):
         """
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        of = f", {self.k:,} of them" if isinstance(self, RandomWedges) else ""
+        return f"{type(self).__name__}(D = {self.dimension:,}, n = {self.n:,}{of}, {self.dtype.name})"
+
 
 class AxisWedges(Wedges):
     """L(P) = sqrt(sum of the s smallest P_i^2), the distance to the nearest axis-aligned n-wedge.

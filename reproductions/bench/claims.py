@@ -60,23 +60,51 @@ class Claim:
 
 
 class Verdict:
-    """Collects the claims of a figure.
+    """What a figure claims of its numbers, {id: number}: in words, with a bound.
 
-    >>> judge = Verdict("fig6", "Fort & Jastrzebski 2019, Fig. 6")
-    >>> judge("low.no_barrier", "rise between snapshots, over the loss at its ends", 0.002, "<=", 0.01)
-    >>> [c.id for c in judge.claims]
-    ['fig6.low.no_barrier']
+    >>> judge = Verdict("fig6", "Fort & Jastrzebski 2019, Fig. 6", {"low.no_barrier": 0.002})
+    >>> judge("low.no_barrier", "rise between snapshots, over the loss at its ends", "<=", 0.01)
+    >>> [(c.id, c.passed) for c in judge.claims]
+    [('fig6.low.no_barrier', True)]
+
+    A figure that claims the same of several subjects says each one's by `about`:
+
+    >>> judge = Verdict("toy.cut", "Fort & Jastrzebski 2019, section 3", {"success.fixed": 1.0})
+    >>> of_fixed = judge.about("*.fixed", "one fixed wedge")
+    >>> of_fixed("success", "lowest success rate at d >= s + 2", ">=", 0.95)
+    >>> [(c.id, c.statement) for c in judge.claims]
+    [('toy.cut.success.fixed', 'one fixed wedge: lowest success rate at d >= s + 2')]
+
+    None in place of a number: the settings have nothing that the claim is about, and it is not made. A
+    claim of no number, and a number of which nothing is claimed, are errors, so none is forgotten.
     """
 
-    def __init__(self, experiment, source):
-        self.experiment, self.source = experiment, source
-        self.claims = []
+    def __init__(self, experiment, source, numbers):
+        self.experiment, self.source, self.numbers = experiment, source, numbers
+        self._made, self._said = [], set()
 
-    def __call__(self, id, statement, measured, relation, expected, *, source=None):
-        """Claim that measured `relation` expected. `id` comes after the experiment's name; `source` is
+    def __call__(self, id, statement, relation, expected, *, source=None):
+        """Claim that the number `relation` expected. `id` comes after the experiment's name; `source` is
         who says so, where it is not the figure's."""
-        id, source = f"{self.experiment}.{id}", source or self.source
-        self.claims.append(Claim(id, statement, source, measured, relation, expected))
+        measured = self.numbers[id]
+        self._said.add(id)
+        if measured is not None:
+            id, source = f"{self.experiment}.{id}", source or self.source
+            self._made.append(Claim(id, statement, source, measured, relation, expected))
+
+    def about(self, id, label):
+        """Says claims about one subject: `id` is theirs, with a star for each one's word; `label` stands
+        before what each of them says."""
+        return lambda word, statement, *bound, **how: self(
+            id.replace("*", word), f"{label}: {statement}", *bound, **how
+        )
+
+    @property
+    def claims(self):
+        """All of them, in the order in which they were made."""
+        if silent := self.numbers.keys() - self._said:
+            raise ValueError(f"nothing is claimed of the numbers {', '.join(sorted(silent))}.")
+        return self._made
 
 
 def summed_up(claims):

@@ -2,11 +2,12 @@
 
     @settings
     class Config(options.Config):
-        lr: tuple[float, ...] = option("maximum rates", above(0), paper=(0.03, 0.1), smoke=(0.1,))
+        lr: Floats = option("maximum rates", above(0, at_most=1), paper=(0.03, 0.1), smoke=(0.1,))
 
-A line says what the setting is, which values it may have, and its value in each preset. A preset that is
-not named takes the value of the next larger one: smoke that of quick, quick that of paper. A subclass
-changes presets of what it inherits by `but`:
+A line says what the setting is, which values it may have, and its value in each preset. Where it names
+no values, whole numbers are at least 1 and others above 0. A preset that is not named takes the value of
+the next larger one: smoke that of quick, quick that of paper. A subclass changes presets of what it
+inherits by `but`:
 
         epochs: int = but(smoke=6)
 """
@@ -21,22 +22,28 @@ from reproductions.bench.errors import UsageError
 PRESETS = ("smoke", "quick", "paper")
 _LARGER = {"smoke": "quick", "quick": "paper"}
 _UNSET = object()
+# Lists of settings.
+Ints, Floats, Texts = tuple[int, ...], tuple[float, ...], tuple[str, ...]
 
 settings = dataclasses.dataclass(frozen=True, kw_only=True)
 settings.__doc__ = """A frozen dataclass, made with keywords only."""
 
 
-def option(help, allowed=None, *, paper=_UNSET, quick=_UNSET, smoke=_UNSET):
+def option(help, allowed=None, *, below=None, check=None, paper=_UNSET, quick=_UNSET, smoke=_UNSET):
     """A field of a figure's Config that is also a flag.
 
     Args:
       help: what it is, with its unit.
       allowed: the values there are: a `Range`, or `one_of(...)`; each of them, for a list of values.
+        None: whole numbers from 1 on, other numbers above 0, any text.
+      below: another setting of the same Config, a number that it must be below.
+      check: called as check(value, flag) before anything is measured; raises UsageError.
       paper, quick, smoke: its value in each preset.
     """
     presets = {"paper": paper, "quick": quick, "smoke": smoke}
     presets = {name: v for name, v in presets.items() if v is not _UNSET}
-    return dataclasses.field(metadata={"help": help, "allowed": allowed, "presets": presets})
+    more = {"below": below, "check": check, "presets": presets}
+    return dataclasses.field(metadata={"help": help, "allowed": allowed, **more})
 
 
 def but(**presets):
@@ -139,6 +146,15 @@ class Config:
     def check(self):
         """Raise UsageError for settings that do not go together, or whose data are not to be had; called
         before anything is measured or written."""
+        for option in options(type(self)):
+            given = getattr(self, option.name)
+            values = given if isinstance(given, tuple) else (given,)
+            for value in values if option.check is not None else ():
+                option.check(value, option.name)
+            if option.below is not None and max(values) >= (limit := getattr(self, option.below)):
+                raise UsageError(
+                    f"--{option.name}={max(values)}: must be below --{option.below}={limit}."
+                )
 
     def inputs(self):
         """{name: what stands for its content} of everything outside that is measured on: data sets."""
@@ -156,6 +172,8 @@ class Option(typing.NamedTuple):
     allowed: typing.Any
     presets: dict
     type: typing.Any
+    below: str | None = None
+    check: typing.Callable | None = None
 
 
 def options(config):
@@ -171,10 +189,24 @@ def options(config):
             if "help" in own.metadata:
                 declared, presets = own.metadata, dict(own.metadata["presets"])
             presets |= own.metadata.get("but", {})
-        found.append(
-            Option(field.name, declared["help"], declared["allowed"], presets, hints[field.name])
-        )
+        type = hints[field.name]
+        allowed = declared["allowed"] or _USUAL.get(_of_one(type)[0])
+        more = declared["below"], declared["check"]
+        found.append(Option(field.name, declared["help"], allowed, presets, type, *more))
     return found
+
+
+_USUAL = {int: at_least(1), float: above(0)}  # values of settings that name none
+
+
+def _of_one(type):
+    """Of a setting's type: that of a single value; whether there may be several, or none."""
+    optional = isinstance(type, types.UnionType)  # X | None
+    if optional:
+        type = next(a for a in typing.get_args(type) if a is not types.NoneType)
+    if many := typing.get_origin(type) is tuple:  # tuple[X, ...]
+        type = typing.get_args(type)[0]
+    return type, many, optional
 
 
 def preset(config, name):
@@ -220,13 +252,9 @@ def experiment(values):
 
 def _convert(option, given):
     """The text of a flag as the option's type; UsageError in one line if it is not one."""
-    kind, many = option.type, False
-    if isinstance(kind, types.UnionType):  # X | None
-        if given.lower() == "none":
-            return None
-        kind = next(a for a in typing.get_args(kind) if a is not type(None))
-    if typing.get_origin(kind) is tuple:  # tuple[X, ...]
-        kind, many = typing.get_args(kind)[0], True
+    kind, many, optional = _of_one(option.type)
+    if optional and given.lower() == "none":
+        return None
     try:
         value = tuple(kind(v) for v in given.split(",")) if many else kind(given)
     except ValueError:

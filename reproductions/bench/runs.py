@@ -1,10 +1,11 @@
 """From flags to verdict: what every figure's program does alike.
 
-A figure is a module with these names, and `runs.main(module)` at its end:
+A figure is a module with these names, and `runs.main(__name__)` at its end:
 
     Config(options.Config)             its settings, each a flag, with a value for each preset
     measure(config) -> arrays          slow, resumable
-    claims(arrays, config) -> [Claim]
+    judged(arrays, config) -> {claim: number}     what the claims are about
+    claims(arrays, config) -> [Claim]             in words, with bounds: see `claims.Verdict`
     summary(arrays, config) -> {name: number}     what the reference guards
     plot(arrays, config) -> figure     from the arrays alone; the verdict is drawn under it here
     html(arrays, config) -> text       if it has one: a page for figure.html, or UsageError
@@ -38,9 +39,10 @@ from reproductions.bench import (
 from reproductions.bench.errors import UsageError, say
 
 
-def main(figure, argv=None):
-    """Run a figure's program; ends the process with its exit status."""
-    if figure.__name__ == "__main__":  # workers find its functions by its own name
+def main(name, argv=None):
+    """Run the program of the figure in the module of this name; ends the process with its status."""
+    figure = sys.modules[name]
+    if name == "__main__":  # workers find its functions by its own name
         figure = importlib.import_module(f"reproductions.{name_of(figure)}")
     program(name_of(figure), lambda argv: run(figure, argv), argv)
 

@@ -17,3 +17,11 @@ def under(prefix, arrays):
     """Of {"<prefix> name": array, ...} those with this prefix, as {name: array}."""
     start = f"{prefix} "
     return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
+
+
+def mean_and_error(values):
+    """Of values [..., n], n independent ones: their mean [...], and its standard error [...]; None of
+    one."""
+    n = values.shape[-1]
+    error = values.std(axis=-1, ddof=1) / np.sqrt(n) if n > 1 else None
+    return values.mean(axis=-1), error

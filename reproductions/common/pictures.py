@@ -1,8 +1,12 @@
 """Panels that several figures draw alike, beside those of `wedges.plots`, and words of their titles."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 
 import wedges
+from reproductions.bench.errors import UsageError
 
 
 def triangle(ax, w, values, *, low, high, label):
@@ -49,14 +53,58 @@ def space(views, *, title, panel=4.6):
     return figure, axes, figure.add_subplot(1, views + 1, views + 1)
 
 
-def surface(ax, vertices, faces, *, extent, color="cornflowerblue"):
-    """A surface of triangles in a cube [-extent, extent]^3. vertices [V, 3], faces [F, 3]."""
-    ax.plot_trisurf(*vertices.T, triangles=faces, color=color, alpha=0.22, linewidth=0, shade=True)
-    for name in "xyz":
-        getattr(ax, f"set_{name}lim")(-extent, extent)
-        getattr(ax, f"set_{name}label")(f"$P_{'xyz'.index(name) + 1}$")
-        getattr(ax, f"{name}axis").set_ticks([-1, 0, 1])
-    ax.set_box_aspect((1, 1, 1))
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What stands in a cube [-extent, extent]^3: a surface of triangles, lines, and points.
+
+    Attributes:
+      vertices, faces: of the surface, [V, 3] and [F, 3].
+      lines: {name: (color, points [T, 3], the loss at each [T])}.
+      points: {name: points [P, 3]}.
+    """
+
+    extent: float
+    vertices: np.ndarray
+    faces: np.ndarray
+    lines: dict
+    points: dict
+
+    def draw(self, ax, height, turn):
+        """Into axes in three dimensions, seen from this height and turn, in degrees."""
+        look = {"color": "cornflowerblue", "alpha": 0.22, "linewidth": 0, "shade": True}
+        ax.plot_trisurf(*self.vertices.T, triangles=self.faces, **look)
+        for i, name in enumerate("xyz", 1):
+            ax.set(**{f"{name}lim": (-self.extent, self.extent), f"{name}label": f"$P_{i}$"})
+            getattr(ax, f"{name}axis").set_ticks([-1, 0, 1])
+        ax.set_box_aspect((1, 1, 1))
+        for name, (color, points, _) in self.lines.items():
+            ax.plot(*points.T, color=color, label=name, linewidth=2.5, zorder=10)
+        for name, points in self.points.items():
+            ax.plot(*points.T, "o", color="black", markersize=7, zorder=11, label=name)
+        ax.view_init(height, turn)
+
+    def page(self, title, surface):
+        """As a page that can be turned with the mouse; needs the extra `html` (plotly). `surface`: what
+        the surface is called."""
+        try:
+            import plotly.graph_objects as go
+        except ImportError:
+            say = "a figure to turn by hand needs plotly; pip install 'wedges[html]'."
+            raise UsageError(say) from None
+        at = lambda points: dict(zip("xyz", points.T, strict=True))
+        corners = dict(zip("ijk", self.faces.T, strict=True))
+        look = {"color": "lightsteelblue", "opacity": 0.5, "name": surface, "showlegend": True}
+        parts = [go.Mesh3d(**at(self.vertices), **corners, **look)]
+        for name, (color, points, losses) in self.lines.items():
+            style = {"mode": "lines", "line": {"color": color, "width": 8}, "name": name}
+            text = [f"loss {loss:.3f}" for loss in losses]
+            parts.append(go.Scatter3d(**at(points), **style, text=text))
+        for name, points in self.points.items():
+            style = {"mode": "markers", "marker": {"color": "black", "size": 6}, "name": name}
+            parts.append(go.Scatter3d(**at(points), **style))
+        page = go.Figure(parts)
+        page.update_layout(title=f"{title} (drag to turn)", scene={"aspectmode": "cube"})
+        return page.to_html(include_plotlyjs=True)
 
 
 def table(ax, values, texts, *, marked, rows, columns):
@@ -81,11 +129,21 @@ def level(ax, y, label=None):
     ax.axhline(y, color="black", linewidth=0.8, linestyle=":", label=label)
 
 
+def here(ax, x):
+    """The same upright, at `x`."""
+    ax.axvline(x, color="black", linewidth=0.8, linestyle=":")
+
+
 def looks():
     """Marker and colour of the first, second, third and fourth of the kinds that a picture compares."""
     plots = wedges.plots
     colors = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.GREY)
     return [{"marker": m, "color": c} for m, c in zip("osD^", colors, strict=True)]
+
+
+def colors():
+    """The colours of `looks`, over and over."""
+    return itertools.cycle(look["color"] for look in looks())
 
 
 def counted(number, noun):

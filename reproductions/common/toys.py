@@ -147,9 +147,3 @@ def sizes(text, flag="sizes"):
             f"{' (several with commas)' if flag == 'sizes' else ''}."
         )
     return dimension, n
-
-
-def below(flag, value, other, limit):
-    """UsageError unless `value` of --flag is below `limit`, that of --other."""
-    if value >= limit:
-        raise UsageError(f"--{flag}={value}: must be below --{other}={limit}.")

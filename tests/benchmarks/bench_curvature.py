@@ -123,19 +123,16 @@ def _forward(landscape, theta, v):
     through that of wedges.network.second_order, a custom gradient, forward mode is wrong."""
     import tensorflow as tf
 
-    from wedges.network.batches import fold
-
     @tf.function(autograph=False)
     def product(theta, v):
-        def add(batch, total):
+        def part(batch):
             with tf.autodiff.ForwardAccumulator(theta, v) as forward, tf.GradientTape() as tape:
                 tape.watch(theta)
                 loss, _ = landscape.problem.part(theta, landscape.network.state, batch)
                 gradient = tape.gradient(loss, theta)
-            return total + forward.jvp(gradient)
+            return forward.jvp(gradient)
 
-        data = landscape.x, landscape.y
-        return fold(add, tf.zeros_like(theta), data, landscape.evaluation_batch_size)
+        return landscape.problem.total(part, tf.zeros_like(theta))
 
     landscape.forward = getattr(landscape, "forward", product)  # traced once
     return landscape.forward(theta, tf.constant(v))

@@ -1,4 +1,4 @@
-"""Second derivatives of larger models: products over gradients, first calls, memory.
+"""Larger models: products over gradients, a step over fit, a loss over evaluate, first calls, memory.
 
     python tests/benchmarks/bench_large.py [--models small mobilenet resnet] [--images 512] [--rounds=7]
 
@@ -6,6 +6,8 @@ Each row is a process of its own, which is what its memory is the peak of. Image
 A product is one Hessian-vector product (K = 1), a gradient is `value_and_gradient`; the two take turns,
 and their ratio is the median over rounds. "first" is the first call: tracing and compiling, and for a
 product the two more that look whether it is symmetric; "compile" is it without what these take later.
+"step / fit" is a `Descent` over `model.fit`, both by SGD in the same minibatches' size and number, and
+"loss / evaluate" the loss over `model.evaluate`, in the same batches.
 """
 
 import argparse
@@ -70,6 +72,7 @@ def measure(options):
         memory[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     later = [(seconds(gradient), seconds(product)) for _ in range(options.rounds)]
     gradients, products = (statistics.median(column) for column in zip(*later, strict=True))
+    trained, read = training(landscape, options)
     compiled = (first["product"] - CHECKED * products) / (first["gradient"] - gradients)
     print(
         json.dumps(
@@ -81,11 +84,44 @@ def measure(options):
                 "first gradient": first["gradient"],
                 "first product": first["product"],
                 "compile": compiled,
+                "step": trained,
+                "loss": read,
                 "GB gradient": memory["gradient"],
                 "GB": memory["product"],
             }
         )
     )
+
+
+def training(landscape, options):
+    """A descent over `fit`, and a loss over `evaluate`: medians over rounds."""
+    import keras
+
+    import wedges
+
+    network, data = landscape.network.model, (landscape.x, landscape.y)
+    network.compile(keras.optimizers.SGD(1e-3), landscape.loss)
+    theta, steps = landscape.space.read(), options.images // options.batch
+    small = wedges.NetworkLandscape(
+        network, *data, seed=0, batch_size=options.batch, evaluation_batch_size=options.batch
+    )
+    descent = wedges.Descent(small, theta, keras.optimizers.SGD(1e-3))
+    how = {"batch_size": options.batch, "verbose": 0}
+    calls = {
+        "fit": lambda: network.fit(*data, epochs=1, **how),
+        "descent": lambda: descent.run(steps),
+        "evaluate": lambda: network.evaluate(*data, **how),
+        "loss": lambda: float(small(theta)),
+    }
+    seconds = {name: [] for name in calls}
+    for i in range(options.rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if i:  # the first one compiles
+                seconds[name].append(time.perf_counter() - start)
+    ratio = lambda a, b: statistics.median(x / y for x, y in zip(seconds[a], seconds[b], strict=True))
+    return ratio("descent", "fit"), ratio("loss", "evaluate")
 
 
 def main(options):
@@ -97,10 +133,11 @@ def main(options):
     )
     print(f"{chip}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}")
     print(
-        "| model | statistics | images, batch | gradient, s | product, s | product / gradient | first "
-        "gradient, s | first product, s | compile, product / gradient | peak GB, gradient / product |"
+        "| model | statistics | images, batch | gradient, s | product, s | product / gradient "
+        "| step / fit | loss / evaluate | first gradient, s | first product, s "
+        "| compile, product / gradient | peak GB, gradient / product |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---" * 12 + "|")
     for name in options.models:
         for policy in options.policies:
             for images in options.images:
@@ -115,7 +152,7 @@ def main(options):
                 f = json.loads(ended.stdout.strip().split("\n")[-1])
                 print(
                     f"| {name} | {policy} | {images}, {batch} | {f['gradient']:.2f} | "
-                    f"{f['product']:.2f} | {f['ratio']:.2f} | "
+                    f"{f['product']:.2f} | {f['ratio']:.2f} | {f['step']:.2f} | {f['loss']:.2f} | "
                     f"{f['first gradient']:.1f} | {f['first product']:.1f} | "
                     f"{f['compile']:.1f} | {f['GB gradient']:.2f} / {f['GB']:.2f} |",
                     flush=True,

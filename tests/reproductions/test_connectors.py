@@ -70,7 +70,7 @@ def place(tmp_path):
 )
 def test_bad_input_is_one_line_and_nothing_written(figure, flag, words, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(figure, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", flag])
+        runs.main(figure.__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", flag])
     printed = capsys.readouterr()
     lines = [line for line in printed.err.splitlines() if "it/s]" not in line]
     assert end.value.code == 2 and printed.out == "" and len(lines) == 1

@@ -113,7 +113,7 @@ def test_without_a_network_one_clear_line_and_nothing_written(tmp_path, monkeypa
     monkeypatch.setattr(data, "_download", lambda *_: pytest.fail("it would retry for minutes"))
     folders = [f"--data_dir={tmp_path}", f"--out_dir={tmp_path / 'runs'}"]
     with pytest.raises(SystemExit) as end:
-        runs.main(fig6_swa, ["--dataset=mnist", *folders])
+        runs.main(fig6_swa.__name__, ["--dataset=mnist", *folders])
     assert end.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1

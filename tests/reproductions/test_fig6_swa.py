@@ -186,7 +186,7 @@ import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None  # importing them is an error
 from reproductions import fig6_swa
 from reproductions.bench import runs
-runs.main(fig6_swa, sys.argv[1:])
+runs.main(fig6_swa.__name__, sys.argv[1:])
 """
 
 
@@ -305,7 +305,7 @@ def test_check_gives_the_verdict_as_exit_status(copy, monkeypatch, capsys):
 )
 def test_bad_input_is_one_line_status_two_and_nothing_written(flags, words, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(fig6_swa, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
+        runs.main(fig6_swa.__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
     assert end.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
@@ -317,14 +317,14 @@ def test_bad_input_is_one_line_status_two_and_nothing_written(flags, words, tmp_
 def test_an_out_dir_that_cannot_be_written_is_named(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit) as end:
-        runs.main(fig6_swa, ["--preset=smoke", f"--out_dir={tmp_path / 'file'}"])
+        runs.main(fig6_swa.__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'file'}"])
     assert end.value.code == 2
     assert "--out_dir" in capsys.readouterr().err
 
 
 def test_help_shows_every_flag_with_its_presets(capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(fig6_swa, ["--help"])
+        runs.main(fig6_swa.__name__, ["--help"])
     assert end.value.code == 0
     printed = capsys.readouterr().out
     for flag in (

@@ -64,7 +64,7 @@ def test_every_figure_of_the_catalogue_is_told_apart_by_its_claims():
 def test_a_figure_has_the_functions_of_the_contract(figure):
     arguments = lambda function: list(inspect.signature(function).parameters)
     assert arguments(figure.measure) == ["config"]
-    for function in (figure.claims, figure.summary, figure.plot):
+    for function in (figure.judged, figure.claims, figure.summary, figure.plot):
         assert arguments(function) == ["arrays", "config"]
     assert issubclass(figure.Config, options.Config) and figure.Config.__dataclass_params__.frozen
 
@@ -80,7 +80,7 @@ def test_the_values_of_a_preset_are_allowed_and_make_no_other_experiment(figure,
 
 def test_help_names_every_setting_with_its_presets(figure, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(figure, ["--help"])
+        runs.main(figure.__name__, ["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0 and text.startswith(figure.__doc__.strip())
     for option in options.options(figure.Config):
@@ -90,6 +90,14 @@ def test_help_names_every_setting_with_its_presets(figure, capsys):
 
 def test_measure_is_found_within_the_first_screen_and_a_half(figure):
     assert inspect.getsourcelines(figure.measure)[1] <= 75
+
+
+def test_claims_only_say_what_judged_has_measured(name, figure, run):
+    numbers = figure.judged(run.arrays, run.config)
+    found = {c.id: c.measured for c in figure.claims(run.arrays, run.config)}
+    of = lambda id: numbers[max((k for k in numbers if id.endswith(f".{k}")), key=len)]
+    assert len(found) == sum(v is not None for v in numbers.values())
+    assert all(np.array_equal(measured, of(id), equal_nan=True) for id, measured in found.items())
 
 
 def test_no_number_is_kept_by_a_whole_config(figure):
@@ -261,7 +269,9 @@ BAD = [
 @pytest.mark.parametrize(("name", "flags", "words"), BAD)
 def test_bad_input_is_one_line_status_two_and_nothing_written(name, flags, words, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(catalogue.module(name), ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
+        runs.main(
+            catalogue.module(name).__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags]
+        )
     assert end.value.code == 2
     printed = capsys.readouterr()
     lines = [line for line in printed.err.splitlines() if "it/s]" not in line]

@@ -81,7 +81,9 @@ def test_a_second_run_and_one_with_another_cut_train_only_what_is_new(
 )
 def test_bad_input_is_one_line_status_two_and_nothing_written(flags, words, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(intrinsic_dimension, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
+        runs.main(
+            intrinsic_dimension.__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags]
+        )
     assert end.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1

@@ -55,6 +55,44 @@ def test_an_option_without_a_paper_value_is_a_fault_of_the_figure():
         options.preset(Bad, "quick")
 
 
+@options.settings
+class Usual(options.Config):
+    count: int = option("a count", paper=3)
+    layers: int | None = option("layers, if any", paper=None)
+    rates: options.Floats = option("rates", paper=(0.5, 1.0))
+    sizes: options.Ints = option("sizes", below="count", paper=(1, 2))
+    words: options.Texts = option(
+        "words", paper=("a",), check=lambda value, flag: _refuse_x(value, flag)
+    )
+
+
+def _refuse_x(value, flag):
+    if value == "x":
+        raise UsageError(f"--{flag}=x: must be another.")
+
+
+def test_whole_numbers_are_from_1_on_and_others_above_0_where_an_option_names_no_values():
+    for name, good, bad in (("count", "1", "0"), ("rates", "1e-9,2", "1,0"), ("layers", "none", "0")):
+        options.make(Usual, "paper", {name: good})
+        with pytest.raises(UsageError, match=f"--{name}={bad}: must be (at least 1|above 0)"):
+            options.make(Usual, "paper", {name: bad})
+    assert options.make(Usual, "paper", {"words": ",?"})[0].words == ("", "?")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sizes": (1, 3)}, "^--sizes=3: must be below --count=3.$"),
+        ({"count": 2}, "^--sizes=2: must be below --count=2.$"),
+        ({"words": ("a", "x")}, "^--words=x: must be another.$"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_anything_is_measured(changes, words):
+    Usual(**options.preset(Usual, "paper")).check()
+    with pytest.raises(UsageError, match=words):
+        Usual(**{**options.preset(Usual, "paper"), **changes}).check()
+
+
 def test_texts_become_values_and_tell_what_is_another_experiment():
     config, overrides = options.make(
         Changed, "paper", {"seed": "7", "seeds": "2", "rates": "0.1,1e-2", "depth": "2", "kind": "a"}

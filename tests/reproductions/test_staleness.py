@@ -89,7 +89,7 @@ def test_a_mark_changes_with_any_function_that_a_measurement_calls(
 def test_a_mark_stays_when_claims_pictures_and_words_change(name, monkeypatch, read_anew):
     run = catalogue.module(name)
     before = marks.of(run.measure, run.Config)
-    for function in ("claims", "summary", "plot"):
+    for function in ("judged", "claims", "summary", "plot"):
         with monkeypatch.context() as patch:
             mutated(patch, run.__name__, function)
             assert marks.of(run.measure, run.Config) == before, function

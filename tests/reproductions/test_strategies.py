@@ -131,7 +131,7 @@ def test_two_workers_train_as_one_and_the_first_alone_writes(one, tmp_path):
 def refused(flags, out, capsys):
     """The one line that a figure's program ends with."""
     with pytest.raises(SystemExit) as end:
-        runs.main(fig6_swa, [*FLAGS, f"--out_dir={out}", *flags])
+        runs.main(fig6_swa.__name__, [*FLAGS, f"--out_dir={out}", *flags])
     printed = capsys.readouterr()
     assert end.value.code == 2 and printed.out == ""
     assert not list(out.glob("fig6_swa/*"))

@@ -607,7 +607,7 @@ BAD = [
 @pytest.mark.parametrize(("flags", "words"), BAD)
 def test_bad_input_is_one_line_status_two_and_nothing_written(flags, words, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        runs.main(fig5_widths, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
+        runs.main(fig5_widths.__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}", *flags])
     assert end.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
@@ -618,7 +618,7 @@ def test_bad_input_is_one_line_status_two_and_nothing_written(flags, words, tmp_
 def test_an_out_dir_below_a_file_is_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit) as end:
-        runs.main(fig5_widths, ["--preset=smoke", f"--out_dir={tmp_path / 'file' / 'runs'}"])
+        runs.main(fig5_widths.__name__, ["--preset=smoke", f"--out_dir={tmp_path / 'file' / 'runs'}"])
     assert end.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and "--out_dir" in printed.err

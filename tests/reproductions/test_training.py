@@ -277,7 +277,7 @@ def replaced(*paths):
         os.kill(os.getpid(), signal.SIGKILL)
 
 os.replace = replaced
-runs.main(fig6_swa, sys.argv[3:])
+runs.main(fig6_swa.__name__, sys.argv[3:])
 """
 
 

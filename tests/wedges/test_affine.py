@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -442,6 +443,7 @@ def test_whole_numbers_become_float32():
 
 
 ZEROS = np.zeros(5)
+MODEL = keras.Sequential(name="mine")
 
 
 @pytest.mark.parametrize(
@@ -488,12 +490,78 @@ ZEROS = np.zeros(5)
         (lambda: make("complement")[0].embed(np.zeros(4)), r"\[..., 11\].*received shape \(4,\)"),
         (lambda: make("span")[0].project(np.zeros(4)), r"theta must have .*received shape \(4,\)"),
         (lambda: make("span")[0].distance(1.0), r"theta must have .*received shape \(\)"),
-        (lambda: make("span")[0].embed(tf.zeros(4)), "dtype float64 .*dtype float32"),
+        (lambda: make("span")[0].embed("z.npy"), "z must be real numbers; received .* path 'z.npy'"),
+        (lambda: make("span")[0].project([1j] * 11), "theta must be real numbers; received"),
+        (lambda: wedges.random_cut("best.keras", 2, seed=0), "origin must be real .*path 'best.keras'"),
+        (lambda: wedges.random_cut(MODEL, 2, seed=0), "origin must be real numbers; .* model 'mine'"),
+        (lambda: wedges.random_cut(None, 2, seed=0), "origin must be real numbers; received None"),
+        (lambda: wedges.random_cut([True, False], 2, seed=0), "origin must be real numbers; received"),
+        (lambda: wedges.random_cut(ZEROS, 2, seed=True), "seed must be a whole .*received True"),
+        (lambda: wedges.normal_plane(ZEROS, "ones"), "directions must be real numbers; .*path 'ones'"),
+        (lambda: wedges.normal_plane(ZEROS, MODEL), "directions must be real numbers; .* model 'mine'"),
+        (lambda: wedges.through([[0.0], [1.0, 2.0]]), "points must be real numbers; received"),
+        (lambda: wedges.principal(np.ones((4, 5)), 2.0), "dimension must be a whole .*received 2.0"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(build, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as caught:
         build()
+    assert "\n" not in str(caught.value)
+
+
+def test_points_of_any_type_are_alike():
+    for dtype in EXACT:
+        cut = wedges.random_cut(np.ones(5, dtype), 2, seed=0)
+        for z in ([1.0, 2.0], (1, 2), *(np.array([1, 2], k) for k in ("f2", "f4", "f8", "i4", "u1"))):
+            for same in (z, tf.constant(z), tf.Variable(z)):
+                point = cut.embed(same)
+                np.testing.assert_array_equal(point, cut.embed(np.array([1, 2], dtype)))
+                assert point.dtype == cut.dtype == dtype
+    points = [tf.constant([0.0, 0, 1], tf.float64), tf.constant([3.0, 0, 1], tf.float64)]
+    assert wedges.through(points).dtype == tf.float64
+
+
+def test_counts_and_seeds_of_any_library_are_alike():
+    expected = wedges.random_cut(ZEROS, 2, seed=3).directions.rows
+    for kind in (np.int8, np.uint64, np.array, tf.constant):
+        found = wedges.random_cut(ZEROS, kind(2), seed=kind(3))
+        np.testing.assert_array_equal(found.directions.rows, expected)
+        assert type(found.dimension) is int
+    many = wedges.random_cut(ZEROS, 2, seed=np.arange(2, 4)).directions.rows
+    np.testing.assert_array_equal(many[1], expected)
+
+
+@pytest.mark.parametrize("dtype", EXACT)
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_a_large_basis_of_few_directions_is_orthonormal_and_spans_what_was_drawn(dtype, d, monkeypatch):
+    """Made block by block in place, without ever being held in float64."""
+    small = wedges.random_cut(np.zeros(3000, dtype), d, seed=5)
+    monkeypatch.setattr(wedges.affine, "DENSE_NUMBERS", 0)
+    monkeypatch.setattr(wedges.affine, "_BLOCK", 999)
+    large = wedges.random_cut(np.zeros(3000, dtype), d, seed=5)
+    rows, same = (np.array(cut.directions.rows, np.float64) for cut in (large, small))
+    assert large.dtype == dtype
+    np.testing.assert_allclose(rows @ rows.T, np.eye(d), atol=EXACT[dtype])
+    np.testing.assert_allclose(rows.T @ rows, same.T @ same, atol=EXACT[dtype])
+
+
+def test_a_cut_of_few_directions_is_dense_where_that_fits(monkeypatch):
+    monkeypatch.setattr(wedges.affine, "DENSE_NUMBERS", 10)
+    monkeypatch.setattr(wedges.affine, "_FEW_NUMBERS", 64 * 100)
+    kind = lambda ambient, d: type(wedges.random_cut(np.zeros(ambient), d, seed=0).directions)
+    assert kind(100, 64) is kind(3000, 2) is Span
+    assert kind(100, 65) is kind(101, 64) is kind(3201, 2) is Transform
+
+
+def test_subspaces_show_in_a_line():
+    assert repr(wedges.random_cut(ZEROS, 2, seed=0)) == "AffineSubspace(2 of 5 dimensions, Span)"
+    many = wedges.random_cut(np.zeros((3, 5)), 2, seed=range(3))
+    assert repr(many) == "AffineSubspace(3 of 2 of 5 dimensions, Span)"
+    assert repr(Transform(1000, 10, seed=0)) == "Transform(10 of 1000 dimensions)"
+    found = wedges.principal([[4.0, 1.0, 9.0], [1.0, 1.0, 9.0], [0.0, 0.0, 9.0]], 1)
+    assert (
+        repr(found) == "Principal(subspace=AffineSubspace(1 of 3 dimensions, Span), explained=[0.9744])"
+    )
 
 
 def test_a_trajectory_on_a_slanted_line_has_no_plane():

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -638,3 +639,21 @@ def test_json_that_cannot_be_opened_is_an_os_error(tmp_path):
         archive.read_json(tmp_path / "x.json")
     with pytest.raises(IsADirectoryError):
         archive.read_json(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere no process can be asked whether it lives")
+def test_what_a_killed_process_left_beside_a_file_goes_when_it_is_written_again(tmp_path):
+    path = tmp_path / "x[1].npz"  # a name that a pattern would read otherwise
+    script = (
+        "import os, signal, sys\n"
+        "from wedges import archive\n"
+        "with archive.replacing(sys.argv[1]) as file:\n"
+        "    file.write(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, path], check=False)
+    (left,) = tmp_path.iterdir()
+    assert killed.returncode == -signal.SIGKILL and left.suffix == ".tmp"
+    with archive.replacing(path), archive.replacing(path):  # of a process that lives, one stays
+        assert len(list(tmp_path.glob(".*.tmp"))) == 3
+    assert list(tmp_path.iterdir()) == [path]

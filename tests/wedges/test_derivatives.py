@@ -89,7 +89,7 @@ def test_output_gradients_are_of_probabilities_where_the_model_ends_with_a_softm
     expected = np.einsum("ni,nab->naib", rows, curved).reshape(N, 3, 15)
     np.testing.assert_allclose(landscape.output_gradients(theta), expected, atol=1e-12)
     for n in (0, 54):
-        with pytest.raises(ValueError, match=f"examples must be from 1 to 53.*received {n}"):
+        with pytest.raises(ValueError, match=f"examples must be .* from 1 to N = 53; received {n}"):
             landscape.output_gradients(theta, n)
 
 

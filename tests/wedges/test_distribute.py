@@ -51,7 +51,7 @@ def normed():
 def test_the_parts_of_a_minibatch_are_all_of_it_in_order_and_add_up(n, images):
     whole = landscape(penalised, images, regularize=True)
     theta, step = whole.space.read(), 5  # of the second epoch: 3 steps each
-    x, y = whole.minibatch(step)
+    x, y, _ = whole.minibatch(step)
     parts = [whole.minibatch(step, (i, n)) for i in range(n)]
     np.testing.assert_array_equal(np.concatenate([p[0] for p in parts]), x)
     np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), y)
@@ -62,8 +62,8 @@ def test_the_parts_of_a_minibatch_are_all_of_it_in_order_and_add_up(n, images):
 def test_each_part_draws_a_dropout_of_its_own(images):
     noisy = landscape(dropout, images)
     theta = noisy.space.read()
-    x, y = noisy.minibatch(0, (0, 2))
-    draws = [float(noisy.sample_of(theta, 0, (x, y), (i, 2))) for i in (0, 1, 0)]
+    part = noisy.minibatch(0, (0, 2))
+    draws = [float(noisy.sample_of(theta, 0, part, (i, 2))) for i in (0, 1, 0)]
     assert draws[0] == draws[2] != draws[1]
 
 
@@ -175,7 +175,7 @@ def test_every_graph_of_a_network_compiles(build, size, images):
         "losses": (it, [tf.stack([theta, theta + 0.1 * v, v])]),
         "gradient": (it.value_and_gradient, [theta]),
         "curvature": (it.hessian_product, [theta, v]),
-        "everything": (lambda t: it.graphs.loss_and_outputs(t), [theta]),
+        "everything": (lambda t: it.graphs.evaluation(t), [theta]),
         "moments": (lambda t: it.graphs.moments(t), [theta]),
         "sample": (lambda t, step: _sampled(it, t, step), [theta, tf.constant(9)]),
     }

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -193,3 +194,38 @@ def test_bogus_pairs_prove_nothing():
     assert curvature.certain(pairs, 0.0) == 0
     nothing = curvature.Eigenpairs(np.full(2, np.nan), vectors, np.full(2, np.nan), 2)
     assert curvature.certain(nothing, 0.0) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_eigenpairs_of_any_size_in_float32(scale):
+    """The squares of such numbers are no float32."""
+    matrix = turned(SPECTRA["bulk"])
+    found = curvature.eigenpairs(operator(matrix * scale, "float32")[0], 3, seed=0)
+    np.testing.assert_allclose(found.values / scale, [3.0, 2.0, 1.5], rtol=1e-5)
+    off = found.vectors @ matrix - found.values[:, None] / scale * found.vectors
+    np.testing.assert_allclose(found.residuals / scale, np.linalg.norm(off, axis=1), atol=1e-6)
+    assert curvature.certain(found, 1.9 * scale) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"k": 2.0}, "k must be a whole number from 1 to D = 9; received 2.0"),
+        ({"k": 10}, "k must be a whole number from 1 to D = 9; received 10"),
+        ({"limit": 0}, "limit must be a whole number, at least 1; received 0"),
+        ({"block_size": True}, "block_size must be a whole number, at least 1; received True"),
+        ({"basis": 2.5}, "basis must be a whole number, at least 1; received 2.5"),
+        ({"seed": -1}, "seed must be a whole number, at least 0; received -1"),
+    ],
+)
+def test_counts_that_are_none_are_named(change, words):
+    with pytest.raises(ValueError, match=words):
+        curvature.eigenpairs(operator(np.arange(9.0))[0], **{"k": 2, "seed": 0, **change})
+
+
+def test_whole_numbers_of_any_library_will_do():
+    made = operator(np.arange(9.0))[0]
+    expected = curvature.eigenpairs(made, 2, seed=0, limit=50).values
+    for kind in (np.int64, np.uint8, np.array, tf.constant):
+        found = curvature.eigenpairs(made, kind(2), seed=kind(0), limit=kind(50))
+        np.testing.assert_array_equal(found.values, expected)

@@ -128,3 +128,16 @@ def test_smoothed_it_is_one_bell_for_each_eigenvalue_and_integrates_to_one():
     found = wedges.spectral_density(made, samples=5, order=8, seed=0)
     for width in (0.05, 0.4):
         assert np.trapezoid(curvature.smoothed(found, at, width), at) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_lanczos_of_numbers_of_any_size_in_float32(scale):
+    matrix, start = turned(np.linspace(-2, 5, 30)), normal(1, 30)
+    expected = curvature.lanczos(operator(matrix, "float32")[0], start, 10)
+    made = operator(matrix * scale, "float32")[0]
+    for length in (1e-30, 1e30):
+        found = curvature.lanczos(made, start * length, 10)
+        np.testing.assert_allclose(found.diagonal / scale, expected.diagonal, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(found.beside / scale, expected.beside, rtol=1e-3)
+    density = curvature.spectral_density(made, samples=2, order=np.int64(30), seed=0)
+    np.testing.assert_allclose(density.values[0] / scale, np.linspace(-2, 5, 30), atol=1e-3)

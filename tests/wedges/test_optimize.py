@@ -1,6 +1,9 @@
+import pickle
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import wedges
 from wedges import optimize
@@ -76,8 +79,8 @@ def test_descent_leaves_the_callers_optimizer_alone():
 
 def test_descent_names_bad_input():
     bowl = wedges.Quadratic([1.0, 1.0])
-    with pytest.raises(ValueError, match="optimizer must be a Keras optimizer.*received str"):
-        wedges.Descent(bowl, [1.0, 1.0], "adam")
+    with pytest.raises(ValueError, match="optimizer must be a Keras optimizer.*path 'downhill'"):
+        wedges.Descent(bowl, [1.0, 1.0], "downhill")
     with pytest.raises(ValueError, match="start must be finite"):
         wedges.Descent(bowl, [1.0, np.nan], keras.optimizers.Adam())
     descent = wedges.Descent(bowl, [1.0, 1.0], keras.optimizers.Adam())
@@ -416,12 +419,12 @@ def test_a_restart_that_cannot_be_is_named():
     [
         (lambda q: wedges.Descent(q, [1.0, 1.0], CG, tolerance=-1.0), "tolerance must .*received -1.0"),
         (lambda q: wedges.Descent(q, [1.0, 1.0], CG, tolerance=np.nan), "tolerance must .*received nan"),
-        (lambda q: wedges.ConjugateGradients(0.0), "step must be a positive length; received 0.0"),
-        (lambda q: wedges.ConjugateGradients(-1e-3), "step must be a positive .*received -0.001"),
-        (lambda q: wedges.ConjugateGradients(np.inf), "step must be a positive .*received inf"),
+        (lambda q: wedges.ConjugateGradients(0.0), "step must be a finite number above 0; received 0.0"),
+        (lambda q: wedges.ConjugateGradients(-1e-3), "step must be .* above 0; received -0.001"),
+        (lambda q: wedges.ConjugateGradients(np.inf), "step must be .* above 0; received inf"),
         (
             lambda q: wedges.Descent(q, [1.0, 1.0], wedges.ConjugateGradients),
-            "optimizer .*received type",
+            "optimizer .*received the class ConjugateGradients",
         ),
         (lambda q: wedges.Descent(q, [1.0], CG), r"theta must have .*received shape \(1,\)"),
     ],
@@ -429,3 +432,146 @@ def test_a_restart_that_cannot_be_is_named():
 def test_what_cannot_be_minimised_is_named(build, words):
     with pytest.raises(ValueError, match=words):
         build(wedges.Quadratic([1.0, 1.0]))
+
+
+# ---- names of optimizers, numbers of any type and size --------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["adam", "SGD", "rmsprop"])
+def test_an_optimizer_by_its_name_is_keras_own(name):
+    bowl = wedges.Quadratic([1.0, 4.0])
+    found = wedges.minimize(bowl, [1.0, 1.0], name, 5)
+    expected = wedges.minimize(bowl, [1.0, 1.0], keras.optimizers.get(name), 5)
+    np.testing.assert_array_equal(found.theta, expected.theta)
+    np.testing.assert_array_equal(found.losses, expected.losses)
+
+
+@pytest.mark.parametrize("optimizer", [None, 1.0, keras.losses.MeanSquaredError(), "mean_squared_error"])
+def test_what_is_no_optimizer_is_named(optimizer):
+    with pytest.raises(ValueError, match="^optimizer must be a Keras optimizer, e.g. .*") as caught:
+        wedges.minimize(wedges.Quadratic([1.0]), [1.0], optimizer, 5)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_steps_are_whole_numbers_of_any_library(jit_compile):
+    bowl, sgd = wedges.Quadratic([1.0, 1.0]), keras.optimizers.SGD(0.1)
+    descent = wedges.Descent(bowl, [1.0, 1.0], sgd, jit_compile=jit_compile)
+    for kind in (int, np.int64, np.uint8, np.array, tf.constant):
+        assert descent.run(kind(3)).losses.shape == (3,)
+        assert len(optimize.progress(descent, kind(3), "a name").losses) == 3
+    assert len(wedges.minimize(bowl, [1.0, 1.0], sgd, np.int64(3)).losses) == 3
+
+
+@pytest.mark.parametrize("steps", [-1, 2.5, 3.0, True, None, "3", np.float32(3), [3]])
+def test_steps_that_are_no_whole_number_are_named(steps):
+    bowl, sgd = wedges.Quadratic([1.0, 1.0]), keras.optimizers.SGD(0.1)
+    descent = wedges.Descent(bowl, [1.0, 1.0], sgd)
+    for use in (
+        lambda: wedges.minimize(bowl, [1.0, 1.0], sgd, steps),
+        lambda: descent.run(steps),
+        lambda: optimize.progress(descent, steps, "a name"),
+    ):
+        with pytest.raises(ValueError, match="^steps must be a whole number, at least 0; received"):
+            use()
+    assert descent.step == 0
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_conjugate_gradients_know_no_unit_of_the_loss(scale):
+    """The squares of such gradients are no float32; the same steps, but for rounding."""
+    values, starts = np.array([1.0, 4.0, 9.0]), [[3.0, -1.0, 2.0], [0.1, 0.0, 5.0]]
+    plain = wedges.minimize(wedges.Quadratic(values), starts, CG, 3)
+    found = wedges.minimize(wedges.Quadratic(values * scale), starts, CG, 3)
+    assert np.abs(plain.theta).max() < 1e-5
+    np.testing.assert_allclose(found.theta, plain.theta, atol=1e-5)
+    np.testing.assert_allclose(found.losses / scale, plain.losses, rtol=1e-4, atol=1e-12)
+
+
+def test_a_tiny_gradient_is_no_gradient_of_zero():
+    bowl = wedges.Quadratic(np.full(3, 1e-30))
+    sgd = keras.optimizers.SGD(1e29)
+    assert len(wedges.minimize(bowl, np.ones(3), sgd, 5, tolerance=0.0).losses) == 5
+    assert len(wedges.minimize(bowl, np.ones(3), sgd, 5, tolerance=1.5e-30).losses) == 3  # sqrt(3) 0.9^k
+    assert len(wedges.minimize(bowl, np.ones(3), sgd, 5, tolerance=1e-3).losses) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_starts_of_any_type_are_alike(dtype):
+    bowl, values = wedges.Quadratic([1.0, 4.0], dtype=dtype), [3.0, 2.0]
+    descent = wedges.Descent(bowl, np.zeros(2), CG)
+    for given in (values, tuple(values), *(np.array(values, k) for k in ("f2", "f4", "f8", "i4"))):
+        for start in (given, tf.constant(given), tf.Variable(given)):
+            descent.restart(start)
+            np.testing.assert_array_equal(descent.theta, np.array(values, dtype))
+            made = wedges.Descent(bowl, start, CG)
+            np.testing.assert_array_equal(made.theta, descent.theta)
+            assert made.theta.dtype == dtype
+
+
+def test_what_is_no_landscape_or_no_start_is_named():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="mine")
+    bowl = wedges.Quadratic([1.0, 4.0])
+    for use, words in (
+        (lambda: wedges.minimize(model, [1.0, 1.0], CG, 3), "landscape must be .*NetworkLandscape"),
+        (lambda: wedges.minimize([1.0, 1.0], bowl, CG, 3), "landscape must be a .*; received list"),
+        (lambda: wedges.minimize(bowl, model, CG, 3), "theta must be real numbers; .*the model 'mine'"),
+        (lambda: wedges.minimize(bowl, "best.keras", CG, 3), "theta must be real .* path 'best.keras'"),
+        (lambda: wedges.minimize(bowl, bowl, CG, 3), "theta must be .* a landscape, Quadratic"),
+        (lambda: wedges.minimize(bowl, [1j, 1], CG, 3), "theta must be real numbers; received"),
+        (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, subspace=np.eye(2)), "subspace must be a"),
+        (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, tolerance="low"), "tolerance must be a"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=words) as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_descent_and_what_it_finds_show_in_a_line():
+    bowl = wedges.Quadratic(np.ones(1000))
+    descent = wedges.Descent(bowl, np.ones(1000), keras.optimizers.SGD(0.5))
+    descent.run(2)
+    assert repr(descent) == "Descent(Quadratic(D = 1,000, float32), SGD, 2 steps taken)"
+    found = wedges.minimize(bowl, np.ones(1000), CG, 1)
+    assert repr(found) == "Minimum(theta=[1000] from 0 to 0, losses=[500], distances=[0])"
+    assert repr(CG) == "ConjugateGradients(step=0.001)"
+
+
+# ---- the same loop again ----------------------------------------------------------------------------
+
+
+def traces(landscape):
+    return [d._run.experimental_get_tracing_count() for d in landscape.__dict__["_descents"].values()]
+
+
+ADAM = lambda: keras.optimizers.Adam(0.1)
+
+
+@pytest.mark.parametrize("optimizer", [ADAM, lambda: "sgd", wedges.ConjugateGradients])
+def test_a_second_minimize_of_the_same_kind_compiles_nothing_and_begins_anew(optimizer):
+    bowl = wedges.Quadratic([1.0, 4.0, 9.0])
+    for start in ([1.0, 2.0, 3.0], [-1.0, 0.5, 2.0], [0.1, 0.2, 0.3]):
+        again = wedges.minimize(bowl, start, optimizer(), 5)
+        once = wedges.minimize(wedges.Quadratic([1.0, 4.0, 9.0]), start, optimizer(), 5)
+        for a, b in zip(again, once, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert traces(bowl) == [1]
+
+
+def test_what_differs_compiles_a_loop_of_its_own_and_few_are_kept():
+    bowl = wedges.Quadratic([1.0, 4.0])
+    ends = {}
+    for rate in (0.1, 0.2, 0.1 + 1e-12):
+        for tolerance in (None, 0.5):
+            adam = keras.optimizers.Adam(rate)
+            ends[rate, tolerance] = wedges.minimize(bowl, [1.0, 1.0], adam, 30, tolerance=tolerance)
+            assert len(bowl.__dict__["_descents"]) <= 2
+    assert len(ends[0.1, 0.5].losses) < 30 == len(ends[0.1, None].losses)
+    assert not np.array_equal(ends[0.1, None].losses, ends[0.2, None].losses)
+
+    class Mine(keras.optimizers.SGD):  # nobody knows what else it depends on
+        pass
+
+    wedges.minimize(bowl, [1.0, 1.0], Mine(0.1), 3)
+    assert not any("Mine" in key for key in bowl.__dict__["_descents"])
+    assert "_descents" not in pickle.loads(pickle.dumps(bowl)).__dict__

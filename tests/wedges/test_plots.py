@@ -24,3 +24,21 @@ def test_nan_leaves_a_gap_and_the_figure_is_still_drawn():
     file = io.BytesIO()
     figure.savefig(file, format="png")
     assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_axes_are_labelled_logarithmic_and_marked_where_they_are_told_to_be():
+    figure, ((ax, plain),) = plots.grid(1, 2, title="two panels")
+    for each in (ax, plain):
+        each.plot([1, 20, 300], [1, 2, 3], label="line")
+    how = {"title": "t", "x": "x", "y": "y", "log": "x", "ticks": [1, 20, 300], "legend": 7}
+    plots.label_axes(ax, **how)
+    figure.canvas.draw()
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "20", "300"]
+    assert not len(ax.get_xticks(minor=True))
+    (text,) = ax.get_legend().get_texts()
+    assert text.get_text() == "line" and text.get_fontsize() == 7
+    plots.label_axes(plain, ticks={1: "one", 300: "many"}, grid=False)
+    assert [text.get_text() for text in plain.get_xticklabels()] == ["one", "many"]
+    assert plain.get_legend() is None
+    assert not any(line.get_visible() for line in plain.get_xgridlines())

@@ -104,6 +104,58 @@ def test_barrier_is_above_the_chord_never_negative_and_keeps_nan():
     np.testing.assert_allclose(wedges.barrier([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]]), [1.0, 0.0])
 
 
+def test_a_line_goes_into_barrier_as_it_is_and_cannot_go_in_the_wrong_order():
+    hill = wedges.Quadratic([-1.0, 1.0])
+    line = probe.line(hill, [-1.0, 0.0], [1.0, 0.0])
+    t, losses = line
+    assert wedges.barrier(line) == wedges.barrier(losses) == wedges.barrier(losses, t) == 0.5
+    with pytest.raises(ValueError, match=r"^t must be 11 numbers that rise .*; is it the losses\?"):
+        wedges.barrier(*line)
+    path = wedges.connect.along(hill, [[-1.0, 0.0], [-0.9, 0.0], [1.0, 0.0]], 3)  # t uneven
+    assert wedges.barrier(path) == wedges.barrier(path.losses, path.t) == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(ValueError, match="is it the losses"):
+        wedges.barrier(*path)
+
+
+def test_losses_that_could_as_well_be_t_come_as_a_line():
+    t, losses = np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.25, 1.0])
+    for order in ((losses, t), (t, losses)):
+        with pytest.raises(ValueError, match="^losses that rise from 0 to 1 as t does must come"):
+            wedges.barrier(*order)
+    assert wedges.barrier(probe.Line(t, losses)) == wedges.barrier(losses) == 0.0
+    assert wedges.barrier(probe.Line(losses, t)) == 0.25
+    assert wedges.barrier(t, t) == 0.0  # either way
+
+
+@given(st.integers(2, 9), st.integers(0, 99), st.sampled_from([1e-30, 1.0, 1e30]))
+@few
+def test_a_barrier_is_the_largest_rise_above_the_chord(points, seed, scale):
+    losses = (scale * normal(seed, 3, points)).astype(np.float32)
+    t = np.r_[0.0, np.sort(np.random.default_rng(seed).uniform(0.01, 0.99, points - 2)), 1.0]
+    for row, found in zip(losses, wedges.barrier(losses, t), strict=True):
+        chord = np.interp(t, [0, 1], row[[0, -1]].astype(float))
+        np.testing.assert_allclose(found / scale, max((row - chord) / scale), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (([1.0],), r"^losses must be numbers \[..., T\], T >= 2, or a line; received float64 \(1,\)"),
+        ((1.0,), r"^losses must be numbers .*received float64 \(\)"),
+        ((["a", "b"],), "^losses must be numbers"),
+        (([0.0, 1.0, 5.0], [0.0, 1.0]), "^t must be 3 numbers that rise from 0 to 1; received"),
+        (([0.0, 1.0, 5.0], [0.0, 0.5, 0.9]), r"^t must be 3 numbers .*; received \[0, 0.5, 0.9\]"),
+        (([0.0, 1.0, 5.0], [0.0, 0.5, 0.5]), "^t must be 3 numbers"),
+        (([0.0, 1.0, 5.0], [1.0, 0.5, 0.0]), "^t must be 3 numbers"),
+        (([0.0, 1.0, 5.0], [0.0, np.nan, 1.0]), "^t must be 3 numbers"),
+    ],
+)
+def test_what_has_no_barrier_is_named(arguments, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        wedges.barrier(*arguments)
+    assert "\n" not in str(caught.value)
+
+
 def test_line_needs_its_ends():
     with pytest.raises(ValueError, match="points must be a whole number, at least 2; received 1"):
         probe.line(wedges.Quadratic([1.0]), [0.0], [1.0], points=1)
@@ -735,7 +787,9 @@ def test_no_probe_that_raises_changes_the_model(name, images):
     model = plain()
 
     def broken(y, outputs):
-        raise RuntimeError("a user's loss")
+        if not tf.executing_eagerly():  # a landscape looks at a few examples when it is made
+            raise RuntimeError("a user's loss")
+        return tf.reduce_sum(outputs, axis=-1)
 
     landscape = wedges.NetworkLandscape(model, *images, broken, seed=0)
     before = [np.array(v) for v in model.variables]

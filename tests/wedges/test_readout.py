@@ -75,11 +75,12 @@ def test_regression_has_a_loss_and_no_accuracy(images):
 
 
 @pytest.mark.parametrize("reduction", ["sum", "none", "sum_over_batch_size"])
-def test_a_landscape_is_the_mean_over_examples_whatever_the_losss_reduction(images, reduction):
+def test_a_landscape_reduces_as_the_loss_says(images, reduction):
     model = plain()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
-    landscape = wedges.NetworkLandscape(model, *images, loss, seed=0)
-    np.testing.assert_allclose(landscape(landscape.space.read()), truth(model, *images)[0], rtol=1e-5)
+    landscape = wedges.NetworkLandscape(model, *images, loss, seed=0, evaluation_batch_size=20)
+    expected = truth(model, *images)[0] * (53 if reduction == "sum" else 1)
+    np.testing.assert_allclose(landscape(landscape.space.read()), expected, rtol=1e-5)
 
 
 def test_the_compiled_loss_is_the_default(images):

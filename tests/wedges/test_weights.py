@@ -1,5 +1,7 @@
 """A model's weights as one vector: there and back, its layers, its filters."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import wedges
-from tests.conftest import MODELS, batch_norm, frozen, nested, plain, shared, subclassed
+from tests.conftest import MODELS, SPARSE, batch_norm, frozen, nested, plain, shared, subclassed
 
 
 @pytest.mark.parametrize("build", MODELS, ids=lambda m: m.__name__)
@@ -168,3 +170,42 @@ def test_both_kernels_of_a_separable_convolution_have_a_filter_for_each_channel_
     np.testing.assert_array_equal(depthwise.reshape(9, 6), np.tile(np.arange(6), (9, 1)))
     np.testing.assert_array_equal(pointwise.reshape(6, 4), np.tile(6 + np.arange(4), (6, 1)))
     assert (bias == -1).all()
+
+
+# ---- what another model has besides -----------------------------------------------------------------
+
+
+def other_statistics(build):
+    one, two = build(), build()
+    for v in two.non_trainable_weights:
+        if "moving" in v.path:
+            v.assign(v + 0.5)
+    return one, two
+
+
+def landscape(model, policy, images):
+    return wedges.NetworkLandscape(model, *images, SPARSE, seed=0, batch_norm=policy)
+
+
+def test_other_batch_norm_statistics_than_the_landscapes_do_not_pass_without_a_word(images):
+    one, two = other_statistics(batch_norm)
+    with pytest.warns(UserWarning, match='other batch-norm statistics .* Use batch_norm="reestimate"'):
+        landscape(one, "frozen", images).space.read(two)
+    with pytest.warns(UserWarning, match="other batch-norm statistics"):
+        wedges.WeightSpace(one).read(two)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = landscape(one, "reestimate", images)
+        b = found.space.read(two)
+        found.space.read(one)
+        landscape(one, "frozen", images).space.read(batch_norm())  # of the same statistics
+    alone = landscape(two, "reestimate", images)  # the right number for a second model
+    np.testing.assert_allclose(found(b), alone(alone.space.read()), rtol=1e-6)
+
+
+def test_other_weights_that_are_not_trained_are_named(images):
+    one, two = frozen(), frozen()
+    two.non_trainable_weights[0].assign_add(tf.ones_like(two.non_trainable_weights[0]))
+    for policy in ("frozen", "reestimate"):
+        with pytest.warns(UserWarning, match="differs .* in weights that are not trained .*kernel"):
+            landscape(one, policy, images).space.read(two)

@@ -11,14 +11,15 @@ exact gradient.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
-from wedges.network.batches import fold, leading_size, share
+from wedges.network.batches import share
+from wedges.network.examples import Examples
 
 if TYPE_CHECKING:
     from wedges.network.stateless import StatelessModel
@@ -61,7 +62,7 @@ class BatchNorm:
         """Whether the model has a batch-norm layer that is not frozen; the same at all times."""
         return bool(self._layers)
 
-    def moments(self, theta: tf.Tensor, x: Any, batch_size: int) -> list[tf.Tensor]:
+    def moments(self, theta: tf.Tensor, examples: Examples, batch_size: int) -> list[tf.Tensor]:
         """Mean and second moment of each batch-norm input over all of x, in training-mode passes.
 
         Second moments are pooled because their mean over batches is that of all examples, which is
@@ -69,62 +70,63 @@ class BatchNorm:
 
         Args:
           theta: [D].
-          x: inputs, [N, ...] or a structure of them.
+          examples: whose inputs.
           batch_size: examples in each pass.
 
         Returns:
           [mean, second moment, mean, ...], each [channels]; of the layers that training moves.
         """
 
-        def add(x, sums):
-            weight = share(x, total)
-            return [s + weight * m for s, m in zip(sums, self._batch_moments(theta, x), strict=True)]
+        def add(batch, sums):
+            found, x = [], batch[0]
+            for s, m in zip(sums, self._batch_moments(theta, x), strict=True):
+                found.append(s + share(x, examples.size, m.dtype) * m)
+            return found
 
-        moving = self._find_moving(x)
+        moving = self._find_moving(examples)
         if not moving:
             return []
-        total, state = leading_size("x", x), self._network.state
+        state = self._network.state
         zeros = [tf.zeros_like(state[i]) for b in moving for i in (b.mean, b.variance)]
-        return fold(add, zeros, x, batch_size)
+        return examples.fold(add, zeros, batch_size)
 
     def pullback(
-        self, theta: tf.Tensor, x: Any, batch_size: int, upstream: list[tf.Tensor]
+        self, theta: tf.Tensor, examples: Examples, batch_size: int, upstream: list[tf.Tensor]
     ) -> tf.Tensor:
         """(d moments / d theta)^T upstream, [D], in the memory of one batch."""
-        rows = self.pullbacks(theta, x, batch_size, tf.concat(upstream, axis=0)[None])
-        return rows[0]
+        return self.pullbacks(theta, examples, batch_size, tf.concat(upstream, axis=0)[None])[0]
 
     def pushforward(
-        self, theta: tf.Tensor, x: Any, batch_size: int, v: tf.Tensor
+        self, theta: tf.Tensor, examples: Examples, batch_size: int, v: tf.Tensor
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """The moments at theta, and (d moments / d theta) v for several v, in the memory of one batch.
 
         theta [D], v [K, D] -> moments, each [channels], and how each moves, [K, channels].
         """
-        sizes = self._sizes(x)
+        sizes = self._sizes(examples)
 
-        def add(x, rows):
+        def add(batch, rows):
             none = tf.zeros([sum(sizes)], rows.dtype)
             with tf.GradientTape(persistent=True) as linear:
                 linear.watch(none)
                 with tf.GradientTape() as tape:
                     tape.watch(theta)
-                    moments = tf.concat(self._batch_moments(theta, x), axis=0)
+                    moments = tf.concat(self._batch_moments(theta, batch[0]), axis=0)
                 # J^T u is linear in u, so its slope along v is J v.
                 back = tape.gradient(moments, theta, none, unconnected_gradients="zero")
             along = lambda row: linear.gradient(back, none, row, unconnected_gradients="zero")
             new = tf.stack([moments, *(along(row) for row in tf.unstack(v))])
-            return rows + share(x, total) * new
+            return rows + share(batch[0], examples.size, rows.dtype) * new
 
-        total = leading_size("x", x)
-        rows = fold(add, tf.zeros([1 + v.shape[0], sum(sizes)], theta.dtype), x, batch_size)
+        zeros = tf.zeros([1 + v.shape[0], sum(sizes)], theta.dtype)
+        rows = examples.fold(add, zeros, batch_size)
         parts = tf.split(rows, sizes, axis=1)
         return [p[0] for p in parts], [p[1:] for p in parts]
 
     def pullbacks(
         self,
         theta: tf.Tensor,
-        x: Any,
+        examples: Examples,
         batch_size: int,
         upstream: tf.Tensor,
         bend: tuple[tf.Tensor, tf.Tensor] | None = None,
@@ -135,7 +137,7 @@ class BatchNorm:
 
         Args:
           theta: [D].
-          x: inputs, [N, ...] or a structure of them.
+          examples: whose inputs.
           batch_size: examples in each pass.
           upstream: u, [K, channels of all moments in a row].
           bend: mu [channels of all moments] and v [K, D].
@@ -144,12 +146,12 @@ class BatchNorm:
           [K, D].
         """
 
-        def add(x, rows):
+        def add(batch, rows):
             with tf.GradientTape(persistent=True) as outer:
                 outer.watch(theta)
                 with tf.GradientTape() as inner:
                     inner.watch(theta)
-                    moments = tf.concat(self._batch_moments(theta, x), axis=0)
+                    moments = tf.concat(self._batch_moments(theta, batch[0]), axis=0)
                 if bend is None:
                     targets, along = [moments], [[u] for u in tf.unstack(upstream)]
                 else:
@@ -159,10 +161,10 @@ class BatchNorm:
                     # Both in one call: they share the way back through the model.
                     targets, along = [moments, slope], [list(pair) for pair in pairs]
             back = lambda a: outer.gradient(targets, theta, a, unconnected_gradients="zero")
-            return rows + share(x, total) * tf.stack([back(a) for a in along])
+            return rows + share(batch[0], examples.size, rows.dtype) * tf.stack([back(a) for a in along])
 
-        total = leading_size("x", x)
-        return fold(add, tf.zeros([upstream.shape[0], theta.shape[0]], theta.dtype), x, batch_size)
+        zeros = tf.zeros([upstream.shape[0], theta.shape[0]], theta.dtype)
+        return examples.fold(add, zeros, batch_size)
 
     def state_of(self, moments: list[tf.Tensor]) -> list[tf.Tensor]:
         """The model's state with batch-norm statistics from `moments`."""
@@ -188,14 +190,14 @@ class BatchNorm:
         # statistic is the result over 1 - w.
         moving = self._moving or []
         state = _filled(self._network.reseeded(0, 0), moving, 0.0)
-        _, state, _ = self._network(theta, state, x, training=True)
+        state = self._network(theta, state, x, training=True).state
         moments = []
         for b, divisor in zip(moving, self._divisors, strict=True):
             mean, variance = (state[i] * (1 / divisor) for i in (b.mean, b.variance))
             moments += [mean, variance + tf.square(mean)]
         return moments
 
-    def _find_moving(self, x):
+    def _find_moving(self, examples):
         """The layers whose statistics training moves; finds 1 - w of each of them as well.
 
         w = momentum^k for a layer that is called k times. k is found by two calls on two examples,
@@ -205,14 +207,14 @@ class BatchNorm:
         if self._moving is not None:
             return self._moving
         with tf.init_scope():
-            two = tf.nest.map_structure(lambda t: t[:2], x)
+            two = examples.first(2)[0]
             from_zero, from_one = (
                 self._network(
                     self._initial,
                     _filled(self._network.reseeded(0, 0), self._layers, m),
                     two,
                     training=True,
-                )[1]
+                ).state
                 for m in (0.0, 1.0)
             )
             left = [np.array(from_one[b.mean] - from_zero[b.mean]) for b in self._layers]

@@ -1,12 +1,12 @@
-"""Examples some at a time: arrays as tensors, passes over them, minibatches in a random order.
+"""Batches of examples: their sizes, and minibatches in a random order.
 
-Every batch has a static shape, which XLA needs, and only one is in memory at a time.
+A batch is a triple (x, y, w) of inputs, targets and weights of the examples, each a tensor or a
+structure of tensors with one leading axis; y and w are () where there are none.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,71 +16,16 @@ import tensorflow as tf
 _ORDERS, _NUMBERS = 64, 2**24
 
 
-def tensors(name: str, arrays: Any) -> Any:
-    """Arrays in memory, or a dict or tuple of them, as tensors.
-
-    Raises:
-      ValueError: anything else; the message calls it `name`.
-    """
-    try:
-        return tf.nest.map_structure(tf.convert_to_tensor, arrays)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{name} must be arrays in memory (or a dict or tuple of them); received "
-            f"{type(arrays).__name__}. Stack a data set's examples into arrays first."
-        ) from error
+def batch_size(batch: Any) -> int | tf.Tensor:
+    """How many examples a batch holds: a number where it is known before it runs, else a tensor []."""
+    first = tf.nest.flatten(batch)[0]
+    return tf.shape(first)[0] if first.shape[0] is None else first.shape[0]
 
 
-def leading_size(name: str, arrays: Any) -> int:
-    """The number of examples that every tensor in `arrays` must share.
-
-    Raises:
-      ValueError: none, or of different sizes; the message calls them `name`.
-    """
-    sizes = {a.shape[0] if a.shape.rank else 0 for a in tf.nest.flatten(arrays)}
-    if len(sizes) != 1 or 0 in sizes:
-        raise ValueError(
-            f"{name} must hold the same number of examples in every array, and at least one; "
-            f"received {sorted(sizes)}."
-        )
-    return sizes.pop()
-
-
-def share(batch: Any, total: int) -> float:
-    """The batch's part of `total` examples."""
-    return tf.nest.flatten(batch)[0].shape[0] / total
-
-
-def fold(function: Callable[[Any, Any], Any], carry: Any, data: Any, batch_size: int) -> Any:
-    """carry = function(batch, carry) over the batches of `data`, the last one maybe smaller.
-
-    Args:
-      function: of a batch of `data` and what was carried so far; returns the same structure.
-      carry: tensors, or a structure of them, to begin with.
-      data: tensors of one leading axis, or a structure of them.
-      batch_size: examples in each batch but the last one.
-
-    Returns:
-      What the last call returned.
-    """
-    whole, rest = divmod(leading_size("data", data), batch_size)
-
-    def rows(start, n):  # tf.slice, unlike t[start:start + n], keeps n in the static shape
-        cut = lambda t: tf.slice(t, [start] + [0] * (t.shape.rank - 1), [n, *t.shape[1:]])
-        # Nobody asks for a derivative by the data, whose second one XLA does not have.
-        return tf.nest.map_structure(lambda t: tf.stop_gradient(cut(t)), data)
-
-    if whole:
-        _, carry = tf.while_loop(
-            lambda i, _: i < whole,
-            lambda i, c: (i + 1, function(rows(i * batch_size, batch_size), c)),
-            (tf.constant(0), carry),
-            parallel_iterations=1,
-            maximum_iterations=whole,  # XLA must know how much a derivative of the loop has to keep
-        )
-    if rest:
-        carry = function(rows(whole * batch_size, rest), carry)
-    return carry
+def share(batch: Any, total: int, dtype: tf.DType) -> float | tf.Tensor:
+    """The batch's part of `total` examples: a number, or a tensor [] of this dtype."""
+    size = batch_size(batch)  # tf.cast(0.1, float64) would round to float32 first
+    return size / total if isinstance(size, int) else tf.cast(size / total, dtype)
 
 
 class Minibatches:

@@ -16,8 +16,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from wedges import _keras
 from wedges.landscape import PRODUCTS_AT_ONCE
-from wedges.network.batches import fold, share
+from wedges.network.batches import batch_size
 from wedges.network.problem import Problem
 from wedges.network.second_order import exact_second_derivatives
 
@@ -80,29 +81,26 @@ def gauss_newton_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> t
     """
 
     def part(batch):
-        x, y = batch
         with tf.GradientTape(persistent=True) as model:
             model.watch(at)
-            outputs = problem.outputs(theta, problem.state(at[1:]), x)
-            # Keras remembers the logits of probabilities, and its losses would go around these.
-            outputs = tf.identity(outputs)
+            outputs = _bare(problem.outputs(theta, problem.state(at[1:]), batch[0]))
+        flat = tf.nest.flatten(outputs)
         with tf.GradientTape(persistent=True) as outer:
-            outer.watch(outputs)
+            outer.watch(flat)
             with tf.GradientTape() as inner:
-                inner.watch(outputs)
-                losses = problem.losses(y, outputs)
-                loss = share(y, problem.size) * tf.reduce_mean(losses)
-            slope = inner.gradient(loss, outputs)  # [B, ...]
-        none = tf.zeros_like(outputs)
+                inner.watch(flat)
+                loss = problem.part_of_outputs(batch, outputs)
+            slope = inner.gradient(loss, flat, unconnected_gradients="zero")  # [B, ...] each
+        none = [tf.zeros_like(z) for z in flat]
         with tf.GradientTape(persistent=True) as linear:
             linear.watch(none)
             # J^T u, linear in u, so its slope is J
-            back = model.gradient(outputs, at, none, unconnected_gradients="zero")
+            back = model.gradient(flat, at, none, unconnected_gradients="zero")
 
         def one(row):
-            moved = linear.gradient(back, none, row)  # J v [B, ...]
-            bent = outer.gradient(slope, outputs, moved, unconnected_gradients="zero")  # B J v
-            return tf.concat(model.gradient(outputs, at, bent, unconnected_gradients="zero"), axis=0)
+            moved = linear.gradient(back, none, row, unconnected_gradients="zero")  # J v [B, ...]
+            bent = outer.gradient(slope, flat, moved, unconnected_gradients="zero")  # B J v
+            return tf.concat(model.gradient(flat, at, bent, unconnected_gradients="zero"), axis=0)
 
         return tf.stack([one(row) for row in directions])
 
@@ -117,7 +115,7 @@ def _moving(problem, theta, v):
     if not problem.reestimates:
         return [theta], [[row] for row in tf.unstack(v)]
     moments, moved = problem.network.batch_norm.pushforward(
-        theta, problem.statistics_x, problem.evaluation_batch_size, v
+        theta, problem.statistics, problem.evaluation_batch_size, v
     )
     directions = zip(tf.unstack(v), *(tf.unstack(m) for m in moved), strict=True)
     return [theta, *moments], [list(d) for d in directions]
@@ -140,7 +138,7 @@ def _through_moments(problem, theta, found, v=None):
     if v is not None:
         own, upstream, bend = own[:-1], upstream[:-1], (upstream[-1], v)
     return own + problem.network.batch_norm.pullbacks(
-        theta, problem.statistics_x, problem.evaluation_batch_size, upstream, bend
+        theta, problem.statistics, problem.evaluation_batch_size, upstream, bend
     )
 
 
@@ -151,7 +149,8 @@ def output_gradients(problem: Problem, theta: tf.Tensor, state: list[tf.Tensor],
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(theta)
             one = tf.nest.map_structure(lambda t: t[None], x)
-            rows = tf.unstack(tf.reshape(problem.outputs(theta, state, one), [-1]))
+            found = tf.nest.flatten(problem.outputs(theta, state, one))
+            rows = tf.unstack(tf.concat([tf.reshape(z, [-1]) for z in found], axis=0))
         return tf.stack([tape.gradient(z, theta) for z in rows])  # [outputs, D]
 
     return tf.map_fn(of_one, x, fn_output_signature=problem.dtype)
@@ -162,12 +161,23 @@ def output_pullback(
 ) -> tf.Tensor:
     """sum_i sum_k u_ik d outputs_ik / d theta over all the data: u [N, outputs] -> [D]."""
 
-    def part(batch):
-        x, u = batch
+    def add(batch, carry):
+        total, start = carry
+        size = batch_size(batch[0])
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            outputs = problem.outputs(theta, state, x)
-        return tape.gradient(outputs, theta, u)
+            outputs = tf.nest.flatten(problem.outputs(theta, state, batch[0]))
+        rows = lambda a, z: tf.reshape(
+            tf.slice(a, [start] + [0] * (a.shape.rank - 1), [size, *a.shape[1:]]), tf.shape(z)
+        )
+        upstream = [rows(a, z) for a, z in zip(tf.nest.flatten(u), outputs, strict=True)]
+        return total + tape.gradient(outputs, theta, upstream), start + size
 
-    add = lambda batch, total: total + part(batch)
-    return fold(add, tf.zeros_like(theta), (problem.x, u), problem.evaluation_batch_size)
+    carry = (tf.zeros_like(theta), tf.constant(0))
+    return problem.examples.fold(add, carry, problem.evaluation_batch_size)[0]
+
+
+def _bare(outputs: Any) -> Any:
+    """The same outputs, without the logits that Keras remembers, around which its losses would go."""
+    new = lambda z: _keras.masked(tf.identity(z), _keras.mask_of(z))
+    return tf.nest.map_structure(new, outputs)

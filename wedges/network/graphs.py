@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import tensorflow as tf
 
+from wedges._tensorflow import graph
 from wedges.network import derivatives, passes
 from wedges.network.problem import Problem
+from wedges.network.readout import Readout
 
 
 class Graphs:
@@ -18,53 +21,54 @@ class Graphs:
 
     Args:
       problem: what to compute.
+      readout: what its outputs mean.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, readout: Readout) -> None:
+        self.problem, self.readout = problem, readout
 
-    @tf.function(autograph=False)
+    @graph
     def loss(self, theta: tf.Tensor) -> tf.Tensor:
         """L(theta), []. theta [D]."""
         return passes.loss(self.problem, theta, self.state_at(theta))
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @functools.partial(graph, reduce_retracing=True)
     def losses(self, thetas: tf.Tensor) -> tf.Tensor:
         """L at each of thetas [R, D], [R]."""
         # Two at a time: each operation is too small to fill two cores (15% faster on two).
         return tf.map_fn(self.loss, thetas, parallel_iterations=2)
 
-    @tf.function(autograph=False)
-    def loss_and_outputs(self, theta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """L(theta), [], and the outputs of all examples [N, ...]."""
-        return passes.loss_and_outputs(self.problem, theta, self.state_at(theta))
+    @graph
+    def evaluation(self, theta: tf.Tensor) -> tuple[tf.Tensor, list[tuple], Any]:
+        """L(theta), [], (hits, counted) of each output, and the outputs of all examples, [N, ...]."""
+        return passes.evaluation(self.problem, self.readout, theta, self.state_at(theta))
 
-    @tf.function(autograph=False)
+    @graph
     def loss_and_gradient(self, theta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """L(theta), [], and its gradient [D]."""
         return passes.loss_and_gradient(self.problem, theta, self._moments_at(theta))
 
-    @tf.function(autograph=False)
+    @graph
     def hessian_products(self, theta: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """H(theta) v for several v. theta [D], v [K, D] -> [K, D]."""
         return derivatives.hessian_products(self.problem, theta, v)
 
-    @tf.function(autograph=False)
+    @graph
     def gauss_newton_products(self, theta: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """G(theta) v for several v. theta [D], v [K, D] -> [K, D]."""
         return derivatives.gauss_newton_products(self.problem, theta, v)
 
-    @tf.function(autograph=False)
+    @graph
     def output_gradients(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any) -> tf.Tensor:
         """d outputs_ik / d theta of examples x [n, ...]: [n, outputs, D]."""
         return derivatives.output_gradients(self.problem, theta, state, x)
 
-    @tf.function(autograph=False)
+    @graph
     def output_pullback(self, theta: tf.Tensor, state: list[tf.Tensor], u: tf.Tensor) -> tf.Tensor:
         """sum_i sum_k u_ik d outputs_ik / d theta. u [N, outputs] -> [D]."""
         return derivatives.output_pullback(self.problem, theta, state, u)
 
-    @tf.function(autograph=False)
+    @graph
     def moments(self, theta: tf.Tensor) -> list[tf.Tensor]:
         """The moments of the batch-norm layers at theta; see `BatchNorm.moments`."""
         return self.problem.moments(theta)

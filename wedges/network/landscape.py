@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
-from wedges._checks import choice, whole
+from wedges._checks import choice, numbers, whole
+from wedges._progress import waiting
 from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
 from wedges.network import derivatives
-from wedges.network.batches import Minibatches
+from wedges.network.examples import examples_of
 from wedges.network.graphs import Graphs
 from wedges.network.losses import why_not_curved
+from wedges.network.objective import Objective, class_weights
+from wedges.network.pickles import reduced
 from wedges.network.problem import Problem
-from wedges.network.readout import Loss, Readout
+from wedges.network.readout import Readout
 from wedges.network.stateless import StatelessModel
 from wedges.network.supported import check_supported
 from wedges.network.symmetry import check_symmetric
@@ -27,12 +31,20 @@ _MATRICES = {"hessian": "the Hessian", "gauss_newton": "the Gauss-Newton matrix"
 
 
 class NetworkLandscape(WithExamples, WithOutputs):
-    """L(theta) = (1/N) sum_i loss(y_i, model(x_i; theta)) [+ the model's regularisers].
+    """L(theta): what `model.evaluate` says of all N examples at once, the model's weights being theta.
+
+    For a plain loss the mean over examples, L(theta) = (1/N) sum_i loss(y_i, model(x_i; theta)). In
+    general it is Keras' own number: the losses of all outputs times their `loss_weights`, with masks,
+    weights of examples and each loss's reduction, and what layers add by `add_loss`. A masked mean is
+    one over all positions of all examples that count, whatever `evaluation_batch_size`.
 
     The value is that of inference: no dropout, and batch norm as `batch_norm` says. `sample` is
     what training sees: a minibatch, fresh dropout, batch-norm statistics of the minibatch.
     State that is not trained (batch-norm statistics, frozen weights) is copied when the landscape
     is made; the model is never changed, not even by an evaluation that raises.
+
+    It pickles: the model as Keras saves it, with the classes and functions of yours that it needs;
+    arrays on disk by reference, to be read there; other sources as they pickle themselves.
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> x, y = np.eye(2, dtype="float32"), np.array([1.0, 3.0], "float32")
@@ -43,34 +55,47 @@ class NetworkLandscape(WithExamples, WithOutputs):
     2.0
 
     Args:
-      model: a built `keras.Model` with one output.
-      x, y: examples and targets, arrays with one leading axis of N examples. x may be a dict or
-        tuple of arrays for a model with several inputs.
-      loss: a Keras loss (name, object or function). By default the one `model` was compiled with.
-        Its reduction is ignored: a landscape is always the mean over examples.
-      regularize: add the model's regularisation losses.
-      batch_norm: "frozen" keeps the statistics the model had when this object was made;
-        "reestimate" makes them functions of theta: mean and variance over `statistics_x` (all of
-        it, pooled) of a training-mode pass at that theta. Statistics belong to a theta, so use
-        "reestimate" anywhere but at the trained weights themselves.
+      model: a built `keras.Model`, of any inputs and outputs.
+      x, y: examples and targets, in any form that Keras takes: arrays, tensors, lists of numbers,
+        pandas' frames, dicts or tuples of them for several inputs or outputs, `numpy.memmap` and other
+        arrays on disk. Or x alone, without y: a `tf.data.Dataset` of batches, a
+        `keras.utils.PyDataset`, or any source with `len(x)` and `x[i]`, that yields (x, y) or
+        (x, y, sample_weight). Of what is not in memory only a few batches are read at a time.
+      loss: a Keras loss (name, object or function), or a list or dict of them for the outputs. By
+        default what `model` was compiled with, its `loss_weights` and an overridden `compute_loss`
+        included.
+      sample_weight: of the examples [N], or of their positions, or a structure of them for the outputs.
+      class_weight: {class: weight}, as `fit` takes it; instead of sample_weight.
+      loss_weights: of the outputs, as compile() takes them.
+      regularize: add the losses of the weights' regularisers, as `evaluate` does. What layers add by
+        `add_loss`, or for their activity, is always part of L.
+      batch_norm: "frozen" keeps the statistics the model had when this object was made, as `evaluate`
+        does; "reestimate" makes them functions of theta: mean and variance over `statistics_x` (all of
+        it, pooled) of a training-mode pass at that theta, which costs one more pass over the data.
+        Statistics belong to a theta, so use "reestimate" anywhere but at the trained weights
+        themselves, and wherever two models are compared.
       statistics_x: inputs for "reestimate"; by default x. Use training inputs, also when x is a
         test set.
-      batch_size: examples in the minibatch of `sample`; all N where there are fewer.
+      batch_size: examples in the minibatch of `sample`; all N where there are fewer. Not used where x
+        yields batches, which are the minibatches.
       evaluation_batch_size: examples in memory at once in a pass over the data. Results do not
         depend on it beyond float rounding; re-estimated statistics of stacked batch-norm layers do,
-        slightly, since a training-mode pass normalises within it.
+        slightly, since a training-mode pass normalises within it. A loss that couples the examples of a
+        batch (Dice, Tversky, contrastive losses) is noticed, and computed over all N at once.
       seed: of the minibatches and of dropout. Mandatory.
 
     Attributes:
       network: the `StatelessModel`; space: its `WeightSpace`.
-      x, y, loss, seed, regularize, batch_norm: as given, arrays as tensors.
-      size, batch_size, steps_per_epoch: N, B, N // B.
+      examples: the `Examples`; objective: the `Objective`.
+      x, y, sample_weight: as tensors, where they are arrays in memory; else None.
+      loss, seed, regularize, batch_norm: as given.
+      size, batch_size, steps_per_epoch: N, B, and how many minibatches there are in an epoch.
       problem: the `Problem` that passes over the data work on; graphs: its `Graphs`.
-      readout: what its outputs and targets mean, a `Readout`.
+      readout: what its outputs mean, a `Readout`.
 
     Raises:
-      ValueError: x and y of different sizes, no examples, no loss, a model that is not built; a
-        stateful or quantized model, one of float16 or bfloat16 weights, one for batches of one size.
+      ValueError: arrays of different sizes, no examples, no loss, a model that is not built; a stateful
+        or quantized model, one of float16 or bfloat16 weights, one for batches of one size.
     """
 
     takes_batches = False
@@ -79,10 +104,13 @@ class NetworkLandscape(WithExamples, WithOutputs):
         self,
         model: keras.Model | StatelessModel,
         x: Any,
-        y: TensorLike,
-        loss: str | Loss | None = None,
+        y: Any = None,
+        loss: Any = None,
         *,
         seed: int,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        loss_weights: Any = None,
         regularize: bool = False,
         batch_norm: str = "frozen",
         statistics_x: Any = None,
@@ -90,46 +118,69 @@ class NetworkLandscape(WithExamples, WithOutputs):
         evaluation_batch_size: int = 500,
     ) -> None:
         choice("batch_norm", batch_norm, ("frozen", "reestimate"))
-        whole("batch_size", batch_size)
-        whole("evaluation_batch_size", evaluation_batch_size)
-        whole("seed", seed, 0, 2**31 - 1)
+        batch_size = whole("batch_size", batch_size)
+        evaluation_batch_size = whole("evaluation_batch_size", evaluation_batch_size)
+        seed = whole("seed", seed, 0, 2**31 - 1)
         self.network = model if isinstance(model, StatelessModel) else StatelessModel(model)
         check_supported(self.network.model)
+        reestimates = batch_norm == "reestimate"
+        self.space = self.network.space.under(reestimates=reestimates)
+        self.dimension, self.dtype = self.space.dimension, self.space.dtype
+        self.examples = _weighted(examples_of(x, y, sample_weight), class_weight, self.dtype)
+        self.objective = Objective(self.network.model, loss, loss_weights, self.dtype)
         self.problem = Problem(
             self.network,
-            x,
-            y,
-            loss,
+            self.examples,
+            self.objective,
             regularize=regularize,
-            reestimate=batch_norm == "reestimate",
-            statistics_x=statistics_x,
+            reestimate=reestimates,
+            statistics=self.examples
+            if statistics_x is None
+            else examples_of(statistics_x, names=("statistics_x", "y", "sample_weight")),
             evaluation_batch_size=evaluation_batch_size,
         )
-        self.graphs = Graphs(self.problem)
-        self.space = self.network.space
-        self.dimension, self.dtype = self.space.dimension, self.space.dtype
-        self.x, self.y, self.loss = self.problem.x, self.problem.y, self.problem.loss
-        self.size, self.evaluation_batch_size = self.problem.size, evaluation_batch_size
+        self.readout = Readout(self.objective, *self.problem.probed[1:], self.dtype)
+        self.graphs = Graphs(self.problem, self.readout)
+        self.readout.check(self.problem, self.examples)
+        self.x, self.y, self.sample_weight = _in_memory(self.examples)
+        self.loss = self.objective.loss
+        self.size, self.evaluation_batch_size = self.examples.size, evaluation_batch_size
         self.seed, self.regularize, self.batch_norm = seed, regularize, batch_norm
-        self.readout = Readout(self.loss, self.y, self.dtype)
-        self._wanted_batch_size = batch_size
+        self._given = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "class_weight": class_weight,
+            "batch_size": batch_size,
+        }
         self.batch_size = min(batch_size, self.size)
-        self._minibatches = Minibatches(self.size, self.batch_size, seed)
+        self._minibatches = self.examples.steps(self.batch_size, seed)
         self.steps_per_epoch = self._minibatches.steps_per_epoch
 
-    def on(self, x: Any, y: TensorLike, **overrides: Any) -> NetworkLandscape:
+    def __reduce__(self) -> tuple:
+        return reduced(self)
+
+    def __repr__(self) -> str:
+        model = self.network.model
+        policy = [f"{self.dtype.name} weights", f"policy {model.dtype_policy.name}"]
+        policy += [f"batch norm {self.batch_norm}"] if self.network.has_batch_norm else []
+        policy += ["regularizers added"] if self.regularize else []
+        return (
+            f"NetworkLandscape(model {model.name!r}, D = {self.dimension:,}, N = {self.size:,}, "
+            f"loss {self.objective}, {', '.join(policy)})"
+        )
+
+    def on(self, x: Any, y: Any = None, **overrides: Any) -> NetworkLandscape:
         """The same model, state, loss and policy on other examples: `test = train.on(x_test, y_test)`.
 
         Re-estimated batch-norm statistics still come from this landscape's inputs. Settings given by
-        name replace this landscape's.
+        name replace this landscape's; weights of examples belong to these, and are not taken over.
         """
         settings = {
-            "loss": self.loss,
+            **self._given,
             "seed": self.seed,
             "regularize": self.regularize,
             "batch_norm": self.batch_norm,
-            "statistics_x": self.problem.statistics_x,
-            "batch_size": self._wanted_batch_size,
+            "statistics_x": self.problem.statistics,
             "evaluation_batch_size": self.evaluation_batch_size,
         }
         return NetworkLandscape(self.network, x, y, **{**settings, **overrides})
@@ -149,7 +200,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         @tf.custom_gradient  # else a tape over the loss would hold every microbatch's activations
         def loss(theta):
             mean = self.graphs.loss if theta.shape.rank == 1 else self.graphs.losses
-            return mean(theta), lambda up: up[..., None] * self.value_and_gradient(theta)[1]
+            with self._waiting("the loss"):
+                value = mean(theta)
+            return value, lambda up: up[..., None] * self.value_and_gradient(theta)[1]
 
         return loss(theta)
 
@@ -157,35 +210,43 @@ class NetworkLandscape(WithExamples, WithOutputs):
         """The training loss of minibatch number `step`, a function of (theta, step, seed) alone.
 
         Every epoch of N // batch_size steps visits each example at most once, in an order of its
-        own; the at most batch_size - 1 examples left over differ from epoch to epoch.
+        own; the at most batch_size - 1 examples left over differ from epoch to epoch. A
+        `tf.data.Dataset` alone gives its batches in its own order, whatever the number; it warns.
         """
         return self.sample_of(theta, step, self.minibatch(step))
 
     def minibatch(
         self, step: int | tf.Tensor, part: tuple[int | tf.Tensor, int] = (0, 1)
-    ) -> tuple[Any, tf.Tensor]:
-        """Inputs and targets of minibatch number `step`, B examples each.
+    ) -> tuple[Any, Any, Any]:
+        """Inputs, targets and weights of minibatch number `step`, B examples each; () for what is not.
 
         Or those of part (i, n) of it, rows i B/n to (i + 1) B/n.
 
         Raises:
-          ValueError: n does not divide B = batch_size.
+          ValueError: n does not divide B = batch_size, or examples come in batches of their own.
         """
         i, n = part
+        rows = self._minibatches.rows(tf.cast(step, tf.int32))  # [B]
+        if n == 1:
+            return self.examples.minibatch(rows)
+        if self.examples.own_batches:
+            raise ValueError(
+                "examples must be arrays, or a source with len(x) and x[i], where devices share a "
+                f"minibatch; received {type(self.examples.source).__name__}."
+            )
         if self.batch_size % n:
             raise ValueError(
                 f"batch_size must be a multiple of the {n} devices that share a minibatch; received "
                 f"{self.batch_size}."
             )
         size = self.batch_size // n
-        rows = self._minibatches.rows(tf.cast(step, tf.int32))[i * size : (i + 1) * size]  # [B / n]
-        return tf.nest.map_structure(lambda a: tf.gather(a, rows), (self.x, self.y))
+        return self.examples.minibatch(tf.slice(rows, [i * size], [size]))
 
     def sample_of(
         self,
         theta: TensorLike,
         step: int | tf.Tensor,
-        examples: tuple[Any, tf.Tensor],
+        examples: tuple[Any, Any, Any],
         part: tuple[int | tf.Tensor, int] = (0, 1),
     ) -> tf.Tensor:
         """What `examples`, the part (i, n) of minibatch number `step`, add to its training loss, [].
@@ -203,14 +264,15 @@ class NetworkLandscape(WithExamples, WithOutputs):
                 f"{tuple(theta.shape)}."
             )
         state = self.network.reseeded(self.seed, tf.cast(step, tf.int32), part)
-        loss, _ = self.problem.mean_loss(theta, state, examples, training=True)
+        loss = self.problem.mean_loss(theta, state, examples, training=True)
         return loss if part[1] == 1 else loss / part[1]
 
     def value_and_gradient(self, theta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
         """L(theta) and its exact gradient over all the data, in the memory of one microbatch."""
         theta = self.point(theta)
         if theta.shape.rank == 1:
-            return self.graphs.loss_and_gradient(theta)
+            with self._waiting("the gradient"):
+                return self.graphs.loss_and_gradient(theta)
         flat = tf.reshape(theta, [-1, self.dimension])  # [R, D]
         losses, gradients = tf.map_fn(
             self.graphs.loss_and_gradient, flat, fn_output_signature=(self.dtype, self.dtype)
@@ -264,9 +326,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
           ValueError: more than one theta, or examples that are not there.
         """
         theta, n = self._one(theta), self.size if examples is None else examples
-        if not 1 <= n <= self.size:
-            raise ValueError(f"examples must be from 1 to {self.size}, all there are; received {n!r}.")
-        x = tf.nest.map_structure(lambda t: t[:n], self.x)
+        n = whole("examples", n, 1, self.size, limit="N")
+        x = self.examples.first(n)[0]
         return self.graphs.output_gradients(theta, self.graphs.state_at(theta), x)
 
     def output_pullback(self, theta: TensorLike, u: TensorLike) -> tf.Tensor:
@@ -278,7 +339,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
         Raises:
           ValueError: more than one theta, or u without a row for each example.
         """
-        theta, u = self._one(theta), tf.convert_to_tensor(u, self.dtype)
+        theta, u = self._one(theta), numbers("u", u, self.dtype)
         if u.shape.rank == 0 or u.shape[0] != self.size:
             raise ValueError(
                 f"u must be shaped as the model's outputs, a row for each of {self.size} examples; "
@@ -289,21 +350,23 @@ class NetworkLandscape(WithExamples, WithOutputs):
     # ---- what else a model does at theta --------------------------------------------------------
 
     def evaluate(self, theta: TensorLike) -> Evaluation:
-        """Loss, accuracy and outputs at theta [D] in one pass over the data: an `Evaluation`."""
-        loss, outputs = self.graphs.loss_and_outputs(self.point(theta))
-        return Evaluation(loss, self.accuracy(outputs), outputs)
+        """Loss, accuracy and outputs at theta [D] in one pass over the data: an `Evaluation`.
 
-    def probabilities(self, outputs: tf.Tensor) -> tf.Tensor:
+        Accuracy counts what the loss counts: positions that a mask, `ignore_class` or a weight of 0
+        leaves out do not enter, others by their weights, as Keras' `weighted_metrics` do.
+        """
+        theta = self._one(theta)
+        with self._waiting("outputs and loss"):
+            loss, counts, outputs = self.graphs.evaluation(theta)
+        return Evaluation(loss, self.readout.accuracy(counts), outputs)
+
+    def probabilities(self, outputs: Any) -> Any:
         """The model's outputs [N, C] as class probabilities [N, C]; [N, 1] stay those of class 1."""
         return self.readout.probabilities(outputs)
 
-    def labels(self, outputs: tf.Tensor) -> tf.Tensor:
+    def labels(self, outputs: Any) -> Any:
         """The predicted class of each example. outputs [N, ..., C] -> [N, ...] int64."""
         return self.readout.labels(outputs)
-
-    def accuracy(self, outputs: tf.Tensor) -> tf.Tensor | None:
-        """Share of examples whose predicted class is the target, []; None for other targets."""
-        return self.readout.accuracy(outputs)
 
     def write(self, theta: TensorLike) -> None:
         """Make the model itself stand at theta [D]: the only method that changes it.
@@ -324,13 +387,21 @@ class NetworkLandscape(WithExamples, WithOutputs):
         eager = tf.executing_eagerly()  # inside a user's graph no number can be looked at
         if eager and self._flaw:
             raise ValueError(self._flaw)
-        found = derivatives.at_each(products, theta, v)
-        if eager and kind not in self._symmetric:
-            one, row, product = (tf.reshape(a, [-1, self.dimension])[0] for a in (theta, v, found))
-            k = min(v.shape[:-1].num_elements(), PRODUCTS_AT_ONCE) if theta.shape.rank == 1 else 1
-            check_symmetric(_MATRICES[kind], products, one, (row, product), k, self.seed)
-            self._symmetric.add(kind)
+        first = eager and kind not in self._symmetric
+        with self._waiting(f"{'first ' * first}products with {_MATRICES[kind]}"):
+            found = derivatives.at_each(products, theta, v)
+            if first:
+                one, row, product = (tf.reshape(a, [-1, self.dimension])[0] for a in (theta, v, found))
+                k = min(v.shape[:-1].num_elements(), PRODUCTS_AT_ONCE) if theta.shape.rank == 1 else 1
+                check_symmetric(_MATRICES[kind], products, one, (row, product), k, self.seed)
+                self._symmetric.add(kind)
         return found
+
+    def _waiting(self, what):
+        """A line that says what is computed, or compiled the first time, where it takes its time."""
+        if not tf.executing_eagerly():
+            return contextlib.nullcontext()
+        return waiting(f"{what} of model {self.network.model.name!r}, {self.size:,} examples")
 
     @functools.cached_property
     def _symmetric(self):
@@ -340,12 +411,30 @@ class NetworkLandscape(WithExamples, WithOutputs):
     @functools.cached_property
     def _flaw(self):
         """Why the loss has no second derivatives, in one sentence; None where it has them."""
-        x, y = tf.nest.map_structure(lambda t: t[:8], (self.x, self.y))
-        shape = self.problem.outputs(self.space.read(), self.network.state, x).shape
-        return why_not_curved(self.loss, y, shape, self.dtype, seed=self.seed)
+        batch, outputs, _ = self.problem.probed
+        return why_not_curved(self.problem, batch, outputs, seed=self.seed)
 
     def _one(self, theta):
         theta = self.point(theta)
         if theta.shape.rank != 1:
             raise ValueError(f"theta must be one point [D]; received shape {tuple(theta.shape)}.")
         return theta
+
+
+def _weighted(examples, class_weight, dtype):
+    """The examples, weighted by their classes where the user wants it."""
+    if class_weight is None:
+        return examples
+    if tf.nest.flatten(examples.first(1)[2]):
+        raise ValueError("class_weight must be None beside sample_weight; received both.")
+    return examples.with_weights(functools.partial(_by_class, weights=class_weight, dtype=dtype))
+
+
+def _by_class(batch, weights, dtype):
+    return class_weights(batch[1], weights, dtype)
+
+
+def _in_memory(examples):
+    """x, y and weights as tensors, where they are arrays; None else, and for what is not there."""
+    batch = getattr(examples, "batch", (None,) * 3)
+    return [None if isinstance(part, tuple) and not part else part for part in batch]

@@ -1,82 +1,74 @@
-"""The loss of each example, and whether it has second derivatives."""
+"""Whether a loss has second derivatives by a model's outputs."""
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import tensorflow as tf
 
-from wedges.network.readout import Loss
+from wedges import _keras
 from wedges.network.second_order import NoSecondDerivative, exact_second_derivatives
 
-
-def example_losses(loss: Loss, y: tf.Tensor, outputs: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """The loss of each example, aligned as Keras aligns targets and outputs.
-
-    Args:
-      loss: a Keras loss, whose reduction is ignored, or a function of (y, outputs).
-      y: targets [B, ...].
-      outputs: [B, ...].
-      dtype: of the losses.
-
-    Returns:
-      [B].
-    """
-    outputs = tf.cast(outputs, dtype)  # float16 activations, float32 loss
-    y = tf.cast(y, dtype)  # as Keras does before any loss
-    batch = y.shape[0]
-    if isinstance(loss, keras.losses.Loss):
-        losses = loss.call(y, outputs)  # before its reduction, which may be a sum or nothing
-    else:
-        if outputs.shape[-1] == 1 and y.shape.rank == outputs.shape.rank - 1:
-            y = y[..., None]  # else [B] against [B, 1] would broadcast to [B, B]
-        losses = loss(y, outputs)
-    losses = tf.cast(losses, dtype)
-    if losses.shape.rank == 0:  # a user's function that has averaged already
-        return tf.fill([batch], losses)
-    return tf.reduce_mean(tf.reshape(losses, [batch, -1]), axis=1)
+if TYPE_CHECKING:
+    from wedges.network.problem import Problem
 
 
-def why_not_curved(
-    loss: Loss, y: tf.Tensor, shape: tf.TensorShape, dtype: tf.DType, *, seed: int
-) -> str | None:
+def why_not_curved(problem: Problem, batch: Any, outputs: Any, *, seed: int) -> str | None:
     """Why a loss has no curvature by the model's outputs, in one sentence; None if it has.
 
     Its second derivative is looked at for a few examples, at random outputs and at others near the
     targets: unknown to TensorFlow, as of the absolute error, or 0 at all of them, as of the hinge.
 
     Args:
-      loss: a Keras loss, or a function of (y, outputs).
-      y: a few targets [B, ...].
-      shape: of the model's outputs for these examples, [B, ...].
-      dtype: of the losses.
+      problem: whose loss.
+      batch: a few examples (x, y, w).
+      outputs: of the model for them, [B, ...] each.
       seed: of the random outputs.
     """
-    noise = tf.random.stateless_normal(shape, [0, seed], dtype=dtype)
-    places = [tf.sigmoid(noise)]  # good as logits, probabilities or values
-    if tf.size(y) == shape.num_elements():  # near the targets
-        places.append(tf.reshape(tf.cast(y, dtype), shape) + noise / 2)
+    flat = tf.nest.flatten(outputs)
+    terms = problem.terms(batch, outputs)
+    counts = [t.weights is None or tf.reduce_any(t.weights != 0) for t in terms]
+    if problem.objective.own or not any(counts):  # nothing that these examples could tell
+        return None
+    noise = [
+        tf.random.stateless_normal(z.shape, [k, seed], dtype=problem.dtype) for k, z in enumerate(flat)
+    ]
+    places = [[tf.sigmoid(n) for n in noise]]  # good as logits, probabilities or values
+    targets = {id(t.output): t.target for t in terms}
+    near = [_near(targets.get(id(z)), z, n) for z, n in zip(flat, noise, strict=True)]
+    places.append(near)
     try:
-        if any(np.any(_second_derivative(loss, y, z, dtype)) for z in places):
-            return None
+        for at in places:
+            masked = [_keras.masked(z, _keras.mask_of(old)) for z, old in zip(at, flat, strict=True)]
+            slopes = _second_derivative(problem, batch, tf.nest.pack_sequence_as(outputs, masked))
+            if any(np.any(s) for s in slopes):
+                return None
         what = "is 0 wherever it exists"
     except NoSecondDerivative:
         what = "is not known to TensorFlow"
-    name = getattr(loss, "name", None) or getattr(loss, "__name__", loss)
     return (
         "loss must be twice differentiable by the model's outputs to have curvature; received "
-        f"{name}, whose second derivative {what}. Use a smooth "
+        f"{problem.objective}, whose second derivative {what}. Use a smooth "
         "loss, e.g. mean_squared_error, huber or a cross-entropy."
     )
 
 
-def _second_derivative(loss, y, z, dtype):
-    """Of each example's loss at outputs z [B, ...], along z: [B, ...]."""
+def _near(target, output, noise):
+    """Outputs near the targets, where these are of their shape; else random ones."""
+    if tf.is_tensor(target) and tf.size(target) == tf.size(output):
+        return tf.reshape(tf.cast(target, noise.dtype), noise.shape) + noise / 2
+    return tf.sigmoid(noise)
+
+
+def _second_derivative(problem, batch, outputs):
+    """Of the loss at outputs, along them: [B, ...] each."""
+    flat = tf.nest.flatten(outputs)
     with exact_second_derivatives():
         with tf.GradientTape() as outer:
-            outer.watch(z)
+            outer.watch(flat)
             with tf.GradientTape() as inner:
-                inner.watch(z)
-                losses = example_losses(loss, y, z, dtype)
-            slope = inner.gradient(losses, z, unconnected_gradients="zero")
-        return outer.gradient(slope, z, z, unconnected_gradients="zero")
+                inner.watch(flat)
+                loss = problem.part_of_outputs(batch, outputs)
+            slopes = inner.gradient(loss, flat, unconnected_gradients="zero")
+        return outer.gradient(slopes, flat, flat, unconnected_gradients="zero")

@@ -1,32 +1,37 @@
-"""A model, examples and a loss: what every pass over the data of a network is made of."""
+"""A model, examples and an objective: what every pass over the data of a network is made of."""
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from wedges.network.batches import fold, leading_size, share, tensors
-from wedges.network.losses import example_losses
-from wedges.network.readout import Loss
-from wedges.network.stateless import StatelessModel
+from wedges import _keras
+from wedges._tensorflow import compiled
+from wedges.network.batches import share
+from wedges.network.coupling import couples, diverse
+from wedges.network.examples import Examples
+from wedges.network.objective import Objective, Term
+from wedges.network.stateless import Call, StatelessModel
 
-if TYPE_CHECKING:
-    from tensorflow.types.experimental import TensorLike
+_PROBE = 8  # examples that are looked at to see whether each has a loss of its own
+# What Keras raises where targets, losses and outputs do not go together.
+_MISFITS = (KeyError, IndexError, ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError)
 
 
 class Problem:
-    """The mean loss of a model over N examples, in microbatches.
+    """The loss of a model over N examples, in microbatches.
 
     Args:
       network: the model.
-      x, y: inputs and targets of N examples.
-      loss: a Keras loss, by name, object or function; None takes the one the model was compiled with.
-      regularize: add the model's regularisation losses.
+      examples: its inputs, targets and weights.
+      objective: what of its outputs is minimised.
+      regularize: add the losses of the weights' regularisers. What layers add is always part of it.
       reestimate: batch-norm statistics are functions of theta, where the model has any.
-      statistics_x: the inputs that they are gathered over; None takes x.
+      statistics: the examples that they are gathered over.
       evaluation_batch_size: examples in a microbatch.
 
     Attributes:
@@ -35,77 +40,237 @@ class Problem:
       reestimates: whether there are batch-norm statistics that are functions of theta.
 
     Raises:
-      ValueError: x and y of different sizes, no examples, no loss.
+      ValueError: no loss.
     """
 
     def __init__(
         self,
         network: StatelessModel,
-        x: Any,
-        y: TensorLike,
-        loss: str | Loss | None,
+        examples: Examples,
+        objective: Objective,
         *,
         regularize: bool,
         reestimate: bool,
-        statistics_x: Any,
+        statistics: Examples,
         evaluation_batch_size: int,
     ) -> None:
-        loss = getattr(network.model, "loss", None) if loss is None else loss
-        if loss is None or isinstance(loss, (dict, list, tuple)):
-            raise ValueError(
-                "loss must be one Keras loss: pass loss=..., or compile the model with it; "
-                f"received {loss!r}."
-            )
-        self.network, self.loss = network, keras.losses.get(loss)
+        self.network, self.examples, self.objective = network, examples, objective
         self.dimension, self.dtype = network.space.dimension, network.space.dtype
-        self.regularize = regularize
-        self.x, self.y = tensors("x", x), tensors("y", y)
-        self.size = leading_size("x", self.x)
-        if self.y.shape.rank == 0 or self.y.shape[0] != self.size:
-            raise ValueError(
-                f"x and y must have as many examples; received {self.size} and {tuple(self.y.shape)}."
-            )
-        self.statistics_x = self.x if statistics_x is None else tensors("statistics_x", statistics_x)
+        self.regularize, self.size = regularize, examples.size
+        self.statistics = statistics
         self.evaluation_batch_size = evaluation_batch_size
         self.reestimates = reestimate and network.has_batch_norm
+        if objective.loss is None and not objective.own and not self._probe.added:
+            raise ValueError(
+                "loss must be a Keras loss, or a list or dict of them: pass loss=..., or compile the "
+                "model with it; received None."
+            )
 
-    def outputs(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any) -> tf.Tensor:
-        """The model's outputs in inference, [B, ...] of theta's dtype."""
-        return tf.cast(self.network(theta, state, x, training=False)[0], self.dtype)
+    # ---- a batch --------------------------------------------------------------------------------
 
-    def losses(self, y: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """The loss of each example. y [B, ...], outputs [B, ...] -> [B]."""
-        return example_losses(self.loss, y, outputs, self.dtype)
+    def outputs(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any) -> Any:
+        """The model's outputs in inference, each [B, ...] of theta's dtype."""
+        return self._cast(self.network(theta, state, x, training=False).outputs)
 
     def mean_loss(
-        self, theta: tf.Tensor, state: list[tf.Tensor], batch: tuple, *, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The mean loss [] over a batch (x, y) of examples, penalties included, and its outputs."""
-        x, y = batch
-        outputs, _, penalties = self.network(theta, state, x, training=training)
-        return tf.reduce_mean(self.losses(y, outputs)) + self._penalty(penalties), outputs
+        self, theta: tf.Tensor, state: list[tf.Tensor], batch: Any, *, training: bool
+    ) -> tf.Tensor:
+        """Keras' loss of a batch (x, y, w), [], regularisers included where they are wanted."""
+        with self.network.at(theta, state) as scope:
+            call = self.network.call(batch[0], scope, training=training)
+            loss = self.objective.value(batch, call.outputs, training=training)
+        return self._with_added(loss, call)
 
-    def part(
-        self, theta: tf.Tensor, state: list[tf.Tensor], batch: tuple
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A microbatch's part of the mean loss over all N examples, and its outputs."""
-        loss, outputs = self.mean_loss(theta, state, batch, training=False)
-        return share(batch[1], self.size) * loss, outputs
+    def part(self, theta: tf.Tensor, state: list[tf.Tensor], batch: Any) -> tuple[tf.Tensor, Any]:
+        """A microbatch's part of the loss over all N examples, [], and its outputs."""
+        with self.network.at(theta, state) as scope:
+            call = self.network.call(batch[0], scope, training=False)
+            if self._shares:
+                loss = self.objective.value(batch, call.outputs, training=False)
+                return self._share(batch) * self._with_added(loss, call), self._cast(call.outputs)
+            loss = tf.cast(self.part_of_outputs(batch, call.outputs), self.dtype)
+        added = self._with_added(tf.zeros([], self.dtype), call)
+        return loss + self._share(batch) * added, self._cast(call.outputs)
 
-    def total(self, part: Callable[[tuple], tf.Tensor], zero: tf.Tensor) -> tf.Tensor:
+    def part_of_outputs(self, batch: Any, outputs: Any) -> tf.Tensor:
+        """What a microbatch's outputs add to the loss over all N examples, [], nothing but them."""
+        if self.objective.own:
+            return self._share(batch) * self.objective.value(batch, outputs, training=False)
+        loss = self.objective.part(batch, outputs, self._totals, self.size)
+        return tf.cast(loss, self.dtype)
+
+    def terms(self, batch: Any, outputs: Any) -> list[Term]:
+        """The losses of the outputs of a batch, one by one; see `Objective.terms`."""
+        return self.objective.terms(batch, outputs)
+
+    # ---- all examples ---------------------------------------------------------------------------
+
+    @property
+    def microbatch(self) -> int:
+        """Examples in a pass at a time: all of them where they have no losses of their own."""
+        return self.evaluation_batch_size if self._independent else self.size
+
+    def total(self, part: Callable[[Any], tf.Tensor], zero: tf.Tensor) -> tf.Tensor:
         """part(microbatch) added up over all the data, to `zero`."""
         add = lambda batch, total: total + part(batch)
-        return fold(add, zero, (self.x, self.y), self.evaluation_batch_size)
+        return self.examples.fold(add, zero, self.microbatch)
 
     def moments(self, theta: tf.Tensor) -> list[tf.Tensor]:
         """The moments of the batch-norm layers at theta; see `BatchNorm.moments`."""
-        return self.network.batch_norm.moments(theta, self.statistics_x, self.evaluation_batch_size)
+        return self.network.batch_norm.moments(theta, self.statistics, self.evaluation_batch_size)
 
     def state(self, moments: list[tf.Tensor]) -> list[tf.Tensor]:
         """The model's state, its batch-norm statistics from `moments` where they are re-estimated."""
         return self.network.batch_norm.state_of(moments) if self.reestimates else self.network.state
 
-    def _penalty(self, penalties):
-        if not (self.regularize and penalties):
-            return tf.zeros([], self.dtype)
-        return tf.add_n([tf.cast(p, self.dtype) for p in penalties])
+    # ---- what a few examples tell ---------------------------------------------------------------
+
+    @functools.cached_property
+    def probed(self) -> tuple[Any, Any, list[Term]]:
+        """A few examples, the model's outputs for them, and the terms of their loss."""
+        with tf.init_scope():
+            batch, outputs = self.examples.first(_PROBE), self._probe.outputs
+            try:
+                if self.objective.own:  # it may make variables in its first call, as no graph may
+                    self._sums(batch, outputs, [])
+                return batch, outputs, self.objective.terms(batch, outputs)
+            except _MISFITS as error:
+                raise ValueError(
+                    f"y and loss must fit the outputs of model {self.network.model.name!r}, "
+                    f"{_shapes(outputs)}; received y {_shapes(batch[1])} and loss {self.objective}: "
+                    f"{_first_line(error)}"
+                ) from error
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it finds out of its examples once: set the same for it not to look again."""
+        return {name: getattr(self, name) for name in ("_totals", "_independent")}
+
+    @facts.setter
+    def facts(self, facts: dict[str, Any]) -> None:
+        vars(self).update(facts)
+
+    @functools.cached_property
+    def _probe(self) -> Call:
+        with tf.init_scope():
+            batch = self.examples.first(_PROBE)
+            return self.network(self._start, self.network.state, batch[0], training=False)
+
+    @functools.cached_property
+    def _start(self):
+        with tf.init_scope():
+            return self.network.space.read()
+
+    @functools.cached_property
+    def _shares(self):
+        """Whether a batch's loss is a plain mean, and counts by its number of examples."""
+        return self.objective.own or all(term.divisor is None for term in self.probed[2])
+
+    @functools.cached_property
+    def _totals(self):
+        """What the sum of each term over all examples is divided by; see `Term.divisor`.
+
+        Masks come from inputs and targets, so that it is the same at every theta.
+        """
+        _, _, terms = self.probed
+        wanted = [i for i, term in enumerate(terms) if tf.is_tensor(term.divisor)]
+        totals = [term.divisor for term in terms]
+        if wanted:
+            with tf.init_scope():
+                for i, total in zip(wanted, self._count(wanted), strict=True):
+                    totals[i] = total
+        return totals
+
+    def _count(self, wanted):
+        @compiled
+        def count():
+            def add(batch, sums):
+                call = self.network(self._start, self.network.state, batch[0], training=False)
+                terms = self.objective.terms(batch, call.outputs)
+                return [s + terms[i].divisor for i, s in zip(wanted, sums, strict=True)]
+
+            zeros = [tf.zeros([], self.objective.dtype) for _ in wanted]
+            return self.examples.fold(add, zeros, self.microbatch)
+
+        return count()
+
+    @functools.cached_property
+    def _independent(self):
+        """Whether the loss of all examples follows from those of its batches; says so where it does not.
+
+        Looked at on a few examples: all of them at once, and in two parts.
+        """
+        alone = self.examples.own_batches or self.size > self.evaluation_batch_size
+        if not alone or self.size < 2:
+            return True  # they are computed at once anyway
+        with tf.init_scope():
+            batch, outputs, _ = self.probed
+            half = any(z.dtype.size < 4 for z in tf.nest.flatten(outputs))
+            tolerance = 2e-2 if half else 1e-4
+            of_model = lambda batch: self._sums(batch, *self._called(batch))
+            of_losses = lambda both: [] if self.objective.own else self._sums(*both, [])
+            apart = couples(of_model, batch, tolerance)
+            apart |= couples(of_losses, (batch, diverse(outputs)), tolerance)
+        if not apart:
+            return True
+        model, n = self.network.model.name, self.size
+        if self.examples.own_batches:
+            raise ValueError(
+                f"the loss of model {model!r} must be a mean over examples where they come in batches; "
+                f"received one that couples them ({self.objective}). Pass all of them as arrays."
+            )
+        warnings.warn(
+            f"the loss of model {model!r} couples the examples of a batch ({self.objective}), so that "
+            f"all {n} are computed at once, whatever evaluation_batch_size is, in the memory it takes.",
+            stacklevel=2,
+        )
+        return False
+
+    def _called(self, batch):
+        """The model's outputs for a batch, and what its layers add."""
+        call = self.network(self._start, self.network.state, batch[0], training=False)
+        return call.outputs, call.added
+
+    def _sums(self, batch, outputs, added):
+        """What adds up over batches, if anything does: (value times divisor, divisor) of each term."""
+        n = float(tf.nest.flatten(batch)[0].shape[0])
+        if self.objective.own:
+            with self.network.at(self._start, self.network.state):
+                value = self.objective.value(batch, outputs, training=False)
+            return [(n * value, n)]
+        found = [(n * tf.reduce_sum(a), n) for a in added]
+        for term in self.objective.terms(batch, outputs):
+            divisor = n if term.divisor is None else term.divisor
+            found.append(
+                (term.value, n) if isinstance(divisor, int) else (term.value * divisor, divisor)
+            )
+        return found
+
+    # ---- small pieces ---------------------------------------------------------------------------
+
+    def _with_added(self, loss, call):
+        loss = tf.cast(loss, self.dtype)
+        if self.objective.own:  # which has added what it wants
+            return loss
+        added = [*call.added, *(call.penalties if self.regularize else [])]
+        return tf.add_n([loss, *(tf.cast(tf.reduce_sum(a), self.dtype) for a in added)])
+
+    def _share(self, batch):
+        return share(batch[0], self.size, self.dtype)
+
+    def _cast(self, outputs):
+        """Outputs in theta's dtype, with their masks."""
+        cast = lambda z: (
+            z if z.dtype == self.dtype else _keras.masked(tf.cast(z, self.dtype), _keras.mask_of(z))
+        )
+        return tf.nest.map_structure(cast, outputs)
+
+
+def _shapes(tensors):
+    return str(tf.nest.map_structure(lambda t: [None, *t.shape[1:]], tensors)).replace("None", "N")
+
+
+def _first_line(error):
+    """What an error says, in one line: the last argument's first one, without quotes around it."""
+    text = str(error.args[-1] if isinstance(error, KeyError) and error.args else error).strip()
+    return (text.splitlines() or [type(error).__name__])[0]

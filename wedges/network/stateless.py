@@ -1,14 +1,16 @@
 """A Keras model as a pure function: (theta, state, x) -> outputs.
 
 `theta` is what is trained; `state` is every other variable (batch-norm statistics, dropout's random
-seeds, frozen weights), copied once. The model itself is never changed: each call goes through
-`keras.Model.stateless_call`.
+seeds, frozen weights), copied once. The model itself is never changed: each call happens in a
+`keras.StatelessScope`, where its variables have other values.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,11 +20,29 @@ from wedges.network.batch_norm import BatchNorm
 from wedges.network.weights import WeightSpace
 
 
+class Call(NamedTuple):
+    """What a call of a model leaves.
+
+    Attributes:
+      outputs: as the model returns them, a tensor or a structure of tensors [B, ...].
+      state: the state after the call.
+      added: the losses that layers have added, by `add_loss` or for their activity.
+      penalties: the losses of the weights' regularisers.
+    """
+
+    outputs: Any
+    state: list[tf.Tensor]
+    added: list[tf.Tensor]
+    penalties: list[tf.Tensor]
+
+
 class StatelessModel:
     """Outputs of a built Keras model at any flat theta, without touching the model.
 
     Args:
-      model: a built `keras.Model` with one output.
+      model: a built `keras.Model`.
+      space: its `WeightSpace`; by default that of what it trains now.
+      state: values of its other variables, in their order; by default those that they have now.
 
     Attributes:
       model: as given.
@@ -32,13 +52,24 @@ class StatelessModel:
       batch_norm: the model's `BatchNorm`: its statistics as a function of theta.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        self.space = WeightSpace(model)
+    def __init__(
+        self,
+        model: keras.Model,
+        space: WeightSpace | None = None,
+        state: Sequence[tf.Tensor] | None = None,
+    ) -> None:
+        self.space = WeightSpace(model) if space is None else space
         self.model = model
-        self._takes_training = "training" in inspect.signature(model.call).parameters  # as Keras asks
+        parameters = inspect.signature(model.call).parameters
+        self._takes_training = "training" in parameters  # as Keras asks
+        needed = [
+            p for p in parameters.values() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        ]
+        self._inputs = len([p for p in needed if p.name not in ("training", "mask")])
         trained = {id(v) for v in self.space.variables}
         self.variables = [v for v in model.variables if id(v) not in trained]
-        self.state = [tf.identity(tf.convert_to_tensor(v.value)) for v in self.variables]
+        values = [v.value for v in self.variables] if state is None else state
+        self.state = [tf.identity(tf.convert_to_tensor(v)) for v in values]
         self._random = [
             i
             for i, v in enumerate(self.variables)
@@ -51,9 +82,54 @@ class StatelessModel:
         """Whether the model has batch norm that is not frozen: statistics that belong to a theta."""
         return self.batch_norm.present
 
-    def __call__(
-        self, theta: tf.Tensor, state: list[tf.Tensor], x: Any, *, training: bool
-    ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+    @contextlib.contextmanager
+    def at(self, theta: tf.Tensor, state: list[tf.Tensor]) -> Iterator[keras.StatelessScope]:
+        """While it lasts, the model's weights are theta [D] and its other variables `state`.
+
+        Raises:
+          ValueError: the model has gained a trainable weight.
+        """
+        values = dict(zip(map(id, self.space.variables), self.space.unflatten(theta), strict=True))
+        values.update(zip(map(id, self.variables), state, strict=True))
+        for v in self.model.trainable_variables:
+            if id(v) not in values:
+                raise ValueError(
+                    f"model {self.model.name!r} has gained the weight {v.path!r} since it was "
+                    "captured; make the landscape again."
+                )
+        pairs = [(v, values[id(v)]) for v in self.space.variables + self.variables]
+        for v in self.model.non_trainable_variables:
+            if id(v) not in values:  # what compile() or fit() has added since: counters
+                with tf.init_scope():
+                    pairs.append((v, tf.convert_to_tensor(v.value)))
+        with keras.StatelessScope(
+            state_mapping=pairs, collect_losses=True, initialize_variables=False
+        ) as scope:
+            yield scope
+
+    def call(self, x: Any, scope: keras.StatelessScope, *, training: bool) -> Call:
+        """One call of the model within a scope that `at` gave.
+
+        Args:
+          x: inputs, [B, ...] or a structure of them; a tuple or dict of them goes to a `call` of several
+            arguments one by one.
+          scope: the scope.
+          training: call the layers as in training: dropout, and batch norm by the batch's statistics.
+        """
+        how = {"training": training} if self._takes_training else {}
+        if self._inputs > 1 and isinstance(x, (tuple, list)):
+            outputs = self.model(*x, **how)
+        elif self._inputs > 1 and isinstance(x, dict):
+            outputs = self.model(**x, **how)
+        else:
+            outputs = self.model(x, **how)
+        losses = self.model.losses
+        regularized = sum(v.regularizer is not None for v in self.model.trainable_weights)
+        added = len(losses) - regularized  # regularisers come last
+        after = [scope.get_current_value(v) for v in self.variables]
+        return Call(outputs, after, losses[:added], losses[added:])
+
+    def __call__(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any, *, training: bool) -> Call:
         """One call of the model, its weights theta and its other variables `state`.
 
         Args:
@@ -62,40 +138,11 @@ class StatelessModel:
           x: inputs, [B, ...] or a structure of them.
           training: call the layers as in training: dropout, and batch norm by the batch's statistics.
 
-        Returns:
-          Outputs [B, ...], the state after the call, the list of regularisation losses.
-
         Raises:
-          ValueError: a model with several outputs, or one that has gained a trainable weight.
+          ValueError: the model has gained a trainable weight.
         """
-        values = dict(zip(map(id, self.space.variables), self.space.unflatten(theta), strict=True))
-        values.update(zip(map(id, self.variables), state, strict=True))
-        # In the model's present order: it changes when a layer is frozen or thawed.
-        trainable, fixed = self.model.trainable_variables, self.model.non_trainable_variables
-        for v in trainable:
-            if id(v) not in values:
-                raise ValueError(
-                    f"model {self.model.name!r} has gained the weight {v.path!r} since it was "
-                    "captured; make the landscape again."
-                )
-        for v in fixed:  # what compile() or fit() has added since: counters, which change no output
-            if id(v) not in values:
-                with tf.init_scope():
-                    values[id(v)] = tf.convert_to_tensor(v.value)
-        outputs, fixed_values, penalties = self.model.stateless_call(
-            [values[id(v)] for v in trainable],
-            [values[id(v)] for v in fixed],
-            x,
-            return_losses=True,
-            **({"training": training} if self._takes_training else {}),
-        )
-        if not tf.is_tensor(outputs):
-            raise ValueError(
-                f"a landscape needs a model with one output; {self.model.name!r} returned "
-                f"{tf.nest.map_structure(lambda o: tuple(o.shape), outputs)}."
-            )
-        values.update(zip(map(id, fixed), fixed_values, strict=True))
-        return outputs, [values[id(v)] for v in self.variables], penalties
+        with self.at(theta, state) as scope:
+            return self.call(x, scope, training=training)
 
     def reseeded(
         self, seed: int, step: int | tf.Tensor, part: tuple[int | tf.Tensor, int] = (0, 1)

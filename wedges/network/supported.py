@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from wedges import _keras
+from wedges._tensorflow import compiled
 
 
 def check_supported(model: keras.Model) -> None:
@@ -46,7 +47,7 @@ def _check_batch_size(model):
     inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     one_more = lambda t: tf.TensorSpec((t.shape[0] + 1, *t.shape[1:]), t.dtype)
     try:
-        traced = tf.function(lambda x: model(x, training=False), autograph=False)
+        traced = compiled(lambda x: model(x, training=False))
         traced.get_concrete_function(keras.tree.map_structure(one_more, inputs))
     except Exception as error:
         raise ValueError(

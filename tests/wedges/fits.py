@@ -1,0 +1,43 @@
+"""What tests of callbacks share: a watcher of weights, means of weights, small compiled models."""
+
+import keras
+import numpy as np
+
+from tests.conftest import SPARSE
+
+
+class Record(keras.callbacks.Callback):
+    """Weights after each epoch: the trained ones, those that stood in the model, those validated."""
+
+    def __init__(self):
+        super().__init__()
+        self.trained, self.found, self.validated, self.values = [], [], [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._weights = self.model.get_weights()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._validated = self.model.get_weights()
+
+    def on_test_end(self, logs=None):
+        self.validated.append(self._validated)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.trained.append(self._weights)
+        self.found.append(self.model.get_weights())
+        self.values.append(logs.get("val_loss"))
+
+
+def mean(weights):
+    return [np.mean(w, axis=0) for w in zip(*weights, strict=True)]
+
+
+def same(a, b, **tolerance):
+    for p, q in zip(a, b, strict=True):
+        np.testing.assert_allclose(p, q, **{"rtol": 1e-5, "atol": 1e-6, **tolerance})
+
+
+def compiled(build):
+    model = build()
+    model.compile(keras.optimizers.SGD(0.5), SPARSE, metrics=["accuracy"])
+    return model

@@ -1,0 +1,317 @@
+"""Examples wherever they are: each source gives the numbers of arrays, and reads what it must."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import wedges
+from tests.conftest import SPARSE
+from wedges.network.examples import Arrays, Batches, Items, Stream, examples_of
+
+N = 53
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(N, 4)).astype(np.float32), RNG.integers(0, 3, N)
+W = RNG.random(N).astype(np.float32)
+
+
+class InBatches(keras.utils.PyDataset):
+    def __init__(self, *arrays, size=10, **how):
+        super().__init__(**how)
+        self.arrays, self.size = arrays, size
+
+    def __len__(self):
+        return -(-N // self.size)
+
+    def __getitem__(self, i):
+        return tuple(a[i * self.size : (i + 1) * self.size] for a in self.arrays)
+
+
+class Source:
+    """Single examples, as a list or torch's data sets give them; counts how often it is read."""
+
+    def __init__(self, *arrays):
+        self.arrays, self.read = arrays, []
+
+    def __len__(self):
+        return len(self.arrays[0])
+
+    def __getitem__(self, i):
+        self.read.append(i)
+        return tuple(a[i] for a in self.arrays)
+
+
+class Features:
+    """Dicts of features, and which of them are inputs and targets, as tensorflow-datasets gives them."""
+
+    class dataset_info:
+        supervised_keys = ("image", "label")
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, i):
+        return {"label": Y[i], "image": X[i], "id": f"number {i}"}
+
+    def __getitems__(self, rows):
+        return [self[i] for i in rows]
+
+
+def model(**how):
+    made = keras.Sequential([keras.Input((4,)), layers.Dense(5, "tanh"), *how.values(), layers.Dense(3)])
+    made.compile("sgd", SPARSE)
+    return made
+
+
+def on_disk(array, folder, name):
+    path = folder / name
+    held = np.memmap(path, array.dtype, "w+", shape=array.shape)
+    held[:] = array
+    held.flush()
+    return np.memmap(path, array.dtype, "r", shape=array.shape)
+
+
+def sources(folder, weights):
+    """{name: arguments of a landscape}."""
+    arrays = (X, Y, W) if weights else (X, Y)
+    maps = [on_disk(a, folder, f"{i}") for i, a in enumerate(arrays)]
+    more = {"sample_weight": maps[2]} if weights else {}
+    found = {
+        "memory map": {"x": maps[0], "y": maps[1], **more},
+        "map and array": {"x": maps[0], "y": Y, **({"sample_weight": W} if weights else {})},
+        "tf.data": {"x": tf.data.Dataset.from_tensor_slices(arrays).batch(10)},
+        "PyDataset": {"x": InBatches(*arrays)},
+        "items": {"x": Source(*arrays)},
+    }
+    return found if weights else found | {"features": {"x": Features()}}
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_every_source_gives_the_numbers_of_arrays(weights, tmp_path):
+    network = model(norm=layers.BatchNormalization())
+    given = {"sample_weight": W} if weights else {}
+    how = {"seed": 0, "evaluation_batch_size": 10, "batch_norm": "reestimate"}
+    known = wedges.NetworkLandscape(network, X, Y, **given, **how)
+    theta = known.space.read() + 0.1
+    v = np.random.default_rng(1).normal(size=known.dimension).astype(np.float32)
+    for name, data in sources(tmp_path, weights).items():
+        found = known.on(**data) if weights else wedges.NetworkLandscape(network, **data, **how)
+        assert found.size == N, name
+        if weights:  # re-estimated over the arrays, then
+            assert found.problem.statistics is known.problem.statistics
+        close = lambda a, b, name=name: np.testing.assert_allclose(
+            a, b, rtol=2e-5, atol=1e-6, err_msg=name
+        )
+        close(found(theta), known(theta))
+        close(found.value_and_gradient(theta)[1], known.value_and_gradient(theta)[1])
+        close(found.evaluate(theta).outputs, known.evaluate(theta).outputs)
+        close(found.evaluate(theta).accuracy, known.evaluate(theta).accuracy)
+        if not weights:
+            close(found.hessian_product(theta, v), known.hessian_product(theta, v))
+
+
+@pytest.mark.parametrize("name", ["memory map", "map and array", "items", "features"])
+def test_minibatches_of_a_source_with_random_access_are_those_of_arrays(name, tmp_path):
+    network = model(drop=layers.Dropout(0.5))
+    known = wedges.NetworkLandscape(network, X, Y, seed=3, batch_size=8)
+    found = wedges.NetworkLandscape(network, **sources(tmp_path, False)[name], seed=3, batch_size=8)
+    theta = known.space.read()
+    for step in (0, 5, 6, 20):
+        np.testing.assert_allclose(found.sample(theta, step), known.sample(theta, step), rtol=1e-6)
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        loss = found.sample(theta, tf.constant(3))
+    assert np.isfinite(tape.gradient(loss, theta)).all()
+    ends = [wedges.minimize(each, theta, "sgd", 9).theta for each in (known, found)]
+    np.testing.assert_allclose(*ends, rtol=1e-5, atol=1e-7)
+
+
+def test_batches_of_a_pydataset_are_its_minibatches_in_an_order_of_the_seed():
+    landscape = wedges.NetworkLandscape(model(), InBatches(X, Y), seed=1)
+    theta = landscape.space.read()
+    assert landscape.steps_per_epoch == 6
+    epoch = [float(landscape.sample(theta, step)) for step in range(6)]
+    each = [
+        wedges.NetworkLandscape(landscape.network, *InBatches(X, Y)[i], seed=0)(theta) for i in range(6)
+    ]
+    np.testing.assert_allclose(np.sort(epoch), np.sort(each), rtol=1e-5)
+    assert float(landscape.sample(theta, 2)) == epoch[2]  # a function of the step
+
+
+def test_a_stream_says_that_its_minibatches_are_no_function_of_the_step():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(10)
+    landscape = wedges.NetworkLandscape(model(), data, seed=1)
+    theta = landscape.space.read()
+    with pytest.warns(UserWarning, match="come in its own order"):
+        first = float(landscape.sample(theta, 0))
+    assert float(landscape.sample(theta, 0)) != first
+    end = wedges.minimize(landscape, theta, "sgd", 30)
+    assert landscape(end.theta) < landscape(theta)
+
+
+def test_only_what_is_asked_for_is_read():
+    source = Source(X, Y)
+    landscape = wedges.NetworkLandscape(model(), source, seed=0, batch_size=8, evaluation_batch_size=10)
+    assert len(set(source.read)) <= 8  # what it looks at when it is made
+    source.read.clear()
+    landscape.sample(landscape.space.read(), 0)
+    assert len(source.read) == 8
+    source.read.clear()
+    landscape(landscape.space.read())
+    assert sorted(source.read) == list(range(N))
+
+
+def test_a_memory_map_is_never_copied_whole(tmp_path):
+    held = on_disk(np.zeros((5000, 4), np.float32), tmp_path, "x")
+    rows = []
+
+    class Watched(np.memmap):
+        def __getitem__(self, at):
+            found = super().__getitem__(at)
+            rows.append(len(found) if np.ndim(found) == 2 else 1)
+            return found
+
+    y = np.zeros(5000, int)
+    landscape = wedges.NetworkLandscape(
+        model(), held.view(Watched), y, seed=0, evaluation_batch_size=100
+    )
+    landscape(landscape.space.read())
+    landscape.sample(landscape.space.read(), 0)
+    assert max(rows) <= 128
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (X.tolist(), Y.tolist()),
+        (tf.constant(X), tf.constant(Y)),
+        (X.astype(np.float64), Y.astype(np.uint8)),
+        (X, Y[:, None]),
+        (tuple(X.tolist()), tuple(Y.tolist())),
+    ],
+)
+def test_arrays_of_every_kind(x, y):
+    network = model()
+    known = wedges.NetworkLandscape(network, X, Y, seed=0)
+    found = wedges.NetworkLandscape(network, x, y, seed=0)
+    np.testing.assert_allclose(found(found.space.read()), known(known.space.read()), rtol=1e-6)
+    assert float(found.evaluate(found.space.read()).accuracy) == float(
+        known.evaluate(known.space.read()).accuracy
+    )
+
+
+def test_frames_and_columns_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    network = model()
+    known = wedges.NetworkLandscape(network, X, Y, seed=0, sample_weight=W)
+    frame, column = pandas.DataFrame(X), pandas.Series(Y)
+    found = wedges.NetworkLandscape(network, frame, column, seed=0, sample_weight=pandas.Series(W))
+    np.testing.assert_allclose(found(found.space.read()), known(known.space.read()), rtol=1e-6)
+    with pytest.raises(ValueError, match="y must be arrays of numbers, .* received Series"):
+        wedges.NetworkLandscape(network, frame, pandas.Series([[1]] * N), seed=0)
+
+
+def test_kinds():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(10)
+    kinds = {
+        Arrays: (X, Y),
+        Stream: (data,),
+        Batches: (InBatches(X, Y),),
+        Items: (Source(X, Y),),
+    }
+    for kind, given in kinds.items():
+        made = examples_of(*given)
+        assert type(made) is kind and made.size == N and examples_of(made) is made
+        assert made.own_batches == (kind in (Stream, Batches)) and made.at_random == (kind is not Stream)
+        x, y, w = made.first(5)
+        assert w == () and np.array_equal(x, X[:5]) and np.array_equal(y, Y[:5])
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (tf.data.Dataset.from_tensor_slices((X, Y)).batch(10).repeat(), "must be a data set that ends"),
+        (tf.data.Dataset.from_tensor_slices((X[:0], Y[:0])).batch(10), "at least one example"),
+        (Source(X[:0], Y[:0]), "at least one example; received an empty source"),
+        (Source(X), "y and loss must fit"),
+        ([{"image": 1}], "x must hold the same number of examples"),
+    ],
+)
+def test_bad_sources_are_named(x, words):
+    with pytest.raises(ValueError, match=words):
+        wedges.NetworkLandscape(model(), x, seed=0)
+
+
+def test_items_of_other_shapes_or_kinds_are_named():
+    class Odd(Source):
+        def __getitem__(self, i):
+            return (X[i] if i < 20 else X[i][:2]), Y[i]
+
+    landscape = wedges.NetworkLandscape(model(), Odd(X, Y), seed=0)
+    with pytest.raises(
+        Exception,
+        match=r"x must hold examples of one shape; received \[\(4,\), \(\)\] and, as number 20",
+    ):
+        landscape(landscape.space.read())
+
+    class Unknown(Features):
+        dataset_info = None
+
+    with pytest.raises(
+        ValueError, match=r"items are \(x, y\) .* received a dict of \['id', 'image', 'label'\]"
+    ):
+        wedges.NetworkLandscape(model(), Unknown(), seed=0)
+
+
+# ---- losses that couple the examples of a batch -----------------------------------------------------
+
+
+def coupled(kind):
+    if kind == "dice":
+        return keras.losses.Dice()
+    if kind == "tversky":
+        return keras.losses.Tversky()
+
+    def contrastive(y, z):  # [B], each example against all others
+        likeness = tf.matmul(z, z, transpose_b=True)
+        return tf.reduce_logsumexp(likeness, axis=-1) - tf.linalg.diag_part(likeness)
+
+    return contrastive if kind == "contrastive" else lambda y, z: tf.math.reduce_std(y - z)
+
+
+@pytest.mark.parametrize("kind", ["dice", "tversky", "contrastive", "scalar"])
+def test_a_loss_that_couples_examples_is_noticed_and_computed_over_all_of_them(kind):
+    network = keras.Sequential([keras.Input((4,)), layers.Dense(2, "sigmoid")])
+    network.compile("sgd", coupled(kind))
+    y = np.random.default_rng(1).random((N, 2)).astype(np.float32)
+    at_once = wedges.NetworkLandscape(network, X, y, seed=0)
+    theta = at_once.space.read()
+    np.testing.assert_allclose(
+        at_once(theta), network.evaluate(X, y, batch_size=N, verbose=0), rtol=1e-5
+    )
+    for size in (10, 1):
+        with pytest.warns(UserWarning, match=f"couples the examples of a batch .* all {N} are computed"):
+            parts = at_once.on(X, y, evaluation_batch_size=size)
+            np.testing.assert_allclose(parts(theta), at_once(theta), rtol=1e-6)
+        np.testing.assert_allclose(
+            parts.value_and_gradient(theta)[1],
+            at_once.value_and_gradient(theta)[1],
+            rtol=1e-5,
+            atol=1e-7,
+        )
+    batches = tf.data.Dataset.from_tensor_slices((X, y)).batch(10)
+    with pytest.raises(ValueError, match="must be a mean over examples where they come in batches"):
+        at_once.on(batches)(theta)
+
+
+def test_a_layer_that_couples_examples_is_noticed():
+    class Centred(layers.Layer):
+        def call(self, x):
+            return x - tf.reduce_mean(x, axis=0)
+
+    network = model(centred=Centred())
+    landscape = wedges.NetworkLandscape(network, X, Y, seed=0, evaluation_batch_size=10)
+    with pytest.warns(UserWarning, match="couples the examples"):
+        found = landscape(landscape.space.read())
+    np.testing.assert_allclose(found, network.evaluate(X, Y, batch_size=N, verbose=0), rtol=1e-5)

@@ -1,0 +1,542 @@
+"""The examples that a loss is a mean over, wherever they are: in memory, in files, in a pipeline.
+
+    Arrays      in memory
+    Sliced      arrays on disk, such as `numpy.memmap`: rows are read when they are needed
+    Items       any source with `len(source)` and `source[i]`, one example each
+    Batches     a `keras.utils.PyDataset`: batches that can be asked for in any order
+    Stream      a `tf.data.Dataset`: batches that come in an order of their own
+
+`examples_of(x, y, sample_weight)` makes the right one of what a user brings. Of all but the first only
+a few batches are in memory at a time, read while the model computes.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from wedges import _progress
+from wedges.network.batches import Minibatches, batch_size
+from wedges.network.files import MappedFile
+
+_AHEAD = 2  # batches that are read while the model computes
+
+
+class Examples(abc.ABC):
+    """N examples in an order that stays.
+
+    Attributes:
+      size: N.
+      source: what they were made from.
+      at_random: whether minibatches are a function of their number alone.
+      own_batches: whether they come in batches that are not ours to choose.
+    """
+
+    size: int
+    source: Any
+    at_random: bool = True
+    own_batches: bool = False
+
+    @abc.abstractmethod
+    def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
+        """carry = function(batch, carry) over all examples in their order, `batch_size` at a time.
+
+        Args:
+          function: of a batch (x, y, w) and what was carried so far; returns the same structure.
+          carry: tensors, or a structure of them, to begin with.
+          batch_size: examples in each batch but the last one; not used by sources that come in batches.
+
+        Returns:
+          What the last call returned.
+        """
+
+    @abc.abstractmethod
+    def first(self, n: int) -> Any:
+        """The first n examples, fewer where there are fewer, as one batch."""
+
+    def steps(self, size: int, seed: int) -> Minibatches:
+        """Which minibatch is number `step`, in minibatches of `size` examples."""
+        return Minibatches(self.size, size, seed)
+
+    @abc.abstractmethod
+    def minibatch(self, rows: tf.Tensor) -> Any:
+        """The batch of these rows [B], of `steps(size, seed).rows(step)`."""
+
+    def with_weights(self, function: Callable[[Any], Any]) -> Examples:
+        """The same examples, the weights of each batch (x, y, w) being function(batch)."""
+        return _Reweighted(self, function)
+
+
+# ---- in memory --------------------------------------------------------------------------------------
+
+
+class Arrays(Examples):
+    """Examples in memory. Every batch has a static shape, which XLA needs.
+
+    Args:
+      batch: (x, y, w) as tensors of one leading axis.
+    """
+
+    def __init__(self, batch: Any) -> None:
+        self.source = self.batch = batch
+        self.size = leading_size(batch)
+
+    def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
+        whole, rest = divmod(self.size, batch_size)
+
+        def rows(start, n):  # tf.slice, unlike t[start:start + n], keeps n in the static shape
+            cut = lambda t: tf.slice(t, [start] + [0] * (t.shape.rank - 1), [n, *t.shape[1:]])
+            return _constant(tf.nest.map_structure(cut, self.batch))
+
+        if whole:
+            _, carry = tf.while_loop(
+                lambda i, _: i < whole,
+                lambda i, c: (i + 1, function(rows(i * batch_size, batch_size), c)),
+                (tf.constant(0), carry),
+                parallel_iterations=1,
+                maximum_iterations=whole,  # XLA must know how much a derivative of the loop has to keep
+            )
+        if rest:
+            carry = function(rows(whole * batch_size, rest), carry)
+        return carry
+
+    def first(self, n: int) -> Any:
+        return tf.nest.map_structure(lambda t: t[:n], self.batch)
+
+    def minibatch(self, rows: tf.Tensor) -> Any:
+        return tf.nest.map_structure(lambda t: tf.gather(t, rows), self.batch)
+
+
+# ---- read when they are needed, in any order --------------------------------------------------------
+
+
+class _Read(Examples):
+    """Examples that are read by their numbers.
+
+    A subclass has `_read(rows) -> flat list of arrays` and calls `_describe` with one example.
+    """
+
+    def _describe(self, structure: Any, one: list[np.ndarray]) -> None:
+        self._structure = structure
+        self._dtypes = [tf.as_dtype(a.dtype) for a in one]
+        self._shapes = [a.shape[1:] for a in one]
+
+    @abc.abstractmethod
+    def _read(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Examples of these numbers, one array for each leaf of (x, y, w)."""
+
+    def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
+        whole, rest = divmod(self.size, batch_size)
+        if whole:
+            at = lambda i: tf.range(i * batch_size, (i + 1) * batch_size)
+            batches = tf.data.Dataset.range(whole).map(lambda i: tuple(self._flat(at(i), batch_size)))
+            iterator = iter(batches.prefetch(_AHEAD))
+            following = lambda: self._pack(iterator.get_next())
+            carry = _loop(whole, following, function, carry)
+        if rest:
+            rows = tf.range(whole * batch_size, self.size)
+            carry = function(_constant(self._pack(self._flat(rows, rest))), carry)
+        return carry
+
+    def first(self, n: int) -> Any:
+        rows = np.arange(min(n, self.size))
+        return self._pack([tf.convert_to_tensor(a) for a in self._read(rows)])
+
+    def minibatch(self, rows: tf.Tensor) -> Any:
+        return self._pack(self._flat(rows, rows.shape[0]))
+
+    def _flat(self, rows, n):
+        arrays = tf.numpy_function(self._read, [rows], self._dtypes)
+        for array, shape in zip(arrays, self._shapes, strict=True):
+            array.set_shape([n, *shape])
+        return arrays
+
+    def _pack(self, flat):
+        return tf.nest.pack_sequence_as(self._structure, list(flat))
+
+
+class Sliced(_Read):
+    """Rows of arrays, some of which are on disk.
+
+    Args:
+      arrays: (x, y, w), each leaf something with a shape and a dtype that slices give rows of.
+    """
+
+    def __init__(self, arrays: Any) -> None:
+        self.source = arrays
+        self._leaves = [a.numpy() if tf.is_tensor(a) else a for a in tf.nest.flatten(arrays)]
+        self.size = leading_size(arrays)
+        self._describe(arrays, [np.asarray(a[:1]) for a in self._leaves])
+
+    def __reduce__(self) -> tuple:
+        mapped = lambda a: MappedFile.of(a) if isinstance(a, np.memmap) else a
+        return _sliced, (tf.nest.map_structure(mapped, self.source),)
+
+    def _read(self, rows: np.ndarray) -> list[np.ndarray]:
+        in_order = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
+        if in_order:
+            return [np.asarray(a[int(rows[0]) : int(rows[-1]) + 1]) for a in self._leaves]
+        # Some kinds of files give rows in rising order only, and none is slower so.
+        order = np.argsort(rows)
+        back = np.argsort(order)
+        return [np.asarray(a[rows[order]])[back] for a in self._leaves]
+
+
+def _sliced(arrays):
+    return Sliced(tf.nest.map_structure(lambda a: a.open() if isinstance(a, MappedFile) else a, arrays))
+
+
+class Items(_Read):
+    """Single examples from a source with `len(source)` and `source[i]`.
+
+    Args:
+      source: each of its items is an (x, y) or (x, y, w), or a dict of features where the source says
+        which of them they are, as those of tensorflow-datasets do (`dataset_info.supervised_keys`).
+
+    Raises:
+      ValueError: no items, or items of another kind.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self.source, self.size = source, len(source)
+        if not self.size:
+            raise ValueError("x must hold at least one example; received an empty source.")
+        info = getattr(source, "dataset_info", None)
+        self._keys = getattr(info, "supervised_keys", None)
+        one = tf.nest.map_structure(np.asarray, self._item(source[0]))
+        self._describe(one, [a[None] for a in tf.nest.flatten(one)])
+
+    def _read(self, rows: np.ndarray) -> list[np.ndarray]:
+        rows = rows.tolist()
+        many = getattr(self.source, "__getitems__", None)
+        items = many(rows) if many else [self.source[i] for i in rows]
+        flat = [self._flattened(item) for item in items]
+        columns = zip(*flat, strict=True)
+        try:
+            return [
+                np.array(column, d.as_numpy_dtype).reshape(len(rows), *shape)
+                for column, d, shape in zip(columns, self._dtypes, self._shapes, strict=True)
+            ]
+        except ValueError as error:
+            for row, leaves in zip(rows, flat, strict=True):
+                found = [np.shape(leaf) for leaf in leaves]
+                if found != self._shapes:
+                    raise ValueError(
+                        f"x must hold examples of one shape; received {self._shapes} and, as number "
+                        f"{row}, {found}."
+                    ) from error
+            raise
+
+    def _flattened(self, item):
+        """The leaves of an item, in the order of (x, y, w)."""
+        item = self._item(item)
+        nested = [isinstance(part, (tuple, list, dict)) for part in item]
+        plain = nested[:2] == [False, False] and isinstance(item[2], tuple) and not item[2]
+        return item[:2] if plain else tf.nest.flatten(item)  # which is slow, item by item
+
+    def _item(self, item):
+        if isinstance(item, dict) and self._keys and all(isinstance(k, str) for k in self._keys):
+            item = tuple(item[k] for k in self._keys)
+        if not (isinstance(item, (tuple, list)) and 1 <= len(item) <= 3):
+            kind = f"a dict of {sorted(item)}" if isinstance(item, dict) else type(item).__name__
+            raise ValueError(
+                f"x must be a source whose items are (x, y) or (x, y, sample_weight); received {kind}."
+            )
+        return _triple(item)
+
+
+class Batches(Examples):
+    """The batches of a `keras.utils.PyDataset`, as they are; any of them can be asked for.
+
+    They are counted once, which reads all of them. A minibatch is one of them.
+
+    Args:
+      source: the data set.
+
+    Raises:
+      ValueError: no batches, or endless ones.
+    """
+
+    own_batches = True
+
+    def __init__(self, source: keras.utils.PyDataset) -> None:
+        self.source, self._batches = source, source.num_batches
+        if not self._batches:
+            raise ValueError(
+                f"x must be a PyDataset of a known number of batches; received {self._batches!r}."
+            )
+        batch = self._batch(0)
+        self._structure = batch
+        flat = tf.nest.flatten(batch)
+        self._dtypes = [tf.as_dtype(a.dtype) for a in flat]
+        self._shapes = [a.shape[1:] for a in flat]
+        watched = _progress.bar(iterable=range(self._batches), desc="counting examples", unit="batch")
+        self._sizes = [len(tf.nest.flatten(self._batch(i))[0]) for i in watched]
+        self.size = sum(self._sizes)
+
+    def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
+        batches = tf.data.Dataset.range(self._batches).map(lambda i: tuple(self._flat(i)))
+        iterator = iter(batches.prefetch(_AHEAD))
+        return _loop(self._batches, lambda: self._pack(iterator.get_next()), function, carry)
+
+    def first(self, n: int) -> Any:
+        batches, i = [self._batch(0)], 1
+        while sum(self._sizes[:i]) < n and i < self._batches:
+            batches.append(self._batch(i))
+            i += 1
+        joined = tf.nest.map_structure(lambda *a: np.concatenate(a)[:n], *batches)
+        return tf.nest.map_structure(tf.convert_to_tensor, joined)
+
+    def steps(self, size: int, seed: int) -> Minibatches:
+        return Minibatches(self._batches, 1, seed)
+
+    def minibatch(self, rows: tf.Tensor) -> Any:
+        return self._pack(self._flat(rows[0]))
+
+    def _batch(self, i):
+        return tf.nest.map_structure(np.asarray, _triple(self.source[int(i)]))
+
+    def _flat(self, i):
+        arrays = tf.numpy_function(lambda i: tf.nest.flatten(self._batch(i)), [i], self._dtypes)
+        for array, shape in zip(arrays, self._shapes, strict=True):
+            array.set_shape([None, *shape])
+        return arrays
+
+    def _pack(self, flat):
+        return tf.nest.pack_sequence_as(self._structure, list(flat))
+
+
+# ---- in an order of their own -----------------------------------------------------------------------
+
+
+class Stream(Examples):
+    """The batches of a `tf.data.Dataset`, as they are, in the order in which they come.
+
+    They are counted once, which reads all of them. Minibatches are the data set's batches one after
+    another, whatever their number: a descent that is interrupted goes on with others than it would have
+    seen.
+
+    Args:
+      source: a data set of batches (x, y) or (x, y, w).
+
+    Raises:
+      ValueError: no batches, endless ones, or single examples.
+    """
+
+    at_random, own_batches = False, True
+
+    def __init__(self, source: tf.data.Dataset) -> None:
+        if int(source.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise ValueError("x must be a data set that ends; received one that repeats without end.")
+        self.source = source
+        self._batches = source.map(lambda *batch: _triple(batch))
+        if any(s.shape.rank == 0 for s in tf.nest.flatten(self._batches.element_spec)):
+            raise ValueError(
+                "x must be a data set of batches; received one of single examples: add .batch(...)."
+            )
+        sizes = self._batches.map(lambda *b: tf.cast(batch_size(b), tf.int64))
+        watched = _progress.bar(iterable=sizes, desc="counting examples", unit="batch")
+        self._sizes = [int(n) for n in watched]
+        self.size = sum(self._sizes)
+        if not self.size:
+            raise ValueError("x must hold at least one example; received an empty data set.")
+
+    def __reduce__(self) -> tuple:
+        raise ValueError(
+            "examples must be arrays, or a source with len(x) and x[i], to be pickled or to go to other "
+            f"processes; received {type(self.source).__name__}, a pipeline of this process."
+        )
+
+    def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
+        iterator = iter(self._batches.prefetch(_AHEAD))
+        return _loop(len(self._sizes), iterator.get_next, function, carry)
+
+    def first(self, n: int) -> Any:
+        batches, found = [], 0
+        for batch in self._batches:
+            batches.append(batch)
+            found += int(batch_size(batch))
+            if found >= n:
+                break
+        return tf.nest.map_structure(lambda *t: tf.concat(t, axis=0)[:n], *batches)
+
+    def steps(self, size: int, seed: int) -> Minibatches:
+        return Minibatches(len(self._sizes), 1, seed)
+
+    def minibatch(self, rows: tf.Tensor) -> Any:
+        return self._endless.get_next()
+
+    @functools.cached_property
+    def _endless(self):
+        warnings.warn(
+            "minibatches of a tf.data.Dataset come in its own order, whatever their number, so that "
+            "an interrupted descent does not go on exactly; arrays and sources with len() and [i] do.",
+            stacklevel=2,
+        )
+        with tf.init_scope():
+            return iter(self._batches.repeat().prefetch(_AHEAD))
+
+
+class _Reweighted(Examples):
+    """Other examples, their weights a function of the batch."""
+
+    def __init__(self, examples: Examples, function: Callable[[Any], Any]) -> None:
+        self._examples, self._function = examples, function
+        self.size, self.source = examples.size, examples.source
+        self.at_random, self.own_batches = examples.at_random, examples.own_batches
+
+    def _weighted(self, batch):
+        return batch[0], batch[1], self._function(batch)
+
+    def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
+        return self._examples.fold(lambda b, c: function(self._weighted(b), c), carry, batch_size)
+
+    def first(self, n: int) -> Any:
+        return self._weighted(self._examples.first(n))
+
+    def steps(self, size: int, seed: int) -> Minibatches:
+        return self._examples.steps(size, seed)
+
+    def minibatch(self, rows: tf.Tensor) -> Any:
+        return self._weighted(self._examples.minibatch(rows))
+
+
+# ---- what a user brings -----------------------------------------------------------------------------
+
+
+def examples_of(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    names: tuple[str, ...] = ("x", "y", "sample_weight"),
+) -> Examples:
+    """Inputs, targets and weights, in any form that Keras takes, as `Examples`.
+
+    Args:
+      x: arrays, tensors, lists of numbers, pandas' frames, arrays on disk, or a structure of them; or,
+        with y and sample_weight None, `Examples`, a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
+        source with `len(source)` and `source[i]`, which yield (x, y) or (x, y, sample_weight).
+      y, sample_weight: as x, or None.
+      names: what the three are called in messages.
+
+    Raises:
+      ValueError: something else, or arrays of different sizes.
+    """
+    if x is None:
+        raise ValueError(f"{names[0]} must be examples; received None.")
+    kind = _source(x)
+    if kind is None:
+        values = [
+            () if v is None else _leaves(n, v) for n, v in zip(names, (x, y, sample_weight), strict=True)
+        ]
+        _same_size(names, values)
+        on_disk = any(not tf.is_tensor(leaf) for leaf in tf.nest.flatten(values))
+        return Sliced(tuple(values)) if on_disk else Arrays(tuple(values))
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            f"{names[1]} and {names[2]} must be None where {names[0]} yields them itself; received "
+            f"{type(x).__name__} and others beside it."
+        )
+    return kind(x)
+
+
+def leading_size(arrays: Any) -> int:
+    """The number of examples in `arrays`: the length of the first one's first axis."""
+    return int(tf.nest.flatten(arrays)[0].shape[0])
+
+
+def _source(x):
+    """The kind of `Examples` that x is the source of; None where x is arrays."""
+    if isinstance(x, Examples):
+        return lambda same: same
+    if isinstance(x, tf.data.Dataset):
+        return Stream
+    if isinstance(x, keras.utils.PyDataset):
+        return Batches
+    arrays = (list, tuple, dict, str, bytes, np.ndarray, np.generic, int, float)
+    is_array = isinstance(x, arrays) or tf.is_tensor(x) or hasattr(x, "shape") or hasattr(x, "to_numpy")
+    return Items if not is_array and hasattr(x, "__len__") and hasattr(x, "__getitem__") else None
+
+
+def _leaves(name, value):
+    """Arrays, or a structure of them, each a tensor or something on disk."""
+    if _numbers(value):
+        value = np.asarray(value)
+    elif isinstance(value, (dict, list, tuple)):
+        if not value:
+            raise ValueError(f"{name} must hold at least one example; received {value!r}.")
+        if isinstance(value, dict):
+            return {key: _leaves(name, part) for key, part in value.items()}
+        return tuple(_leaves(name, part) for part in value)
+    if _on_disk(value):
+        return value
+    try:
+        tensor = tf.convert_to_tensor(value.to_numpy() if hasattr(value, "to_numpy") else value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name} must be arrays of numbers, a dict or tuple of them, or a data set; received "
+            f"{type(value).__name__}."
+        ) from error
+    return tensor
+
+
+def _on_disk(value):
+    """Whether an array is one whose rows are read when they are asked for, as a memory map's are."""
+    if isinstance(value, np.memmap):
+        return True
+    in_memory = (np.ndarray, np.generic, keras.Variable, tf.Variable)
+    known = isinstance(value, in_memory) or tf.is_tensor(value) or hasattr(value, "to_numpy")
+    return not known and all(hasattr(value, a) for a in ("shape", "dtype", "__getitem__"))
+
+
+def _numbers(value):
+    """Whether a value is a list of numbers, or of lists of numbers, which stands for an array."""
+    if not isinstance(value, (list, tuple)) or not len(value):
+        return False
+    return all(isinstance(v, (int, float, np.generic)) or _numbers(v) for v in value)
+
+
+def _same_size(names, values):
+    sizes = {}
+    for name, value in zip(names, values, strict=True):
+        for leaf in tf.nest.flatten(value):
+            sizes.setdefault(name, set()).add(int(leaf.shape[0]) if len(leaf.shape) else 0)
+    for name, found in sizes.items():
+        if len(found) > 1 or 0 in found:
+            raise ValueError(
+                f"{name} must hold the same number of examples in every array, and at least one; "
+                f"received {sorted(found)}."
+            )
+    counts = {name: next(iter(found)) for name, found in sizes.items()}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{n} of {name}" for name, n in counts.items())
+        raise ValueError(f"{' and '.join(counts)} must have as many examples; received {shown}.")
+
+
+def _triple(batch):
+    """(x, y, w), () for what is missing."""
+    x, y, w = (*batch, None, None)[:3]
+    return x, () if y is None else y, () if w is None else w
+
+
+def _constant(batch):
+    # Nobody asks for a derivative by the data, whose second one XLA does not have.
+    return tf.nest.map_structure(tf.stop_gradient, batch)
+
+
+def _loop(times, following, function, carry):
+    """carry = function(following(), carry), so many times."""
+    return tf.while_loop(
+        lambda i, _: i < times,
+        lambda i, c: (i + 1, function(_constant(following()), c)),
+        (tf.constant(0), carry),
+        parallel_iterations=1,
+    )[1]
