@@ -193,8 +193,8 @@ class BatchNorm:
         state = self._network(theta, state, x, training=True).state
         moments = []
         for b, divisor in zip(moving, self._divisors, strict=True):
-            mean = state[b.mean] / divisor
-            moments += [mean, state[b.variance] / divisor + tf.square(mean)]
+            mean, variance = (state[i] * (1 / divisor) for i in (b.mean, b.variance))
+            moments += [mean, variance + tf.square(mean)]
         return moments
 
     def _find_moving(self, examples):

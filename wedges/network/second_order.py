@@ -219,13 +219,17 @@ def moments(
     x: tf.Tensor, axes: Sequence[int], shift: Any = None, keepdims: bool = False, name: Any = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance of x over `axes`, as `tf.nn.moments`; `shift` and `name` are not used."""
-    mean, variance = _moments(tuple(a % x.shape.rank for a in axes))(x)
+    axes = sorted(a % x.shape.rank for a in axes)
+    if not keepdims and axes == list(range(len(axes))):  # what is left broadcasts as it is
+        return _moments(axes, keepdims=False)(x)
+    mean, variance = _moments(axes, keepdims=True)(x)
     return (mean, variance) if keepdims else (tf.squeeze(mean, axes), tf.squeeze(variance, axes))
 
 
-def _moments(axes):
-    """Of x along `axes`, which are kept: one function with its gradient, of few operations."""
-    mean_of = lambda x: tf.reduce_mean(x, axes, keepdims=True)
+def _moments(axes, keepdims):
+    """Of x along `axes`: one function with its gradient, of few operations."""
+    mean_of = lambda x: tf.reduce_mean(x, axes, keepdims=keepdims)
+    sum_of = lambda x: tf.reduce_sum(x, axes, keepdims=keepdims)
 
     def share(x, mean):
         """1 / n of n numbers; a constant where it is known."""
@@ -248,8 +252,7 @@ def _moments(axes):
     def back(dmean, dvariance, x, mean):
         def derivative(up):
             # `mean` is that of x, by which this is the derivative; so it has none of its own.
-            inner = tf.reduce_sum(up, axes, keepdims=True)
-            outer = tf.reduce_sum(up * (x - mean), axes, keepdims=True)
+            inner, outer = sum_of(up), sum_of(up * (x - mean))
             return inner, outer, dvariance * (up - share(x, mean) * inner), None
 
         return dmean + (x - mean) * dvariance, derivative
