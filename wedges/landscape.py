@@ -161,7 +161,7 @@ class Landscape(abc.ABC):
 class Evaluation(NamedTuple):
     """What a model does at one theta."""
 
-    loss: tf.Tensor  # []
+    loss: Any  # []
     # []; None where the targets are not classes; of several outputs, one each
     accuracy: Any
     outputs: Any  # [N, ...] as the model returns them (logits or probabilities); of several, each

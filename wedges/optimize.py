@@ -38,8 +38,8 @@ _DIGITS = {
 class Trajectory(NamedTuple):
     """The steps of a descent, each row taken before its step. For R starts at once [steps, R]."""
 
-    losses: tf.Tensor  # [steps]
-    distances: tf.Tensor  # Euclidean, from the start [steps]
+    losses: np.ndarray  # [steps]
+    distances: np.ndarray  # Euclidean, from the start [steps]
 
     def __repr__(self) -> str:
         return short(self)
@@ -51,9 +51,9 @@ class Minimum(NamedTuple):
     For R starts at once theta is [R, D], the others [steps, R].
     """
 
-    theta: tf.Tensor  # [D]
-    losses: tf.Tensor  # [steps]
-    distances: tf.Tensor  # Euclidean, from the start [steps]
+    theta: np.ndarray  # [D]
+    losses: np.ndarray  # [steps]
+    distances: np.ndarray  # Euclidean, from the start [steps]
 
     def __repr__(self) -> str:
         return short(self)
@@ -196,7 +196,7 @@ class Descent:
         # XLA wants to know the length of the trajectory when it compiles.
         count = steps if self._static else tf.constant(steps)
         losses, distances, taken = self._run(tf.constant(self.step), count)
-        return Trajectory(losses[:taken], distances[:taken])
+        return Trajectory(losses.numpy()[:taken], distances.numpy()[:taken])
 
     def _steps(self, first, steps):
         shape = self.variable.shape[:-1]  # [] or [R]
@@ -419,7 +419,7 @@ def minimize(
         kept[key] = descent
         while len(kept) > _KEPT:
             kept.pop(next(iter(kept)))
-    return Minimum(descent.theta, losses, distances)
+    return Minimum(descent.theta.numpy(), losses, distances)
 
 
 _KEPT = 2  # compiled loops of `minimize` that a landscape keeps, for the next call of the same kind

@@ -200,7 +200,7 @@ def curvature(network, theta):
     landscape = network.seen
     matrix = wedges.hessian(landscape, theta)
     seen = landscape.evaluate(theta)
-    logits = seen.outputs.numpy()
+    logits = seen.outputs
     classes = logits.shape[1]
     p = landscape.probabilities(seen.outputs).numpy()
     gradient = landscape.value_and_gradient(theta)[1].numpy().astype(np.float64)

@@ -66,7 +66,7 @@ class Toy:
     def optima(self, starts):
         """Where each start [R, D] ends when it is minimised: [R, D], on a wedge each."""
         found = wedges.minimize(self.squared, starts, wedges.ConjugateGradients(), 100, tolerance=1e-5)
-        return found.theta.numpy()
+        return found.theta
 
     def near(self, start, height):
         """A wedge's point [D] below `start` [1, D], and the point at `height` straight above it [D]."""
@@ -102,7 +102,7 @@ class Toy:
     def crossing(self, ends, steps=400):
         """Where the wedges of all these optima [m + 1, D] cross: [D], found from the loss alone."""
         cg = wedges.ConjugateGradients()
-        return wedges.connect.corner(self.squared, ends, cg, steps, tolerance=1e-7).theta.numpy()
+        return wedges.connect.corner(self.squared, ends, cg, steps, tolerance=1e-7).theta
 
 
 def label(variant, k):

@@ -168,7 +168,7 @@ def tiny(images):
     up, down = (landscape.value_and_gradient(theta + e * eye)[1].numpy() for e in (h, -h))
     hessian = (up - down + (up - down).T) / (4 * h)
     rows = landscape.output_gradients(theta).numpy()
-    z = landscape.evaluate(theta).outputs.numpy()
+    z = landscape.evaluate(theta).outputs
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     return landscape, theta, y, hessian, rows, p
 

@@ -355,13 +355,15 @@ class NetworkLandscape(WithExamples, WithOutputs):
     def evaluate(self, theta: TensorLike) -> Evaluation:
         """Loss, accuracy and outputs at theta [D] in one pass over the data: an `Evaluation`.
 
+        NumPy's arrays and numbers, but tensors within a `tf.function`.
         Accuracy counts what the loss counts: positions that a mask, `ignore_class` or a weight of 0
         leaves out do not enter, others by their weights, as Keras' `weighted_metrics` do.
         """
         theta = self._one(theta)
         with self._waiting("outputs and loss"):
             loss, counts, outputs = self.graphs.evaluation(theta)
-        return Evaluation(loss, self.readout.accuracy(counts), outputs)
+        found = Evaluation(loss, self.readout.accuracy(counts), outputs)
+        return Evaluation(*map(_plain, found)) if tf.executing_eagerly() else found
 
     def probabilities(self, outputs: Any) -> Any:
         """The model's outputs [N, C] as class probabilities [N, C]; [N, 1] stay those of class 1."""
@@ -452,6 +454,11 @@ def _weighted(examples, class_weight, dtype):
 
 def _by_class(batch, weights, dtype):
     return class_weights(batch[1], weights, dtype)
+
+
+def _plain(tensors):
+    """NumPy's arrays and numbers in place of tensors."""
+    return tf.nest.map_structure(lambda t: None if t is None else t.numpy(), tensors)
 
 
 def _in_memory(examples):
