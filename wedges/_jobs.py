@@ -165,7 +165,7 @@ def _received(token, threads, data, buffers):
     with _lock:
         if token not in _work:
             _work.clear()
-            _start_tensorflow(threads)
+            _start_tensorflow(*threads)
             reset = _working.set(True)
             try:
                 _work[token] = unpacked(data, buffers)
@@ -175,7 +175,7 @@ def _received(token, threads, data, buffers):
 
 
 def _threads():
-    """What TensorFlow here was told of its threads: {name of a variable of the environment: number}."""
+    """What TensorFlow was told here: {variable of the environment: threads}, and determinism."""
     tf = sys.modules.get("tensorflow")
     told = {}
     for kind in ("intra", "inter"):
@@ -183,17 +183,27 @@ def _threads():
         number = getattr(tf.config.threading, f"get_{kind}_op_parallelism_threads")() if tf else 0
         if number or name in os.environ:
             told[name] = str(number or os.environ[name])
-    return told
+    if not tf:
+        return told, False
+    from wedges._tensorflow import deterministic  # which imports TensorFlow
+
+    return told, deterministic()
 
 
-def _start_tensorflow(told):
-    """Import TensorFlow with its share of the cores, and without its notices.
+def _start_tensorflow(told, deterministic):
+    """Import TensorFlow with its share of the cores, and without its notices; make it as ours is.
 
     joblib, Dask and Ray leave each worker a number of threads, by a variable that TensorFlow does not
     read. It reads its own once, as it starts.
     """
-    if "tensorflow" in sys.modules:
-        return
+    if "tensorflow" not in sys.modules:
+        _import_tensorflow(told)
+    from wedges._tensorflow import set_deterministic
+
+    set_deterministic(deterministic)
+
+
+def _import_tensorflow(told):
     share = os.environ.get("OMP_NUM_THREADS")
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         if name in told or share:

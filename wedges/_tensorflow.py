@@ -4,6 +4,7 @@
 
     ops.gradient_registry.lookup              from the type of an operation to its derivative
     Function._omit_frequent_tracing_warning   of a tf.function: say nothing of how often it is traced
+    is_op_determinism_enabled, disable_...    whether operations are deterministic; and back again
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework import ops
+from tensorflow.python.framework import config, ops
 
 TRIED = ("2.21.0",)
 
@@ -77,3 +78,16 @@ class graph:
         made = compiled(self._method.__get__(instance, owner), **self._settings)
         instance.__dict__[self._name] = made  # found there from now on
         return made
+
+
+def deterministic() -> bool:
+    """Whether operations give the same bits each time, at the price of slower ones."""
+    return config.is_op_determinism_enabled()
+
+
+def set_deterministic(on: bool) -> None:
+    """Make operations so, or not."""
+    if on:
+        tf.config.experimental.enable_op_determinism()
+    else:
+        config.disable_op_determinism()

@@ -147,7 +147,7 @@ def threads(work, chunk):
 
 
 def test_a_worker_has_the_threads_that_were_asked_for_here_or_its_share():
-    asked = _jobs._threads()
+    asked, _ = _jobs._threads()
     with _jobs.Workers(threads, None, 2) as workers:
         for found in workers.over(range(4)):
             for name, number in zip(("INTRAOP", "INTEROP"), found, strict=True):

@@ -287,7 +287,7 @@ def test_a_model_that_cannot_be_flattened_is_refused(model, words, images):
         ({"loss": "nonsense"}, "loss must be a Keras loss.*received 'nonsense'"),
         ({"loss": [SPARSE, SPARSE, None]}, "y and loss must fit the outputs of model"),
         ({"loss": {"a": SPARSE}}, "y and loss must fit the outputs of model"),
-        ({"y": np.full(53, 3)}, "y and loss must fit .* label value of 3"),
+        ({"y": np.full(53, 3)}, "y and loss must fit the outputs"),
         ({"y": np.eye(53)[52] * 3}, "y must hold classes from 0 to 2, .* received 3"),
         ({"y": np.eye(53)[52] * -1}, "y must hold classes from 0 to 2, .* received -1"),
         ({"y": [1, 2, 3]}, "x and y must have as many examples; received 53 of x, 3 of y"),

@@ -292,4 +292,5 @@ def _shapes(tensors):
 def _first_line(error):
     """What an error says, in one line: the last argument's first one, without quotes around it."""
     text = str(error.args[-1] if isinstance(error, KeyError) and error.args else error).strip()
+    text = text.rpartition("}} ")[2]  # where TensorFlow was, which nobody asked
     return (text.splitlines() or [type(error).__name__])[0]
