@@ -29,6 +29,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+_THREADS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_BEFORE = {name: os.environ.get(name) for name in _THREADS}
+
+
+def pytest_runtest_setup(item):
+    """Dask leaves in this process what it sets for its workers, which is in the key of figures' numbers."""
+    for name, value in _BEFORE.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
 @pytest.fixture(autouse=True)
 def _same_every_time():
     keras.utils.set_random_seed(0)

@@ -53,7 +53,12 @@ def test_there_are_seven_blocks_of_python():
 
 
 @pytest.mark.parametrize(
-    "kind", ["classes", "regression", pytest.param("tokens", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "classes",
+        pytest.param("regression", marks=pytest.mark.slow),
+        pytest.param("tokens", marks=pytest.mark.slow),
+    ],
 )
 def test_the_library_examples_run_on_a_readers_model(kind, images, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

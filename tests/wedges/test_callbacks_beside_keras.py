@@ -13,6 +13,8 @@ import wedges
 from tests.conftest import SPARSE, batch_norm, plain
 from tests.wedges.fits import Record, compiled, mean, same
 
+pytestmark = pytest.mark.slow  # many fits, each in every order
+
 EXACT = {"rtol": 0, "atol": 0}
 BOTH = pytest.mark.parametrize("swa_first", [True, False], ids=["SWA first", "SWA last"])
 

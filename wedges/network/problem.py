@@ -247,7 +247,8 @@ class Problem:
 
     def _called(self, batch, theta):
         """The model's outputs for a batch, and what its layers add."""
-        call = self.network(theta, self.network.state, batch[0], training=False)
+        x = tf.nest.map_structure(tf.identity, batch[0])  # a layer may leave a mask on what it is given
+        call = self.network(theta, self.network.state, x, training=False)
         return call.outputs, call.added
 
     def _sums(self, batch, outputs, added, theta):
