@@ -12,10 +12,25 @@ from tests.wedges import zoo
 
 NAMES = sorted(zoo.CASES)
 # The loss of a few is looked at each time, that of the others where there is time.
-QUICK = """a_loss_that_a_layer_adds a_masked_subclass a_void_label_and_weights an_overridden_compute_loss
-batch_norm class_weights everything_is_masked inputs_in_a_dict loss_binary_logits loss_targets_as_a_list
-masked_and_weighted masked_weighted_mean outputs_in_a_dict outputs_masked_differently
-reduction_None_weighted reduction_sum a_mask_that_a_layer_computes""".split()
+QUICK = [
+    "a_loss_that_a_layer_adds",
+    "a_masked_subclass",
+    "a_void_label_and_weights",
+    "an_overridden_compute_loss",
+    "batch_norm",
+    "class_weights",
+    "everything_is_masked",
+    "inputs_in_a_dict",
+    "loss_binary_logits",
+    "loss_targets_as_a_list",
+    "masked_and_weighted",
+    "masked_weighted_mean",
+    "outputs_in_a_dict",
+    "outputs_masked_differently",
+    "reduction_None_weighted",
+    "reduction_sum",
+    "a_mask_that_a_layer_computes",
+]
 MARKED = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
 
 
