@@ -34,7 +34,7 @@ _BEFORE = {name: os.environ.get(name) for name in _THREADS}
 
 
 def pytest_runtest_setup(item):
-    """Dask leaves in this process what it sets for its workers, which is in the key of figures' numbers."""
+    """Undo what Dask sets here for its workers, and what is in the key of figures' numbers."""
     for name, value in _BEFORE.items():
         os.environ.pop(name, None)
         if value is not None:
