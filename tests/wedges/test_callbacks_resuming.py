@@ -144,17 +144,33 @@ def test_a_directory_elsewhere_is_refused(images):
         compiled(plain).fit(*images, callbacks=[backup, wedges.SWA()], verbose=0)
 
 
+def process(folder, *args):
+    """A training in a process of its own: what other tests switched on in this one changes bits."""
+    root = pathlib.Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.wedges.interrupted", str(folder), *args]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+
+def result(folder):
+    with np.load(folder / "result.npz") as found:
+        return dict(found)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    ended = process(folder, "none", "0")
+    assert ended.returncode == 0, ended.stderr
+    return result(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
-def test_a_killed_process(tmp_path, whole, place):
-    root = pathlib.Path(__file__).parents[2]
-    command = [sys.executable, "-m", "tests.wedges.interrupted", str(tmp_path)]
-    run = lambda *args: subprocess.run([*command, *args], cwd=root, capture_output=True, text=True)
+def test_a_killed_process(tmp_path, uninterrupted, place):
     double = ["--double"] if place.startswith("within") else []
-    killed = run(place, str(PLACES[place]), *double)
+    killed = process(tmp_path, place, str(PLACES[place]), *double)
     assert killed.returncode == -9, killed.stderr
-    ended = run("none", "0", *double)
+    ended = process(tmp_path, "none", "0", *double)
     assert ended.returncode == 0, ended.stderr
-    with np.load(tmp_path / "result.npz") as found:
-        assert_equal(dict(found), whole)
+    assert_equal(result(tmp_path), uninterrupted)
     assert not os.path.exists(tmp_path / "backup")
