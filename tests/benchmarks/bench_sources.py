@@ -16,7 +16,7 @@ a process for each size and source, whose files are four times as large the seco
 import argparse
 import os
 import pathlib
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -151,7 +151,9 @@ def peak(folder, name, images):
     found = landscape(name, folder, images)
     found.value_and_gradient(found.space.read())
     found.sample(found.space.read(), 0)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not getrusage: its largest size is that of the parent where the child begins.
+    status = pathlib.Path("/proc/self/status").read_text()
+    print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
 
 
 def main(rounds, images):
