@@ -180,6 +180,11 @@ def overrides(model: keras.Model, name: str) -> bool:
     return own is not None and not any(own is each for each in known)
 
 
+def own_steps(model: keras.Model) -> list[str]:
+    """Which of its steps a user's class does by itself, past compile() and compute_loss()."""
+    return [name for name in ("train_step", "test_step") if overrides(model, name)]
+
+
 @contextlib.contextmanager
 def compiled_as(model: keras.Model, other: keras.Model) -> Iterator[None]:
     """While it lasts, `model` is compiled as `other` is."""

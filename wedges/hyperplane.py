@@ -81,7 +81,7 @@ class Hyperplane(keras.Model):
         )
         self.built = True
         self._called: Any = None  # the scope of the last call
-        if steps := [name for name in ("train_step", "test_step") if _keras.overrides(model, name)]:
+        if steps := _keras.own_steps(model):
             warnings.warn(
                 f"model {model.name!r} ({type(model).__name__}) overrides {' and '.join(steps)}, which "
                 "a Hyperplane cannot follow: it trains on the loss of compile(). Override "

@@ -68,16 +68,6 @@ def in_zoo(name):
     return wedges.NetworkLandscape(case.model, case.x, case.y, **{**how, **case.settings})
 
 
-@pytest.fixture
-def doubles():
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before)
-    keras.config.set_dtype_policy(before)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_is_the_same_after_it(name, doubles):
     landscape = in_zoo(name)

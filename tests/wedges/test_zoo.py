@@ -34,17 +34,6 @@ QUICK = [
 MARKED = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
 
 
-@pytest.fixture
-def doubles():
-    """Keras computes in float64, its losses too."""
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before)
-    keras.config.set_dtype_policy(before)
-
-
 def made(name, **more):
     case = zoo.CASES[name]()
     how = {"sample_weight": case.w, "regularize": True, "seed": 0, **case.settings, **more}

@@ -126,16 +126,28 @@ class Arrays(Examples):
 # ---- read when they are needed, in any order --------------------------------------------------------
 
 
-class _Read(Examples):
-    """Examples that are read by their numbers.
+class _ReadByPython(Examples):
+    """Examples that a function of Python's reads, within a graph as well; call `_describe` first."""
 
-    A subclass has `_read(rows) -> flat list of arrays` and calls `_describe` with one example.
-    """
-
-    def _describe(self, structure: Any, one: list[np.ndarray]) -> None:
+    def _describe(self, structure: Any, some: list[np.ndarray]) -> None:
+        """Say what batches are like, by the leaves of one."""
         self._structure = structure
-        self._dtypes = [tf.as_dtype(a.dtype) for a in one]
-        self._shapes = [a.shape[1:] for a in one]
+        self._dtypes = [tf.as_dtype(a.dtype) for a in some]
+        self._shapes = [a.shape[1:] for a in some]
+
+    def _flat(self, read: Callable[[np.ndarray], list[np.ndarray]], at: tf.Tensor, n: int | None) -> Any:
+        """The leaves of the batch read(at), of n examples; None where only it knows how many."""
+        arrays = tf.numpy_function(read, [at], self._dtypes)
+        for array, shape in zip(arrays, self._shapes, strict=True):
+            array.set_shape([n, *shape])
+        return arrays
+
+    def _pack(self, flat: Any) -> Any:
+        return tf.nest.pack_sequence_as(self._structure, list(flat))
+
+
+class _Read(_ReadByPython):
+    """Examples that are read by their numbers. A subclass has `_read(rows) -> flat list of arrays`."""
 
     @abc.abstractmethod
     def _read(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -145,33 +157,27 @@ class _Read(Examples):
         whole, rest = divmod(self.size, batch_size)
         if whole:
             at = lambda i: tf.range(i * batch_size, (i + 1) * batch_size)
-            batches = tf.data.Dataset.range(whole).map(lambda i: tuple(self._flat(at(i), batch_size)))
+            leaves = lambda i: tuple(self._flat(self._read, at(i), batch_size))
+            batches = tf.data.Dataset.range(whole).map(leaves)
             iterator = iter(batches.prefetch(_AHEAD))
             following = lambda: self._pack(iterator.get_next())
             carry = _loop(whole, following, function, carry)
         if rest:
             rows = tf.range(whole * batch_size, self.size)
-            carry = function(_constant(self._pack(self._flat(rows, rest))), carry)
+            carry = function(_constant(self._pack(self._flat(self._read, rows, rest))), carry)
         return carry
 
     def first(self, n: int) -> Any:
-        rows = np.arange(min(n, self.size))
-        return self._pack([tf.convert_to_tensor(a) for a in self._read(rows)])
+        return self._now(np.arange(min(n, self.size)))
 
     def spread(self, n: int) -> Any:
-        return self._pack([tf.convert_to_tensor(a) for a in self._read(_spread(self.size, n))])
+        return self._now(_spread(self.size, n))
 
     def minibatch(self, rows: tf.Tensor) -> Any:
-        return self._pack(self._flat(rows, rows.shape[0]))
+        return self._pack(self._flat(self._read, rows, rows.shape[0]))
 
-    def _flat(self, rows, n):
-        arrays = tf.numpy_function(self._read, [rows], self._dtypes)
-        for array, shape in zip(arrays, self._shapes, strict=True):
-            array.set_shape([n, *shape])
-        return arrays
-
-    def _pack(self, flat):
-        return tf.nest.pack_sequence_as(self._structure, list(flat))
+    def _now(self, rows):
+        return self._pack([tf.convert_to_tensor(a) for a in self._read(rows)])
 
 
 class Sliced(_Read):
@@ -271,7 +277,7 @@ class Items(_Read):
         return _triple(item)
 
 
-class Batches(Examples):
+class Batches(_ReadByPython):
     """The batches of a `keras.utils.PyDataset`; any of them can be asked for.
 
     They are counted once, which reads all of them. A minibatch is one of them; a pass over all of them
@@ -293,10 +299,7 @@ class Batches(Examples):
                 f"x must be a PyDataset of a known number of batches; received {self._batches!r}."
             )
         batch = self._batch(0)
-        self._structure = batch
-        flat = tf.nest.flatten(batch)
-        self._dtypes = [tf.as_dtype(a.dtype) for a in flat]
-        self._shapes = [a.shape[1:] for a in flat]
+        self._describe(batch, tf.nest.flatten(batch))
         watched = _progress.bar(iterable=range(self._batches), desc="counting examples", unit="batch")
         self._sizes = [len(tf.nest.flatten(self._batch(i))[0]) for i in watched]
         if 0 in self._sizes:
@@ -307,7 +310,9 @@ class Batches(Examples):
         self.size = sum(self._sizes)
 
     def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
-        batches = tf.data.Dataset.range(self._batches).map(lambda i: tuple(self._flat(i)))
+        batches = tf.data.Dataset.range(self._batches).map(
+            lambda i: tuple(self._flat(self._leaves, i, None))
+        )
         batches, times = _cut_anew(batches, self._sizes, batch_size)
         iterator = iter(batches.prefetch(_AHEAD))
         return _loop(times, lambda: self._pack(iterator.get_next()), function, carry)
@@ -317,8 +322,7 @@ class Batches(Examples):
         while sum(self._sizes[:i]) < n and i < self._batches:
             batches.append(self._batch(i))
             i += 1
-        joined = tf.nest.map_structure(lambda *a: np.concatenate(a)[:n], *batches)
-        return tf.nest.map_structure(tf.convert_to_tensor, joined)
+        return tf.nest.map_structure(lambda t: t[:n], _joined(batches))
 
     def steps(self, size: int, seed: int) -> Minibatches:
         return Minibatches(self._batches, 1, seed)
@@ -327,23 +331,16 @@ class Batches(Examples):
         numbers = [int(i) for i in _spread(self._batches, n)]
         cut = lambda t: t[_spread(len(t), -(-n // len(numbers)))]
         rows = [tf.nest.map_structure(cut, self._batch(i)) for i in numbers]
-        joined = tf.nest.map_structure(lambda *a: np.concatenate(a), *rows)
-        return tf.nest.map_structure(tf.convert_to_tensor, joined)
+        return _joined(rows)
 
     def minibatch(self, rows: tf.Tensor) -> Any:
-        return self._pack(self._flat(rows[0]))
+        return self._pack(self._flat(self._leaves, rows[0], None))
 
     def _batch(self, i):
         return tf.nest.map_structure(np.asarray, _triple(self.source[int(i)]))
 
-    def _flat(self, i):
-        arrays = tf.numpy_function(lambda i: tf.nest.flatten(self._batch(i)), [i], self._dtypes)
-        for array, shape in zip(arrays, self._shapes, strict=True):
-            array.set_shape([None, *shape])
-        return arrays
-
-    def _pack(self, flat):
-        return tf.nest.pack_sequence_as(self._structure, list(flat))
+    def _leaves(self, i):
+        return tf.nest.flatten(self._batch(i))
 
 
 # ---- in an order of their own -----------------------------------------------------------------------
@@ -410,8 +407,7 @@ class Stream(Examples):
 
     def spread(self, n: int) -> Any:
         rows = [self._rows[i] for i in _spread(len(self._rows), n)]
-        found = tf.nest.map_structure(lambda *t: tf.concat(t, axis=0), *rows)
-        return found if len(rows) >= min(n, self.size) else self.first(n)
+        return _joined(rows) if len(rows) >= min(n, self.size) else self.first(n)
 
     def first(self, n: int) -> Any:
         batches, found = [], 0
@@ -420,7 +416,7 @@ class Stream(Examples):
             found += int(batch_size(batch))
             if found >= n:
                 break
-        return tf.nest.map_structure(lambda *t: tf.concat(t, axis=0)[:n], *batches)
+        return tf.nest.map_structure(lambda t: t[:n], _joined(batches))
 
     def steps(self, size: int, seed: int) -> Minibatches:
         return Minibatches(len(self._sizes), 1, seed)
@@ -588,6 +584,11 @@ def _triple(batch):
 def _spread(size, n):
     """The numbers of at most n of `size` things, evenly spread."""
     return np.unique(np.linspace(0, size - 1, min(n, size)).astype(np.int64))
+
+
+def _joined(batches):
+    """Batches one after another as one, of tensors."""
+    return tf.nest.map_structure(lambda *t: tf.concat(t, axis=0), *batches)
 
 
 def _same(one, other):

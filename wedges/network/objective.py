@@ -112,9 +112,8 @@ class Objective:
 
         if self.loss is not None:
             wrap = lambda loss: None if loss is None else _Which(loss, take)
-            self._sum_of(wrap)(
-                outputs, outputs, None
-            )  # targets of the same structure; nobody reads them
+            # Targets of the same structure, which nobody reads.
+            self._sum_of(wrap)(outputs, outputs, None)
         return [
             next((loss for output, loss in found if output is z), None) for z in tf.nest.flatten(outputs)
         ]
@@ -178,7 +177,7 @@ class Objective:
         return _keras.LossOfOutputs(losses, self.loss_weights, names, self.dtype.name)
 
     def _warn_of_own_steps(self):
-        steps = [name for name in ("train_step", "test_step") if _keras.overrides(self.model, name)]
+        steps = _keras.own_steps(self.model)
         if not steps:
             return
         used = "the loss of compile()" if self.loss is not None else "what its layers add"

@@ -16,7 +16,7 @@ from wedges.network.batches import share
 from wedges.network.coupling import couples, diverse
 from wedges.network.examples import Examples
 from wedges.network.objective import Objective, Term
-from wedges.network.stateless import Call, StatelessModel
+from wedges.network.stateless import StatelessModel
 
 _PROBE = 8  # examples that are looked at to see whether each has a loss of its own
 # What Keras raises where targets, losses and outputs do not go together.
@@ -61,7 +61,7 @@ class Problem:
         self.statistics = statistics
         self.evaluation_batch_size = evaluation_batch_size
         self.reestimates = reestimate and network.has_batch_norm
-        if objective.loss is None and not objective.own and not self._probe.added:
+        if objective.loss is None and not objective.own and not self._few[2]:
             raise ValueError(
                 "loss must be a Keras loss, or a list or dict of them: pass loss=..., or compile the "
                 "model with it; received None."
@@ -131,7 +131,7 @@ class Problem:
     def probed(self) -> tuple[Any, Any, list[Term]]:
         """A few examples, the model's outputs for them, and the terms of their loss."""
         with tf.init_scope():
-            batch, outputs = self.examples.first(_PROBE), self._probe.outputs
+            batch, outputs, _ = self._few
             try:
                 if self.objective.own:  # it may make variables in its first call, as no graph may
                     self._sums(batch, outputs, [], self._start)
@@ -153,10 +153,11 @@ class Problem:
         vars(self).update(facts)
 
     @functools.cached_property
-    def _probe(self) -> Call:
+    def _few(self):
+        """The first few examples, the model's outputs for them, and what its layers add."""
         with tf.init_scope():
             batch = self.examples.first(_PROBE)
-            return self.network(self._start, self.network.state, batch[0], training=False)
+            return batch, *self._called(batch, self._start)
 
     @functools.cached_property
     def _start(self):
@@ -212,7 +213,7 @@ class Problem:
         with tf.init_scope():
             batch, theta = self.examples.spread(_PROBE), self._start
             outputs = self._called(batch, theta)[0]
-            half = any(z.dtype.size < 4 for z in tf.nest.flatten(self._probe.outputs))
+            half = any(z.dtype.size < 4 for z in tf.nest.flatten(outputs))
             tolerance = 2e-2 if half else 1e-4
             noise = tf.random.stateless_normal(theta.shape, [0, 1], dtype=theta.dtype)
             moved = theta + 0.5 * noise * (tf.abs(theta) + 1)

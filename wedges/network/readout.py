@@ -145,7 +145,7 @@ class Readout:
             return
         batch, outputs, terms = problem.probed
         for meaning, output in zip(self.meanings, tf.nest.flatten(outputs), strict=True):
-            term = next((term for term in terms if term.output is output), None)
+            term = _term_of(output, terms)
             if meaning.kind != "sparse" or term is None:
                 continue
             targets = enumerate(tf.nest.flatten(batch[1]))
@@ -158,7 +158,7 @@ class Readout:
         """(classes, weights of the positions) of each output; (None, None) where there are none."""
         found = []
         for meaning, output in zip(self.meanings, tf.nest.flatten(outputs), strict=True):
-            term = next((term for term in terms if term.output is output), None)
+            term = _term_of(output, terms)
             classes = None if term is None else meaning.classes(term.target, output)
             found.append((classes, None if term is None else term.weights))
         return found
@@ -180,6 +180,11 @@ def output_probabilities(model: keras.Model, outputs: Any) -> Any:
         for loss, z in zip(losses, tf.nest.flatten(outputs), strict=True)
     ]
     return tf.nest.pack_sequence_as(outputs, flat)
+
+
+def _term_of(output, terms):
+    """The term of the loss that is of this output; None where it has none."""
+    return next((term for term in terms if term.output is output), None)
 
 
 def _in_range(y, columns, ignored):
