@@ -174,7 +174,7 @@ def output_pullback(
         return total + tape.gradient(outputs, theta, upstream), start + size
 
     carry = (tf.zeros_like(theta), tf.constant(0))
-    return problem.examples.fold(add, carry, problem.evaluation_batch_size)[0]
+    return problem.examples.fold(add, carry, problem.microbatch)[0]
 
 
 def _bare(outputs: Any) -> Any:
