@@ -318,7 +318,7 @@ def test_a_layer_that_couples_examples_is_noticed():
         found = landscape(landscape.space.read())
     np.testing.assert_allclose(found, network.evaluate(X, Y, batch_size=N, verbose=0), rtol=1e-5)
     at_once = wedges.NetworkLandscape(network, X, Y, seed=0)
-    u = RNG.normal(size=(N, 3)).astype(np.float32)
+    u = np.random.default_rng(2).normal(size=(N, 3)).astype(np.float32)
     pulled = [each.output_pullback(each.space.read(), u) for each in (landscape, at_once)]
     np.testing.assert_allclose(*pulled, rtol=1e-4, atol=1e-5)
 
