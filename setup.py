@@ -20,7 +20,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["wedges", "wedges.*", "reproductions", "reproductions.*"]),
-    package_data={"wedges": ["*.pyi", "py.typed"], "reproductions": ["reference/*", "bench/*.jinja"]},
+    package_data={
+        "wedges": ["*.pyi", "py.typed", "*.json"],
+        "reproductions": ["reference/*", "reference/released/*", "bench/*.jinja"],
+    },
     install_requires=[
         "tensorflow>=2.18",
         "keras>=3.6,<4",  # private names of it are used: wedges/_keras.py
@@ -33,6 +36,7 @@ setup(
         "matplotlib>=3.8",
         "scikit-image>=0.22",
         "scikit-learn>=1.4",
+        "mnist1d>=0.0.2",
         "jinja2>=3.1",
         "markupsafe>=2",
         "markdown-it-py>=3",
