@@ -8,13 +8,16 @@ from . import clustered as clustered
 from . import compare as compare
 from . import connect as connect
 from . import curvature as curvature
+from . import diagnosis as diagnosis
 from . import distribute as distribute
 from . import hyperplane as hyperplane
 from . import landscape as landscape
 from . import network as network
 from . import optimize as optimize
+from . import phases as phases
 from . import plots as plots
 from . import probe as probe
+from . import rugged as rugged
 from . import select as select
 from . import short as short
 from . import simplex as simplex

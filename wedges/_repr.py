@@ -13,6 +13,13 @@ def short(result: Any) -> str:
     return f"{type(result).__name__}({', '.join(f'{name}={shown(v)}' for name, v in fields)})"
 
 
+def nested(result: Any) -> str:
+    """The same of a NamedTuple that holds other results, which show as they do by themselves."""
+    own = lambda value: repr(value) if isinstance(value, (tuple, dict)) else shown(value)
+    fields = zip(result._fields, result, strict=True)
+    return f"{type(result).__name__}({', '.join(f'{name}={own(v)}' for name, v in fields)})"
+
+
 def shown(value: Any) -> str:
     """One field: "0.25", "[1, 2]", "[9, 9] from 0.1 to 3.4"; what holds no numbers as its `repr`."""
     try:

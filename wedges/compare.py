@@ -66,28 +66,57 @@ def disagreement(labels: ArrayLike, targets: ArrayLike) -> np.ndarray:
     return (1 - agreement) / np.where(mean > 0, mean, np.nan)
 
 
-def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
+def linear_cka(x: ArrayLike, y: ArrayLike, *, unbiased: bool = False) -> float:
     """Linear centred kernel alignment of two representations of the same N examples, from 0 to 1.
 
-    CKA = |Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F), columns centred. x [N, p], y [N, q] -> []; the same under
-    rotations and one scale of either. NaN where a representation is constant.
+        CKA = |Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F), columns centred
 
-    Source: Kornblith et al. 2019 (arXiv:1905.00414), equation 4.
+    x [N, p], y [N, q] -> []; the same under rotations and one scale of either. NaN where a
+    representation is constant. Independent features have a CKA above 0 from few examples, since each of
+    the three terms is the biased estimate of HSIC, the squared norm of a covariance.
+
+    Args:
+      x, y: one row for each example.
+      unbiased: take the unbiased estimates of HSIC instead, from N >= 4 examples. Independent features
+        then have a CKA near 0, which may be below it; NaN where the estimate of a representation's own
+        HSIC is not above 0.
+
+    Raises:
+      ValueError: arrays of other shapes, too few examples.
+
+    Source: Kornblith et al. 2019 (arXiv:1905.00414), equation 4; unbiased, Song et al. 2012 (J. Machine
+    Learning Research 13), equation 5, as Nguyen et al. 2021 (arXiv:2010.15327) use it.
     """
     x, y = (np.asarray(a, np.float64) for a in (x, y))
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < 2:
+    least = 4 if unbiased else 2
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < least:
         raise ValueError(
-            "x and y must have shapes [N, p] and [N, q], N >= 2 examples; received "
+            f"x and y must have shapes [N, p] and [N, q], N >= {least} examples; received "
             f"{x.shape} and {y.shape}."
         )
     x, y = x - x[0], y - y[0]  # first: a mean is rounded, and would leave a constant not quite 0
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    if unbiased:
+        own = _unbiased_hsic(x, x), _unbiased_hsic(y, y)
+        return _unbiased_hsic(x, y) / np.sqrt(own[0] * own[1]) if min(own) > 0 else np.nan
     if len(x) < max(x.shape[1], y.shape[1]):  # the same by the N x N kernels, when those are smaller
         x, y = x @ x.T, y @ y.T
         both, alone = np.sum(x * y), np.linalg.norm(x) * np.linalg.norm(y)
     else:
         both, alone = np.sum((y.T @ x) ** 2), np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-    return both / alone if alone > 0 else np.nan
+    return min(both / alone, 1.0) if alone > 0 else np.nan  # more only by rounding
+
+
+def _unbiased_hsic(x, y):
+    """Song et al.'s estimate of HSIC, times N (N - 3), of centred x [N, p] and y [N, q].
+
+    With K = X X^T and L = Y Y^T and their diagonals k and l, the terms in the kernels without diagonals
+    are sums of these, since the rows of K and of L add up to 0.
+    """
+    n = len(x)
+    k, l_ = np.sum(x**2, axis=1), np.sum(y**2, axis=1)
+    both = np.sum((x @ x.T) * (y @ y.T)) if n < max(x.shape[1], y.shape[1]) else np.sum((y.T @ x) ** 2)
+    return both - n / (n - 2) * (k @ l_) + k.sum() * l_.sum() / ((n - 1) * (n - 2))
 
 
 def halves(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

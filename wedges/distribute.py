@@ -120,6 +120,9 @@ class Distributed(Around, WithExamples, WithOutputs):
     ) -> tuple[Any, Any, Any]:
         return self.landscape.minibatch(step, part)
 
+    def drawn(self, n: int, *, seed: int) -> tuple[Any, Any, Any]:
+        return self.landscape.drawn(n, seed=seed)
+
     def sample_of(
         self,
         theta: TensorLike,

@@ -192,6 +192,10 @@ class WithExamples(Landscape):
         """Inputs, targets and weights of minibatch number `step`, or of part (i, n) of it."""
 
     @abc.abstractmethod
+    def drawn(self, n: int, *, seed: int) -> tuple[Any, Any, Any]:
+        """Inputs, targets and weights of n examples drawn by the seed alone; () for what is not."""
+
+    @abc.abstractmethod
     def sample_of(
         self,
         theta: TensorLike,

@@ -163,8 +163,45 @@ def test_a_constant_representation_is_like_nothing(p, value):
     assert np.isnan(wedges.linear_cka(constant, constant + 1))
 
 
+def song(x, y):
+    """Song et al.'s estimate of HSIC, word by word: kernels without their diagonals."""
+    n = len(x)
+    k, l_ = x @ x.T, y @ y.T
+    np.fill_diagonal(k, 0)
+    np.fill_diagonal(l_, 0)
+    one = np.ones(n)
+    whole = (one @ k @ one) * (one @ l_ @ one) / ((n - 1) * (n - 2))
+    return (np.trace(k @ l_) + whole - 2 / (n - 2) * (one @ k @ l_ @ one)) / (n * (n - 3))
+
+
+@pytest.mark.parametrize("shape", [(12, 3, 4), (12, 40, 3), (12, 40, 30), (4, 2, 2)])
+def test_the_unbiased_cka_is_its_definition_by_kernels(shape):
+    n, p, q = shape
+    x = normal([0, *shape], n, p) + 3
+    y = normal([1, *shape], n, q) - 5 + x[:, :1]
+    found = wedges.linear_cka(x, y, unbiased=True)
+    np.testing.assert_allclose(found, song(x, y) / np.sqrt(song(x, x) * song(y, y)), rtol=1e-9)
+    assert wedges.linear_cka(x, x, unbiased=True) == pytest.approx(1)
+
+
+def test_independent_features_have_an_unbiased_cka_of_mean_zero():
+    pairs = [(normal([0, i], 20, 5), normal([1, i], 20, 5)) for i in range(300)]
+    unbiased, biased = (
+        np.array([wedges.linear_cka(x, y, unbiased=way) for x, y in pairs]) for way in (True, False)
+    )
+    assert abs(unbiased.mean()) < 3 * unbiased.std() / np.sqrt(300) and unbiased.std() < 0.2
+    assert biased.mean() > 0.15 and (unbiased < 0).mean() > 0.3
+
+
+def test_the_unbiased_cka_of_a_constant_is_nan_and_needs_four_examples():
+    assert np.isnan(wedges.linear_cka(np.full((7, 2), 0.1), normal(0, 7, 3), unbiased=True))
+    with pytest.raises(ValueError, match=r"N >= 4 examples; received \(3, 2\) and \(3, 2\)"):
+        wedges.linear_cka(np.ones((3, 2)), np.ones((3, 2)), unbiased=True)
+
+
 def test_nan_in_a_representation_is_nan():
     x = normal(0, 7, 3)
+    assert np.isnan(wedges.linear_cka(np.where(x > 1, np.nan, x), x, unbiased=True))
     assert np.isnan(wedges.linear_cka(np.where(np.arange(7)[:, None] == 2, np.nan, x), x))
 
 

@@ -127,6 +127,26 @@ def test_minibatches_of_a_source_with_random_access_are_those_of_arrays(name, tm
     np.testing.assert_allclose(*ends, rtol=1e-5, atol=1e-7)
 
 
+def test_examples_drawn_depend_on_the_seed_and_not_on_minibatches(tmp_path):
+    rows = {tuple(x): i for i, x in enumerate(X)}
+    known = wedges.NetworkLandscape(model(), X, Y, sample_weight=W, seed=3, batch_size=8)
+    numbers = lambda landscape, seed: [rows[tuple(x)] for x in landscape.drawn(20, seed=seed)[0].numpy()]
+    drawn = numbers(known, 0)
+    assert len(set(drawn)) == 20 and drawn != list(range(20)) and numbers(known, 1) != drawn
+    for part, array in zip(known.drawn(20, seed=0), (X, Y, W), strict=True):
+        np.testing.assert_array_equal(part, array[drawn])
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert numbers(wedges.Distributed(known, strategy), 0) == drawn
+    for name, data in sources(tmp_path, False).items():
+        other = wedges.NetworkLandscape(known.network, **data, seed=9, batch_size=4)
+        ordered = name in ("tf.data", "PyDataset")  # their batches are their own
+        assert numbers(other, 0) == (list(range(20)) if ordered else drawn), name
+    with pytest.raises(
+        ValueError, match=f"n must be a whole number from 1 to N = {N}; received {N + 1}"
+    ):
+        known.drawn(N + 1, seed=0)
+
+
 def test_batches_of_a_pydataset_are_its_minibatches_in_an_order_of_the_seed():
     landscape = wedges.NetworkLandscape(model(), InBatches(X, Y), seed=1)
     theta = landscape.space.read()

@@ -42,3 +42,42 @@ def test_axes_are_labelled_logarithmic_and_marked_where_they_are_told_to_be():
     assert [text.get_text() for text in plain.get_xticklabels()] == ["one", "many"]
     assert plain.get_legend() is None
     assert not any(line.get_visible() for line in plain.get_xgridlines())
+
+
+# ---- phases over two settings -----------------------------------------------------------------------
+
+
+def drawn_phases(names, values=None):
+    """The axes of a diagram of these names."""
+    values = np.zeros(np.shape(names)) if values is None else values
+    _, ((ax,),) = plots.grid(1, 1, title="")
+    rows, columns = (range(n) for n in np.shape(names))
+    plots.phases(ax, values, names, rows=rows, columns=columns, low=0, high=1, label="loss")
+    return ax
+
+
+def test_regions_are_outlined_where_neighbours_have_other_names():
+    ax = drawn_phases([["I", "I", "II"], ["III", "III", "II"]])
+    ends = {tuple(map(tuple, line.get_xydata().tolist())) for line in ax.lines}
+    assert ends == {
+        ((1.5, -0.5), (1.5, 0.5)),  # I from II
+        ((1.5, 0.5), (1.5, 1.5)),  # III from II
+        ((-0.5, 0.5), (0.5, 0.5)),  # I from III
+        ((0.5, 0.5), (1.5, 0.5)),
+    }
+
+
+def test_a_region_is_named_once_inside_its_largest_part():
+    names = np.full((7, 9), "II")
+    names[1:6, 1:6] = "I"
+    names[0, 8] = "I"  # a part of one cell
+    at = {text.get_text(): text.get_position() for text in drawn_phases(names).texts}
+    assert set(at) == {"I", "II"} and at["I"] == (3.0, 3.0)
+    j, i = map(int, at["II"])
+    assert names[i, j] == "II"
+
+
+def test_cells_of_no_phase_have_no_name_and_unknown_values_no_colour():
+    ax = drawn_phases([["", "I"]], [[np.nan, 0.5]])
+    assert [text.get_text() for text in ax.texts] == ["I"]
+    assert ax.images[0].get_array().mask.tolist() == [[True, False]]

@@ -8,9 +8,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from wedges._checks import choice, numbers, whole
+from wedges._checks import seed as checked_seed
 from wedges._progress import waiting
 from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
 from wedges.network import derivatives
@@ -244,6 +246,21 @@ class NetworkLandscape(WithExamples, WithOutputs):
             )
         size = self.batch_size // n
         return self.examples.minibatch(tf.slice(rows, [i * size], [size]))
+
+    def drawn(self, n: int, *, seed: int) -> tuple[Any, Any, Any]:
+        """Inputs, targets and weights of n examples, the same in each landscape on these data.
+
+        They depend on the seed and N alone, not on minibatches. Of a source that has batches of its own
+        they are the first n.
+
+        Raises:
+          ValueError: more than there are.
+        """
+        n = whole("n", n, 1, self.size, limit="N")
+        if self.examples.own_batches:
+            return self.examples.first(n)
+        rows = np.random.default_rng(checked_seed(seed)).choice(self.size, n, replace=False)
+        return self.examples.minibatch(tf.constant(rows, tf.int32))
 
     def sample_of(
         self,
