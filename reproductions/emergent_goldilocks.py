@@ -90,7 +90,7 @@ def convexity_on_a_plane(network, theta, d, seed):
 
 def unseen_accuracy(problem, theta):
     """On all test examples."""
-    *_, x, y = problem.source.load().tensors
+    x, y = networks.test_set(problem.source)
     return {"accuracy": np.float64(networks.landscape(problem).on(x, y).evaluate(theta).accuracy)}
 
 

@@ -66,9 +66,10 @@ SHARED = {
 }
 
 
-def parse(name, document, argv, shared, own):
+def parse(name, document, argv, shared, own, switches=()):
     """The flags of a program: those named in `shared`, and text flags of its own, {name: help}, where
-    the name of a shared one gives that one other words. --help prints `document` first.
+    the name of a shared one gives that one other words. Those of `switches` are on or off. --help prints
+    `document` first.
 
     argv: the arguments; those of this process where None. Raises UsageError on bad input.
     """
@@ -76,7 +77,8 @@ def parse(name, document, argv, shared, own):
     # A FlagValues of our own: importing defines nothing.
     values = flags.FlagValues()
     definitions = {n: SHARED[n] for n in shared}
-    definitions |= {n: (*SHARED.get(n, (_TEXT, None))[:2], help) for n, help in own.items()}
+    plain = lambda name: (_TRUTH if name in switches else _TEXT, None)
+    definitions |= {n: (*SHARED.get(n, plain(n))[:2], help) for n, help in own.items()}
     definitions["help"] = (_TEXT, None, "show this help")
     for flag, (parser, default, help) in definitions.items():
         if isinstance(parser, flags.EnumParser):
@@ -115,14 +117,15 @@ def _go_together(values):
 def of_figure(figure, name, argv):
     """A figure's flags: the shared ones and one for each option of its Config."""
     document = f"{figure.__doc__.strip()}\n\nFlags [value in each preset]:"
-    own = {o.name: _describe(o) for o in options.options(figure.Config)}
-    return parse(name, document, argv, SHARED, own)
+    known = options.options(figure.Config)
+    own = {o.name: _describe(o) for o in known}
+    return parse(name, document, argv, SHARED, own, [o.name for o in known if o.type is bool])
 
 
 def given(figure, values):
     """{name: text} of the figure's own flags that were given."""
     own = {o.name: values[o.name] for o in options.options(figure.Config)}
-    return {name: flag.value for name, flag in own.items() if flag.value is not None}
+    return {name: str(flag.value) for name, flag in own.items() if flag.value is not None}
 
 
 def as_typed(figure, values):

@@ -255,6 +255,8 @@ def _convert(option, given):
     kind, many, optional = _of_one(option.type)
     if optional and given.lower() == "none":
         return None
+    if kind is bool:
+        return given == "True"
     try:
         value = tuple(kind(v) for v in given.split(",")) if many else kind(given)
     except ValueError:

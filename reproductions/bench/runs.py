@@ -9,6 +9,7 @@ A figure is a module with these names, and `runs.main(__name__)` at its end:
     summary(arrays, config) -> {name: number}     what the reference guards
     plot(arrays, config) -> figure     from the arrays alone; the verdict is drawn under it here
     html(arrays, config) -> text       if it has one: a page for figure.html, or UsageError
+    more_pictures(arrays, config) -> {name: figure}    if it has any: <name>.png beside figure.png
 
 `measure`, and what it calls, find folders and processes by `workplace.current()`.
 
@@ -19,6 +20,7 @@ whole or not at all.
 import contextlib
 import dataclasses
 import datetime
+import functools
 import importlib
 import pathlib
 import sys
@@ -102,7 +104,10 @@ def run(figure, argv):
     verdict = figure.claims(arrays, config)
     picture = figure.plot(arrays, config)
     _sign(picture, claims_module.summed_up(verdict))
-    store.write_bytes(directory / "figure.png", lambda file: picture.savefig(file, format="png"))
+    more = figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
+    for name, drawn in {"figure": picture, **more}.items():
+        save = functools.partial(drawn.savefig, format="png")
+        store.write_bytes(directory / f"{name}.png", save)
     page = _save_page(figure, directory / "figure.html", arrays, config)
     passed = _save_verdict(directory / "check.json", figure, values.preset, verdict)
 
@@ -114,7 +119,8 @@ def run(figure, argv):
     elif not overrides:
         for line in reference.report(values.preset, key, numbers):
             print(line)
-    print(f"figure: {directory / 'figure.png'}{f' and {page.name}' if page else ''}")
+    others = [f"{name}.png" for name in more] + ([page.name] if page else [])
+    print(f"figure: {', '.join([str(directory / 'figure.png'), *others])}")
     print(directory)
     return 1 if values.check and not passed else 0
 

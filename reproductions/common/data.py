@@ -1,7 +1,8 @@
-"""Data sets in memory: standardised float32 images and integer labels.
+"""Data sets in memory: standardised float32 images or signals, and integer labels.
 
-`digits` (8 x 8, 1,797 images) comes with scikit-learn. The others come through
-tensorflow-datasets, which downloads them once; a decoded copy in the cache folder
+Two are embedded: `digits` (8 x 8, 1,797 images) comes with scikit-learn, and `mnist1d` (40 numbers,
+5,000 signals) is made on this machine by the package of that name. The others come through
+tensorflow-datasets, which downloads them once. A decoded copy in the cache folder
 ($WEDGES_CACHE_DIR, by default ~/.cache/wedges) makes the second start fast.
 """
 
@@ -17,7 +18,10 @@ import numpy as np
 
 from reproductions.bench import options, store, workplace
 from reproductions.bench.errors import UsageError, say
+from reproductions.common import mnist1d
 from wedges import archive
+
+_EMBEDDED = ("digits", "mnist1d")  # at hand without a network
 
 # Where tensorflow-datasets fetches each data set from: asked before it is, since offline it would
 # retry for minutes.
@@ -28,14 +32,15 @@ _HOSTS = {
     "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
     "train-labels-idx1-ubyte.gz",
 }
-NAMES = ("digits", *_HOSTS)
+NAMES = (*_EMBEDDED, *_HOSTS)
+_OFFLINE = f"--dataset={' or '.join(_EMBEDDED)} (embedded)"
 _SECONDS_TO_REACH = 6
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """x [N, H, W, channels] float32, of mean 0 and deviation 1 a channel over the training set
-    (for the test set, by the training set's numbers); y [N] int64."""
+    """x [N, H, W, channels] of images or [N, L, channels] of signals, float32, of mean 0 and deviation
+    1 a channel over the training set (for the test set, by the training set's numbers); y [N] int64."""
 
     name: str
     x_train: np.ndarray
@@ -43,20 +48,11 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     classes: int
-    fingerprint: str  # of the images and labels as decoded: what results depend on
-
-    @functools.cached_property
-    def tensors(self):
-        """x_train, y_train, x_test, y_test as tensors, made once: several landscapes share them."""
-        import tensorflow as tf
-
-        return tuple(
-            tf.convert_to_tensor(a) for a in (self.x_train, self.y_train, self.x_test, self.y_test)
-        )
+    fingerprint: str  # of the examples and labels as decoded: what results depend on
 
     @property
     def shape(self):
-        """(H, W, channels) of one image."""
+        """(H, W, channels) of one image, (L, channels) of one signal."""
         return self.x_train.shape[1:]
 
 
@@ -66,7 +62,7 @@ class Source:
 
     Attributes:
       name: one of `NAMES`.
-      content: fingerprint of the images and labels as decoded.
+      content: fingerprint of the examples and labels as decoded.
     """
 
     name: str
@@ -148,11 +144,12 @@ def _load(name, data_dir, files):
 def load(name, data_dir=None):
     """The data set `name`, always in one order. Raises UsageError where it cannot be had."""
     check(name, data_dir)
-    arrays = _digits() if name == "digits" else _from_tfds(name, data_dir)
+    arrays = _digits() if name == "digits" else _kept(name, data_dir)
     x_train, y_train, x_test, y_test = (arrays[k] for k in ("x_train", "y_train", "x_test", "y_test"))
     marks = store.fingerprint(x_train, y_train, x_test, y_test)
-    mean = x_train.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
-    deviation = x_train.std(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
+    each_channel = {"axis": tuple(range(x_train.ndim - 1)), "dtype": np.float64}
+    mean = x_train.mean(**each_channel).astype(np.float32)
+    deviation = x_train.std(**each_channel).astype(np.float32)
 
     def standard(x):
         x = x.astype(np.float32)
@@ -172,17 +169,19 @@ def load(name, data_dir=None):
 
 
 def check(name, data_dir=None):
-    """Raise UsageError at once if `load` could not succeed: an unknown name, or a data set that is
-    neither prepared in `data_dir` nor to be reached."""
+    """Raise UsageError at once if `load` could not succeed: an unknown name, a package that is missing,
+    or a data set that is neither prepared in `data_dir` nor to be reached."""
     if name not in NAMES:
         raise UsageError(f"--dataset={name}: unknown data set; choose one of {', '.join(NAMES)}.")
-    if name == "digits" or _prepared(name, data_dir):
+    if name == "mnist1d":
+        mnist1d.version()
+    if name in _EMBEDDED or _prepared(name, data_dir):
         return
     if not _reachable(_HOSTS[name]):
         raise UsageError(
             f"--dataset={name}: not in {_data_dir(data_dir)}, and its site cannot be reached to "
-            "download it; use --dataset=digits (embedded), or --data_dir=FOLDER with a prepared "
-            f"{name} of tensorflow-datasets."
+            f"download it; use {_OFFLINE}, or --data_dir=FOLDER with a prepared {name} of "
+            "tensorflow-datasets."
         )
 
 
@@ -197,23 +196,21 @@ def _digits():
     return {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
 
 
-def _from_tfds(name, data_dir):
-    folder = _prepared(name, data_dir)
-    if folder is None:
-        folder = _download(name, data_dir)
+def _kept(name, data_dir):
+    """The arrays of a data set from its decoded copy, which is made where there is none."""
+    if name != "mnist1d" and not _prepared(name, data_dir):
+        _download(name, data_dir)
     path, key = _decoded(name, data_dir)
     arrays = store.load(path, key)
     if arrays is not None:
         return arrays
-    say(f"decoding {name} from {folder} (once; kept in {path.parent})")
-    try:
-        arrays = _decode(folder)
-    except Exception as error:  # whatever tfds or TensorFlow raise on a damaged copy
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(
-            f"--dataset={name}: the prepared copy in {folder} cannot be read ({reason[:160]}); "
-            "prepare it anew, or name another with --data_dir."
-        ) from None
+    if name == "mnist1d":
+        say(f"generating mnist1d (once; kept in {path.parent})")
+        arrays = mnist1d.generate()
+    else:
+        folder = _prepared(name, data_dir)
+        say(f"decoding {name} from {folder} (once; kept in {path.parent})")
+        arrays = _from_tfds(name, folder)
     try:
         store.save(path, arrays, key)
     except UsageError as error:
@@ -222,10 +219,23 @@ def _from_tfds(name, data_dir):
     return arrays
 
 
+def _from_tfds(name, folder):
+    try:
+        return _decode(folder)
+    except Exception as error:  # whatever tfds or TensorFlow raise on a damaged copy
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            f"--dataset={name}: the prepared copy in {folder} cannot be read ({reason[:160]}); "
+            "prepare it anew, or name another with --data_dir."
+        ) from None
+
+
 def _decoded(name, data_dir):
-    """Where the decoded copy of a data set is kept, and its key: the files it was made of."""
+    """Where the decoded copy of a data set is kept, and its key: the files or package it was made of."""
     if name == "digits":
         key = {"dataset": name, "scikit-learn": metadata.version("scikit-learn")}
+    elif name == "mnist1d":
+        key = {"dataset": name, "mnist1d": mnist1d.version(), "settings": mnist1d.SETTINGS}
     else:
         folder = _prepared(name, data_dir)
         files = sorted(folder.iterdir()) if folder else []
@@ -269,10 +279,9 @@ def _download(name, data_dir):
     except Exception as error:  # tfds raises many kinds, down to its own HTTP errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
-            f"--dataset={name}: the download failed ({reason[:200]}); try again, use "
-            "--dataset=digits (embedded), or --data_dir=FOLDER with a prepared copy."
+            f"--dataset={name}: the download failed ({reason[:200]}); try again, use {_OFFLINE}, or "
+            "--data_dir=FOLDER with a prepared copy."
         ) from None
-    return _prepared(name, data_dir)
 
 
 def _data_dir(data_dir):

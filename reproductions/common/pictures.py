@@ -124,6 +124,22 @@ def table(ax, values, texts, *, marked, rows, columns):
     ax.set_yticks(range(len(rows)), rows)
 
 
+# Of as many phases: told apart also by the colour-blind, and dark letters can be read on them.
+TINTS = ("#F2A98F", "#F7DF9A", "#CDB0DC", "#B5DCF5", "#6FC3A3")
+
+
+def phases(ax, found, names, *, rows, columns):
+    """A table of phases: the number of each cell's [R, C] as a colour, and its name in the cell."""
+    from matplotlib.colors import to_rgb
+
+    ax.imshow(np.array([to_rgb(c) for c in TINTS])[found], aspect="auto", origin="lower")
+    for (i, j), number in np.ndenumerate(found):
+        ax.text(j, i, names[number], ha="center", va="center", fontsize=8)
+    ax.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
+    ax.set_yticks(range(len(rows)), [f"{value:g}" for value in rows])
+    ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
+
+
 def level(ax, y, label=None):
     """A dotted line across at `y`: what is asked of a curve, or compared with it."""
     ax.axhline(y, color="black", linewidth=0.8, linestyle=":", label=label)

@@ -36,12 +36,17 @@ class Recipe:
       cycle_epochs: None keeps the rate constant. Otherwise cosine cycles of this many epochs,
         alpha(t) = alpha_0 / 2 (cos(pi (t mod T) / T) + 1), T steps a cycle (Huang et al. 2017),
         and one snapshot of the weights at the end of each.
+      weight_decay: c in c |theta|^2 / 2, whose gradient every step of SGD adds to the loss's; the losses
+        that are reported are without it.
+      drop: share of the epochs after which the rate falls to a tenth; None keeps it.
     """
 
     optimizer: str
     learning_rate: float
     epochs: int
     cycle_epochs: int | None = None
+    weight_decay: float = 0.0
+    drop: float | None = None
 
     def build(self, steps_per_epoch):
         """The Keras optimizer."""
@@ -52,9 +57,17 @@ class Recipe:
             rate = keras.optimizers.schedules.CosineDecayRestarts(
                 rate, self.cycle_epochs * steps_per_epoch, t_mul=1.0, m_mul=1.0
             )
+        if self.drop:
+            last = round(self.drop * self.epochs * steps_per_epoch) - 1
+            rate = keras.optimizers.schedules.PiecewiseConstantDecay([last], [rate, rate / 10])
         if self.optimizer == "adam":
             return keras.optimizers.Adam(rate)
-        return keras.optimizers.SGD(rate, momentum={"sgd": 0.0, "momentum": 0.9}[self.optimizer])
+        how = {"momentum": {"sgd": 0.0, "momentum": 0.9}[self.optimizer]}
+        if self.weight_decay:
+            from reproductions.common import decay
+
+            return decay.CoupledSGD(rate, penalty=self.weight_decay, **how)
+        return keras.optimizers.SGD(rate, **how)
 
 
 def cosine_adam(rate, steps):
@@ -84,11 +97,26 @@ class Until:
     every: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """Stop training once the mean loss of an epoch's minibatches has changed by less than `change` for
+    `epochs` epochs in a row, `least` epochs and `steps` steps at least; the one snapshot is of the
+    weights then, or, where that never came, of the epoch whose mean was lowest.
+
+    Source: Yang et al. 2021 (arXiv:2107.11228), and their code.
+    """
+
+    change: float = 1e-4
+    epochs: int = 5
+    least: int = 30
+    steps: int = 1500
+
+
 class Trained(typing.NamedTuple):
     """What a training ended with."""
 
     theta: np.ndarray  # [D] at the end
-    snapshots: np.ndarray  # [cycles, D]: one, the end, without cycles
+    snapshots: np.ndarray  # [cycles, D]: one, the end, without cycles; the best, with `Settled`
     losses: np.ndarray  # [steps], of minibatches
 
 
@@ -99,7 +127,7 @@ def train(problem, recipe, *, label, start=None, cut=None, until=None, marks=Non
       label: what the progress bar says.
       start: where from [D]; the network's initial weights by default.
       cut: a `Cut` to stay inside.
-      until: an `Until` that may end it before the recipe's last epoch.
+      until: an `Until` or a `Settled` that may end it before the recipe's last epoch.
       marks: rising steps after which a snapshot is taken, instead of the ends of cycles.
     """
     with progress.labelled(label):
@@ -111,14 +139,15 @@ def _trained(problem, recipe, start, cut, until, marks):
     start = networks.start(problem) if start is None else start
     inside = cut and wedges.random_cut(start, cut.dimension, seed=cut.seed, method=cut.method)
     steps = recipe.epochs * landscape.steps_per_epoch
-    marks = _ends_of_cycles(recipe, landscape.steps_per_epoch) if marks is None else marks
-    reached = until and _Reached(networks.seen(problem, until.examples), until.loss, until.every)
+    if marks is None and not isinstance(until, Settled):
+        marks = _ends_of_cycles(recipe, landscape.steps_per_epoch)
+    watch = until and _watch(until, problem, landscape.steps_per_epoch)
     optimizer = recipe.build(landscape.steps_per_epoch)
     # The loop of several devices is not compiled; their parts are, by a strategy that must.
     compiled = devices.compiled() and not devices.shares(landscape)
     with devices.looping(landscape), progress.bar(total=steps, unit="step") as bar:
         descent = wedges.Descent(landscape, start, optimizer, subspace=inside, jit_compile=compiled)
-        found = _take(descent, steps, bar, marks, reached)
+        found = _take(descent, steps, bar, marks or (), watch)
     theta = found["theta"] if inside is None else inside.embed(found["theta"]).numpy()
     return {"theta": theta, "snapshots": found["snapshots"], "losses": found["losses"]}
 
@@ -137,20 +166,45 @@ def following(steps):
         yield follow
 
 
-class _Reached(typing.NamedTuple):
+def _watch(until, problem, steps_per_epoch):
+    if isinstance(until, Settled):
+        return _Settling(until, steps_per_epoch)
+    return _Reaching(networks.seen(problem, until.examples), until.loss, until.every)
+
+
+class _Reaching(typing.NamedTuple):
     """Whether a landscape's loss is low enough, to be looked at every `every` steps."""
 
     landscape: "wedges.Landscape"
     loss: float
     every: int
 
-    def __call__(self, theta, steps):
-        return steps % self.every == 0 and float(self.landscape(theta)) <= self.loss
+    def look(self, theta, losses, snapshots):
+        """(whether to stop, snapshots) after the steps of these losses."""
+        low = len(losses) % self.every == 0 and float(self.landscape(theta)) <= self.loss
+        return low, snapshots
 
 
-def _take(descent, steps, bar, marks=(), reached=None):
+class _Settling(typing.NamedTuple):
+    """Whether the losses of epochs have settled, looked at after each."""
+
+    rule: Settled
+    every: int
+
+    def look(self, theta, losses, snapshots):
+        if len(losses) % self.every:
+            return False, snapshots
+        means = losses.reshape(-1, self.every).mean(axis=1, dtype=np.float64)
+        flat = np.abs(np.diff(means)) < self.rule.change
+        long = len(means) >= self.rule.least and len(losses) >= self.rule.steps
+        done = long and len(flat) >= self.rule.epochs and flat[-self.rule.epochs :].all()
+        best = done or means[-1] <= means.min()  # not if it is NaN
+        return bool(done), theta.numpy()[None] if best else snapshots
+
+
+def _take(descent, steps, bar, marks=(), watch=None):
     """Take all the steps, from where an earlier process stopped: the state at the end, with "losses"
-    [steps] and "snapshots" of theta at the marks; fewer steps if `reached` ended it."""
+    [steps] and "snapshots" of theta at the marks, or of the `watch`, which may end it earlier."""
     kept = cache.part(store.fingerprint(*descent.state.values()), steps)
     saved = kept.load()
     losses, snapshots = np.zeros(0, np.float32), np.zeros((0, descent.theta.shape[-1]), np.float32)
@@ -163,14 +217,17 @@ def _take(descent, steps, bar, marks=(), reached=None):
     last_save = time.monotonic()
     while not done:
         upto = next((m for m in marks if m > len(losses)), steps)
-        if reached is not None:
-            upto = min(upto, reached.every * (len(losses) // reached.every + 1))
+        if watch is not None:
+            upto = min(upto, watch.every * (len(losses) // watch.every + 1))
         count = min(_STEPS_A_CALL, upto - len(losses))
         with workers.heard():
             losses = np.concatenate([losses, descent.run(count).losses])
         if len(losses) in marks:
             snapshots = np.concatenate([snapshots, descent.theta[None]])
-        low = reached is not None and workers.chiefs(reached(descent.theta, len(losses)))
+        low = False
+        if watch is not None:
+            low, snapshots = watch.look(descent.theta, losses, snapshots)
+            low = workers.chiefs(low)
         done = low or len(losses) == steps
         if done or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
             so_far = {"losses": losses, "snapshots": snapshots, "reached": np.array(low)}

@@ -50,7 +50,7 @@ def place(tmp_path):
         (fig3_tunnel, "--start=warm", "choose from flat, neighbour"),
         (fig3_tunnel, "--toy_n=100", "must be below --toy_dimension=100"),
         (fig3_tunnel, "--rate=0", "must be above 0"),
-        (fig3_tunnel, "--model=lenet", "needs images"),
+        (fig3_tunnel, "--model=lenet", "needs inputs"),
         (m_connectors, "--m=0", "must be from 1 to 50"),
         (m_connectors, "--m=1,two", "must be a whole number or several with commas"),
         (m_connectors, "--continuous=21", "must be from 1 to 20"),

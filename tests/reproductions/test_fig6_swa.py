@@ -275,7 +275,7 @@ def test_check_gives_the_verdict_as_exit_status(copy, monkeypatch, capsys):
         (["--cycle_epochs=1.5"], "--cycle_epochs=1.5: must be a whole number"),
         (["--dropout=1"], "--dropout=1: must be from 0 to below 1"),
         (["--seed=-1"], "--seed=-1: must be from 0 to 1048575"),
-        (["--dataset=imagenet"], "--dataset=imagenet: choose from digits, cifar10"),
+        (["--dataset=imagenet"], "--dataset=imagenet: choose from digits, mnist1d, cifar10"),
         (["--optimizer=lion"], "--optimizer=lion: choose from sgd, momentum, adam"),
         (["--preset=huge"], "huge"),
         (["--width=1e308"], "--width=1e308: must be above 0 and at most 1000"),

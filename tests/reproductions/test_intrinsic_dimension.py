@@ -68,7 +68,7 @@ def test_a_second_run_and_one_with_another_cut_train_only_what_is_new(
         (["--dims=5,1e3"], "--dims=5,1e3: must be a whole number or several with commas"),
         (["--dims=10000000"], "--dims=10000000: at most as many as the network has weights, 14378"),
         (["--dims=14379"], "--dims=14379: at most"),
-        (["--model=lenet"], "--model=lenet: needs images that 2 convolutions of 5x5 fit into"),
+        (["--model=lenet"], "--model=lenet: needs inputs that 2 convolutions of 5x5 fit into"),
         (["--model=vgg"], "--model=vgg: choose from simple_cnn, fc, lenet, resnet"),
         (["--method=foo"], "--method=foo: choose from auto, dense, transform"),
         (["--epochs=0"], "--epochs=0: must be at least 1"),
@@ -76,7 +76,7 @@ def test_a_second_run_and_one_with_another_cut_train_only_what_is_new(
         (["--batch_size=0"], "--batch_size=0: must be at least 1"),
         (["--width=0"], "--width=0: must be above 0"),
         (["--activation=gelu"], "--activation=gelu: choose from tanh, relu"),
-        (["--dataset=imagenet"], "--dataset=imagenet: choose from digits, cifar10"),
+        (["--dataset=imagenet"], "--dataset=imagenet: choose from digits, mnist1d, cifar10"),
     ],
 )
 def test_bad_input_is_one_line_status_two_and_nothing_written(flags, words, tmp_path, capsys):

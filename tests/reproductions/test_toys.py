@@ -33,7 +33,7 @@ def test_figure_1_can_be_turned_where_plotly_is_and_says_how_where_not(
     smoke, tmp_path, monkeypatch, capsys
 ):
     run = smoke("fig1_wedges")
-    assert "and figure.html" in run.printed
+    assert ", figure.html" in run.printed
     page = (run.directory / "figure.html").read_text()
     assert "plotly" in page and "along the wedges" in page
     shutil.copytree(run.out_dir, tmp_path, dirs_exist_ok=True)

@@ -77,6 +77,85 @@ def test_what_was_trained_is_loaded(problem, monkeypatch):
     same(train(problem), first)
 
 
+def test_weight_decay_is_part_of_the_gradient_that_momentum_carries():
+    """By hand, on a quadratic: v <- m v - rate (g + c theta)."""
+    curvature, recipe = np.array([1.0, 3.0]), training.Recipe("momentum", 0.1, 1, weight_decay=0.5)
+    descent = wedges.Descent(wedges.Quadratic(curvature), [1.0, -2.0], recipe.build(1))
+    losses = descent.run(7).losses
+    theta, velocity, expected = np.array([1.0, -2.0]), np.zeros(2), []
+    for _ in range(7):
+        expected.append(0.5 * np.sum(curvature * theta**2))
+        velocity = 0.9 * velocity - 0.1 * (curvature * theta + 0.5 * theta)
+        theta = theta + velocity
+    np.testing.assert_allclose(descent.theta, theta, rtol=1e-5)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)  # without the decay's own part
+
+
+def test_a_dropped_rate_is_a_tenth_after_its_share_of_the_steps():
+    """On L(theta) = theta, whose every step is the rate."""
+
+    class Slope(wedges.Landscape):
+        def __init__(self):
+            import tensorflow as tf
+
+            self.dimension, self.dtype = 1, tf.float32
+
+        def __call__(self, theta):
+            return self.point(theta)[..., 0]
+
+    recipe = training.Recipe("sgd", 1.0, 4, drop=0.75)
+    descent = wedges.Descent(Slope(), [0.0], recipe.build(2))
+    losses = np.append(descent.run(8).losses, descent.theta)
+    np.testing.assert_allclose(-np.diff(losses), [1, 1, 1, 1, 1, 1, 0.1, 0.1], rtol=1e-5)
+
+
+def looked(means, rule, every=2):
+    """After how many epochs of these mean losses a rule stops, and which epoch's weights it has."""
+    watch, snapshots = training._Settling(rule, every), np.zeros((0, 1), np.float32)
+    for i in range(1, len(means) + 1):
+        import tensorflow as tf
+
+        losses = np.repeat(np.float32(means[:i]), every)
+        assert watch.look(tf.constant([-1.0]), losses[:-1], snapshots) == (False, snapshots)
+        done, snapshots = watch.look(tf.constant([float(i)]), losses, snapshots)
+        if done:
+            break
+    return i, done, snapshots.ravel().tolist()
+
+
+@pytest.mark.parametrize(
+    ("means", "least", "steps", "expected"),
+    [
+        ([3, 2, 1, 1, 1, 1, 1], 1, 1, (5, True, [5])),  # two changes in a row are below
+        ([3, 2, 1, 1, 1, 1, 1], 6, 1, (6, True, [6])),
+        ([3, 2, 1, 1, 1, 1, 1], 1, 14, (7, True, [7])),
+        ([3, 1, 2, 3, 2, 1.5], 1, 1, (6, False, [2])),  # the best one, where it never settles
+        ([3, 1, np.nan, np.nan, np.nan], 1, 1, (5, False, [2])),
+        ([np.nan, np.nan], 1, 1, (2, False, [])),
+    ],
+)
+def test_a_training_has_settled_once_epochs_differ_no_more(means, least, steps, expected):
+    rule = training.Settled(change=0.01, epochs=2, least=least, steps=steps)
+    assert looked(means, rule) == expected
+
+
+def test_a_training_until_it_settles_keeps_one_snapshot(problem):
+    rule = training.Settled(change=9.0, epochs=1, least=3, steps=1)
+    found = train(problem, RECIPE, until=rule)
+    assert len(found.losses) == 30 and len(found.snapshots) == 1
+    np.testing.assert_array_equal(found.snapshots[0], found.theta)
+
+
+def test_noisy_labels_are_the_same_for_every_seed_and_a_tenth_of_them_stays(problem):
+    noisy = dataclasses.replace(problem, noise=0.5, examples=None)
+    clean, (_, y) = problem.source.load().y_train, networks.training_set(noisy)
+    np.testing.assert_array_equal(networks.training_set(dataclasses.replace(noisy, seed=7))[1], y)
+    wrong = np.mean(y.numpy() != clean)
+    assert abs(wrong - 0.5 * 0.9) < 4 * np.sqrt(0.45 * 0.55 / len(clean))
+    np.testing.assert_array_equal(networks.test_set(problem.source)[1], problem.source.load().y_test)
+    np.testing.assert_array_equal(networks.training_set(problem)[1], clean[:320])
+
+
 CUTS = [
     training.Cut(7, seed=0, method="dense"),
     training.Cut(7, seed=1, method="dense"),
@@ -99,6 +178,9 @@ CUTS = [
         {"problem": {"initial": 1}},
         {"problem": {"batch_size": 16}},
         {"problem": {"examples": 300}},
+        {"problem": {"noise": 0.3}},
+        {"recipe": dataclasses.replace(SHORT, optimizer="momentum", weight_decay=0.1)},
+        {"recipe": dataclasses.replace(SHORT, epochs=2, drop=0.5)},
         {"problem": {"model": models.Model(width=0.25, dropout=0.2)}},
     ],
     ids=str,
