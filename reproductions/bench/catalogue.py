@@ -30,6 +30,11 @@ STORY = {
         "emergent_curvature",
         "emergent_goldilocks",
     ),
+    "local against global structure: phases over load and temperature": (
+        "taxonomy_phases",
+        "taxonomy_rugged",
+        "taxonomy_diagnosis",
+    ),
 }
 PROGRAMS = ("run_all", "report")  # that are no figure
 

@@ -32,6 +32,9 @@ IDS = {
     "emergent_gradient": ("emergent.gradient.",),
     "emergent_curvature": ("emergent.curvature.",),
     "emergent_goldilocks": ("emergent.goldilocks.",),
+    "taxonomy_phases": ("taxonomy.R",),
+    "taxonomy_rugged": ("taxonomy.rugged.",),
+    "taxonomy_diagnosis": ("taxonomy.diagnosis.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
 
@@ -113,8 +116,10 @@ def test_no_number_is_kept_by_a_whole_config(figure):
 
 def test_a_run_leaves_its_files_and_names_its_folder_last(name, figure, run):
     assert run.directory.parent == run.out_dir / name and run.directory.name.startswith("smoke-")
-    page = {"figure.html"} if hasattr(figure, "html") else set()
-    assert {p.name for p in run.directory.iterdir()} == FILES | page
+    more = {"figure.html"} if hasattr(figure, "html") else set()
+    if hasattr(figure, "more_pictures"):
+        more |= {f"{name}.png" for name in figure.more_pictures(run.arrays, run.config)}
+    assert {p.name for p in run.directory.iterdir()} == FILES | more
     assert "claims hold" in run.printed
     assert (run.directory / "figure.png").read_bytes().startswith(b"\x89PNG")
     found = json.loads((run.directory / "config.json").read_text())
@@ -185,6 +190,8 @@ def test_a_second_run_measures_nothing_again_and_plot_only_draws(
 # ---- bad input --------------------------------------------------------------------------------------
 
 BAD = [
+    ("taxonomy_diagnosis", ["--trees=1"], "--trees=1: must be even, at least 2"),
+    ("taxonomy_diagnosis", ["--draws=-1"], "--draws=-1: must be at least 0"),
     ("toy_cut", ["--sizes=10"], "--sizes=10: must be DxN with 0 < N < D"),
     ("toy_cut", ["--sizes=10x20"], "--sizes=10x20: must be DxN with 0 < N < D <= 20000, e.g. 1000x900"),
     ("toy_cut", ["--sizes=20x20"], "--sizes=20x20: must be DxN"),
@@ -222,7 +229,7 @@ BAD = [
     ("fig3_tunnel", ["--toy_n=100"], "--toy_n=100: must be below --toy_dimension=100"),
     ("fig3_tunnel", ["--rate=0"], "--rate=0: must be above 0"),
     ("fig3_tunnel", ["--dataset=imagenet"], "--dataset=imagenet"),
-    ("fig3_tunnel", ["--model=lenet"], "--model=lenet: needs images"),
+    ("fig3_tunnel", ["--model=lenet"], "--model=lenet: needs inputs"),
     ("m_connectors", ["--m=0"], "--m=0: must be from 1 to 50"),
     ("m_connectors", ["--m=1,two"], "--m=1,two: must be a whole number or several with commas"),
     ("m_connectors", ["--continuous=21"], "--continuous=21: must be from 1 to 20"),
