@@ -106,7 +106,7 @@ def as_grid(own, config, grid):
     loads, temperatures = grid.loads, np.array(config.temperatures)
     cold = 1 / temperatures if config.axis in ("lr", "weight_decay") else temperatures
     width, bs = np.meshgrid(loads, cold, indexing="ij")
-    mean = {n: own[n].mean(axis=-1) for n in ("test_acc", "train_acc", "train_loss", "mc", "cka", "l2")}
+    mean = {n: mean_of_known(own[n]) for n in ("test_acc", "train_acc", "train_loss", "mc", "cka", "l2")}
     logs = {f"log_{n}": log_of_mean(own[n]) for n in ("top", "trace")}
     errors = {
         "mc_error": np.apply_along_axis(pairs_error, -1, own["mc"], config.seeds),
@@ -116,9 +116,17 @@ def as_grid(own, config, grid):
     return taxonomy.Grid(**{n: np.ravel(column).astype(float) for n, column in columns.items()})
 
 
+def mean_of_known(values):
+    """The mean over the last axis of what is not NaN, as of a network that diverged at once."""
+    known = np.isfinite(values)
+    count = known.sum(axis=-1)
+    total = np.where(known, values, 0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
 def log_of_mean(values):
-    """ln of the mean over the last axis; NaN where that is not above 0."""
-    mean = values.mean(axis=-1)
+    """ln of that mean; NaN where it is not above 0."""
+    mean = mean_of_known(values)
     return np.log(np.where(mean > 0, mean, np.nan))
 
 

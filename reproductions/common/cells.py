@@ -12,7 +12,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress
-from reproductions.bench.errors import UsageError
+from reproductions.bench.errors import UsageError, say
 from reproductions.bench.options import Floats, Ints, at_least, between, one_of, option
 from reproductions.common import data, networks, training
 from reproductions.common.arrays import stacked
@@ -274,8 +274,11 @@ class Looks:
 
 
 def look(looks, cell):
-    """All that is measured of a cell: arrays [seeds], and [pairs] of its pairs of networks."""
+    """All that is measured of a cell: arrays [seeds], and [pairs] of its pairs of networks. NaN of a
+    network that diverged in its first epoch, and of its pairs."""
     thetas, how = zip(*[train((cell, i)) for i in range(cell.seeds)], strict=True)
+    if lost := [i for i, theta in enumerate(thetas) if not np.isfinite(theta).all()]:
+        say(f"{cell.label}: diverged at once, seeds {', '.join(str(cell.first + i) for i in lost)}.")
     with progress.labelled(cell.label):
         own = [cache.cached(local, cell.seen, theta, looks.hessian_examples) for theta in thetas]
         ends = [(thetas[i], thetas[j]) for i, j in cell.pairs]
@@ -285,8 +288,17 @@ def look(looks, cell):
     return stacked(how) | stacked(own) | stacked(pairs) | {name: a[at] for name, a in alike.items()}
 
 
+# What is measured of a network, of a pair of them (single numbers, and along the curve), and of all.
+LOCAL = ("train_loss", "train_acc", "test_loss", "test_acc", "top", "trace", "trace_error", "norm")
+BETWEEN = ("mc", "mc_t", "peak", "mc_fine", "barrier", "dip")
+ALONG = ("curve_error", "curve_loss")
+TOGETHER = ("cka", "cka_unbiased", "agreement", "l2")
+
+
 def local(problem, theta, examples):
     """Losses and errors at one network, and its Hessian on the first training examples."""
+    if not np.isfinite(theta).all():
+        return dict.fromkeys(LOCAL, np.nan)
     seen = networks.seen(problem)
     train, test = seen.evaluate(theta), networks.unseen(problem).evaluate(theta)
     hessian = wedges.hessian(networks.seen(problem, examples), theta)
@@ -315,6 +327,8 @@ class Curve:
 
 def between(problem, a, b, curve):
     """Mode connectivity of two networks: on five t, on 21, barrier and dip, errors in percent [21]."""
+    if not np.isfinite([a, b]).all():
+        return dict.fromkeys(BETWEEN, np.nan) | dict.fromkeys(ALONG, np.full(21, np.nan))
     seen = networks.seen(problem)
     steps = curve.epochs * seen.steps_per_epoch
     with training.following(steps) as follow:
@@ -334,13 +348,15 @@ def between(problem, a, b, curve):
 
 def together(problem, thetas, examples):
     """Likenesses of the networks of a cell, [seeds, seeds] each."""
-    found = wedges.phases.similarity(networks.seen(problem), thetas, seed=0, examples=examples)
-    return {
-        "cka": found.cka,
-        "cka_unbiased": found.unbiased,
-        "agreement": found.agreement,
-        "l2": found.distance,
-    }
+    alive = np.isfinite(thetas).all(axis=1)
+    if alive.sum() < 2:
+        return dict.fromkeys(TOGETHER, np.full(2 * alive.shape, np.nan))
+    found = wedges.phases.similarity(networks.seen(problem), thetas[alive], seed=0, examples=examples)
+    whole = {name: np.full(2 * alive.shape, np.nan) for name in TOGETHER}
+    values = found.cka, found.unbiased, found.agreement, found.distance
+    for own, value in zip(whole.values(), values, strict=True):
+        own[np.ix_(alive, alive)] = value
+    return whole
 
 
 def audit(curve, cell):

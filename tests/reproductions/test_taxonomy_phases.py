@@ -9,7 +9,7 @@ import wedges
 from reproductions import taxonomy_phases
 from reproductions.bench import options, runs, workplace
 from reproductions.bench.errors import UsageError
-from reproductions.common import cells, taxonomy, taxonomy_claims, training
+from reproductions.common import cells, networks, taxonomy, taxonomy_claims, training
 from reproductions.common.arrays import under
 
 
@@ -111,6 +111,26 @@ def test_members_of_a_cell_differ_in_their_seeds_alone():
     assert all(dataclasses.replace(m, initial=3, seed=3) == one for m in others)
     assert cell.pairs == [(0, 1), (1, 2), (2, 3), (3, 0)]
     assert cells.ring(2) == [(0, 1)] and cells.ring(3) == [(0, 1), (1, 2), (2, 0)]
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_a_network_that_diverged_is_nan_and_leaves_the_others_as_they_are(dead, monkeypatch, capsys):
+    config = configured("smoke", dataset="digits", seeds="3")
+    cell, looks = config.cells(config.grids[0])[0], cells.Looks(20, 20, cells.Curve(1, 0.01, 0))
+    start = networks.start(cell.members[0])
+    thetas = [start, start + 0.1, start - 0.1]
+    for i in range(dead):
+        thetas[i] = np.full_like(start, np.nan)
+    monkeypatch.setattr(cells, "train", lambda member: (thetas[member[1]], {"steps": 5}))
+    found = cells.look(looks, cell)
+    assert "diverged at once, seeds 0" in capsys.readouterr().err
+    assert {n: a.shape[0] for n, a in found.items()} == dict.fromkeys(found, 3)
+    assert np.isnan(found["train_loss"]).tolist() == [True, dead > 1, False]
+    assert np.isnan(found["mc"]).tolist() == [True, dead > 1, True]  # (0, 1), (1, 2), (2, 0)
+    assert np.isnan(found["curve_error"]).all(axis=1).tolist() == [True, dead > 1, True]
+    assert np.isnan(found["cka"]).tolist() == [True, dead > 1, True]
+    known = found["test_acc"][dead:]
+    assert taxonomy_phases.mean_of_known(found["test_acc"]) == pytest.approx(known.mean())
 
 
 # ---- what is made of the arrays ---------------------------------------------------------------------
