@@ -161,8 +161,10 @@ def changed(config, option):
 
 
 @pytest.fixture
-def without_work(monkeypatch, tmp_path):
+def without_work(name, smoke, monkeypatch, tmp_path):
     """Data sets of any name at once, one thing after the other, whatever fails on the way."""
+    if name not in UNCACHED:
+        smoke(name)  # which others share, on the data that it is about
     digits = data.load("digits")
     monkeypatch.setattr(data, "check", lambda name, data_dir=None: None)
     monkeypatch.setattr(data, "source", lambda name: data.Source(name, f"content of {name}"))
