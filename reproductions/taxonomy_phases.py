@@ -237,15 +237,15 @@ def plot(arrays, config):
 
 def more_pictures(arrays, config):
     """{name: picture}: what phases say that sharpness alone does not; the grid with noisy labels."""
-    pictures = {"comparisons": comparisons(arrays, config)}
+    found = {"comparisons": comparisons(arrays, config)}
     if len(config.noise) > 1 or config.source == "released":
-        pictures["noise"] = diagrams(arrays, config, -1)
-    return pictures
+        found["noise"] = diagrams(arrays, config, -1)
+    return found
 
 
 def diagrams(arrays, config, level):
     """Phase diagrams at one level of noise, a row for each grid."""
-    plots, rows = wedges.plots, []
+    plots, rows, others = wedges.plots, [], released(arrays)
     for name in first_grids(config)[level:][:1] if config.source == "trained" else []:
         label = f"ours: {config.model},\n{config.dataset}, {config.examples[0]:,} examples"
         rows.append((label, own(arrays, config)[name]))
@@ -253,7 +253,7 @@ def diagrams(arrays, config, level):
     ending = ("5000", "50000") if config.source == "released" else ("5000",)
     for name in [f"{'0.1' if noise else '0'}, {n}" for n in ending]:
         label = f"released: ResNet18,\nCIFAR-10, {int(name.split()[1]):,} examples"
-        rows.append((label, released(arrays)[name]))
+        rows.append((label, others[name]))
     best = [taxonomy.phases(grid)[taxonomy.best(grid)] or "no phase" for _, grid in rows]
     where = f"{best[0]} above, {best[1]} below" if len(best) > 1 else best[0]
     t = wedges.phases.Thresholds()

@@ -395,7 +395,8 @@ def _draw_phases(ax, arrays, config, model):
     heat, (wave, fine, floor, _) = np.array(config.temperatures), MODELS[model]
     found = phases(arrays, config, model)
     pictures.phases(ax, found.T, PHASES, rows=config.temperatures, columns=config.loads)
-    critical = config.bowl / wave**2 * np.exp(wave**2 * heat / config.bowl / 2)  # A*(T)
+    bare = wedges.rugged.Rugged(config.bowl, 0.0, wave, [], [], noise=np.sqrt(heat / config.bowl))
+    critical = bare.critical_load()  # A*(T)
     inside = critical <= config.loads[-1]
     columns = np.interp(critical[inside], config.loads, range(len(config.loads)))
     ax.plot(columns, np.arange(len(heat))[inside], "k-", linewidth=2)

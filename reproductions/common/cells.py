@@ -23,7 +23,7 @@ CURVE_BATCH = 64  # examples a step of a curve's training
 
 def ring(count):
     """[(i, j)]: each of so many with the next."""
-    return [(0, 1)] if count == 2 else [(i, (i + 1) % count) for i in range(count)]
+    return list(wedges.phases.pairs_of("ring", count))
 
 
 @options.settings
@@ -85,15 +85,16 @@ class GridConfig(networks.NetworkConfig):
         self._check_values()
         if not self.datasets:
             return
-        cells = [cell.problem for grid in self.grids for cell in self.cells(grid)]
-        most, least = (which(problem.examples for problem in cells) for which in (max, min))
+        amounts = [n for g in self.grids for n in (g.loads if self.axis == "data" else [g.examples])]
+        most, least = max(amounts), min(amounts)
+        largest = middle(self.batch_size) if self.axis in _RATES else max(self.batch_size)
         for name in self.datasets:
             if most > (size := len(data.source(name).load().y_train)):
                 raise UsageError(
                     f"--examples={options.show(self.examples)}, --more_examples={self.more_examples}: "
                     f"the grid takes up to {most}, and {name} has {size} training examples."
                 )
-        if least < max(problem.batch_size for problem in cells):
+        if least < largest:
             raise UsageError(
                 f"--batch_size={options.show(self.batch_size)}: must be at most the {least} examples of "
                 "the smallest training set."

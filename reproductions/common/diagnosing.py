@@ -13,8 +13,6 @@ Our own grid of SimpleCNNs stands in reference/released/own_grid.csv.gz once it 
 each setting, with the columns `OWN`.
 """
 
-import csv
-import gzip
 import json
 import pathlib
 
@@ -28,8 +26,7 @@ from reproductions.common import released
 QUESTIONS = {"temperature": "bs_failure", "width": "width_vs_batch", "data": "data_vs_batch"}
 YES = {"temperature": "small", "width": "width", "data": "data"}  # "small": the temperature is
 MEASURES = ("train_error", "train_loss", "mc", "peak", "cka", "log_trace", "log_top")
-OWN = ("noise", "width", "data", "bs", "test_acc", "train_acc", "train_loss")
-OWN = (*OWN, "mc", "peak", "cka", "log_trace", "log_top")
+OWN = ("noise", "width", "data", "bs", "test_acc", "train_acc", *MEASURES[1:])
 OWN_FILE = pathlib.Path(released.__file__).parents[1] / "reference" / "released" / "own_grid.csv.gz"
 # Zhou et al. search the thresholds in these ranges; ours are on grids in them.
 GRIDS = {
@@ -44,10 +41,8 @@ ORDER = {
 }
 # Forests to choose from: splits below the fixed ones, and the share of trees that are free throughout.
 KINDS = {"order": (0, 0.0), "order and branches": (2, 0.0), "half free": (2, 0.5), "free": (0, 1.0)}
-KIND, TREES = (
-    "order and branches",
-    40,
-)  # of `rules`; the choice is that of reproductions.taxonomy_diagnosis
+# Of `rules`; the choice is that of reproductions.taxonomy_diagnosis.
+KIND, TREES = "order and branches", 40
 EVEN = 1e-9  # points of accuracy that are only rounding
 
 
@@ -98,11 +93,10 @@ def own_grid():
     """Our own grid, {column: [settings]} of `OWN` and the labels; None where it was not measured yet."""
     if not OWN_FILE.exists():
         return None
-    with gzip.open(OWN_FILE, "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = released.rows_of(OWN_FILE)
     if missing := [name for name in OWN if not rows or name not in rows[0]]:
         raise UsageError(f"{OWN_FILE} lacks the columns {', '.join(missing)}; measure the grid anew.")
-    grid = {name: np.array([float(row[name] or "nan") for row in rows]) for name in OWN}
+    grid = {name: released.column(name, rows) for name in OWN}
     return grid | labelled(grid)
 
 

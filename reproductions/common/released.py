@@ -19,13 +19,19 @@ def taxonomy(grid):
 
 @functools.lru_cache(maxsize=1)
 def _read():
-    with gzip.open(_FILE, "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(_FILE)
     of = {grid: [row for row in rows if row["grid"] == grid] for grid in GRIDS}
     names = [name for name in rows[0] if name != "grid"]
-    return {grid: {name: _column(name, of[grid]) for name in names} for grid in GRIDS}
+    return {grid: {name: column(name, of[grid]) for name in names} for grid in GRIDS}
 
 
-def _column(name, rows):
+def rows_of(path):
+    """The rows of a compressed table, {column: text} each."""
+    with gzip.open(path, "rt", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(name, rows):
+    """A column of such rows: numbers, NaN where there is none; the labels as text."""
     values = [row[name] for row in rows]
     return np.array(values if name in _WORDS else [float(v) if v else np.nan for v in values])

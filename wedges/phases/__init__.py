@@ -17,6 +17,7 @@ from wedges.diagnosis import diagnose as diagnose
 from wedges.phases.card import Card as Card
 from wedges.phases.card import Curvature as Curvature
 from wedges.phases.card import measure as measure
+from wedges.phases.card import pairs_of as pairs_of
 from wedges.phases.connectivity import FIVE as FIVE
 from wedges.phases.connectivity import Audit as Audit
 from wedges.phases.connectivity import CurveTraining as CurveTraining

@@ -17,7 +17,7 @@ from wedges.curvature import Trace, eigenpairs, hessian, trace
 from wedges.landscape import Landscape, WithExamples
 from wedges.optimize import progress
 from wedges.phases.connectivity import ModeConnectivity, errors_of, mode_connectivity
-from wedges.phases.likeness import Similarity, mixable, points_of, similarity
+from wedges.phases.likeness import Similarity, distances, given, mixable, points_of, similarity
 from wedges.phases.rule import DEFAULT, Phase, Thresholds, phase
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def measure(
     _checked(thresholds, diagnose, settings)
     if alpha is not None and not mixable(landscape):
         alpha = None
-    which = _pairs(pairs, len(points))
+    which = pairs_of(pairs, len(points))
     curvature_examples = _checks.whole("curvature_examples", curvature_examples, 0)
     for i, j in which:
         if np.array_equal(points[i], points[j]):
@@ -162,7 +162,7 @@ def measure(
         mc=mc,
         curvature=curved,
         similarity=alike,
-        distance=_distances(points),
+        distance=distances(points),
         phase=found,
         diagnosis=None,
         dimension=landscape.dimension,
@@ -189,7 +189,15 @@ def _checked(thresholds, diagnose, settings):
 _OURS = {"landscape", "a", "b", "seed", "unit", "follow"}
 
 
-def _pairs(pairs, count):
+def pairs_of(pairs: str, count: int) -> tuple[tuple[int, int], ...]:
+    """Which of so many models are compared: the "first" two, each with the next in a "ring", or "all".
+
+    >>> wedges.phases.pairs_of("ring", 3)
+    ((0, 1), (1, 2), (2, 0))
+
+    Raises:
+      ValueError: another word.
+    """
     _checks.choice("pairs", pairs, ("first", "ring", "all"))
     if pairs == "first" or count == 2:
         return ((0, 1),)
@@ -204,7 +212,6 @@ def _part(landscape, examples, seed):
         return landscape, None
     n = min(examples, getattr(landscape, "size", examples))
     x, y, w = landscape.drawn(n, seed=seed)
-    given = lambda part: None if isinstance(part, tuple) and not part else part
     weights = {} if given(w) is None else {"sample_weight": w}
     return landscape.on(x, given(y), **weights), n
 
@@ -212,22 +219,17 @@ def _part(landscape, examples, seed):
 def _curvature(landscape, points, finite, examples, tolerance, products, seed):
     tops, traces = [], []
     for theta, known in zip(points, finite, strict=True):
-        operator = hessian(landscape, theta) if known else None
-        nan = Trace(np.nan, np.nan, 0)
-        traces.append(nan if operator is None else trace(operator, products, seed=seed))
-        top = np.nan
-        if operator is not None:
-            top = eigenpairs(operator, 1, seed=seed, tolerance=tolerance).values[0]
-        tops.append(top)
+        if not known:
+            tops.append(np.nan)
+            traces.append(Trace(np.nan, np.nan, 0))
+            continue
+        operator = hessian(landscape, theta)
+        traces.append(trace(operator, products, seed=seed))
+        tops.append(eigenpairs(operator, 1, seed=seed, tolerance=tolerance).values[0])
     top, total = np.array(tops), np.array([each.mean for each in traces])
     log = lambda values: float(np.log(m)) if (m := values.mean()) > 0 else np.nan
     errors = np.array([each.error for each in traces])
     return Curvature(top, total, errors, log(top), log(total), examples)
-
-
-def _distances(points):
-    points = points.astype(np.float64)
-    return np.array([np.linalg.norm(points - row, axis=1) for row in points])
 
 
 def _diagnosed(card, diagnose):

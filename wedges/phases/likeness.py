@@ -92,7 +92,7 @@ def similarity(
     total = getattr(landscape, "size", examples)
     x, y, _ = landscape.drawn(min(examples, total), seed=seed)
     mixed = x if alpha is None else _mixed(x, alpha, batch, seed)
-    seen = landscape.on(mixed, None if isinstance(y, tuple) and not y else y)
+    seen = landscape.on(mixed, given(y))
     outputs, labels = [], []
     for theta in bar(iterable=points, desc="outputs", unit="model"):
         found = seen.evaluate(theta)
@@ -107,7 +107,7 @@ def similarity(
         cka,
         unbiased,
         label_agreement(labels) if known else None,
-        scipy.spatial.distance.cdist(*2 * [points.astype(np.float64)]),
+        distances(points),
         failed,
         len(outputs[0]),
         alpha is not None,
@@ -126,12 +126,22 @@ def jackknife(matrix: np.ndarray) -> tuple[float, float]:
     matrix = np.asarray(matrix, np.float64)
     off = ~np.eye(len(matrix), dtype=bool)
     there = np.flatnonzero([np.isfinite(row[o]).any() for row, o in zip(matrix, off, strict=True)])
-    mean = lambda some: _mean_of_pairs(matrix[np.ix_(some, some)])
-    k = len(there)
+    mean_of = lambda some: _mean_of_pairs(matrix[np.ix_(some, some)])
+    mean, k = mean_of(there), len(there)
     if k < 3:
-        return mean(there), np.nan
-    without = np.array([mean(np.delete(there, i)) for i in range(k)])
-    return mean(there), float(np.sqrt((k - 1) / k * np.sum((without - mean(there)) ** 2)))
+        return mean, np.nan
+    without = np.array([mean_of(np.delete(there, i)) for i in range(k)])
+    return mean, float(np.sqrt((k - 1) / k * np.sum((without - mean) ** 2)))
+
+
+def distances(points: np.ndarray) -> np.ndarray:
+    """|theta_i - theta_j| of points [K, D], in float64: [K, K]."""
+    return scipy.spatial.distance.cdist(*2 * [points.astype(np.float64)])
+
+
+def given(part: Any) -> Any:
+    """What a landscape has drawn of targets or weights; None where it has none, which is ()."""
+    return None if isinstance(part, tuple) and not part else part
 
 
 def mixable(landscape: Landscape) -> bool:
