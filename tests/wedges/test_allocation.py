@@ -18,6 +18,7 @@ from wedges import archive
 from wedges.allocation import FullBatch, NotFinite
 
 few = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+fewer = settings(few, max_examples=6)  # where each traces a descent
 SEEDS = st.integers(0, 10_000)
 RULES = ("left", "trapezoid", "simpson", "adaptive")
 SGD = keras.optimizers.SGD
@@ -130,7 +131,7 @@ def test_a_separable_quadratic_has_its_closed_form(seed, rule):
     assert found.gradients == (9 if rule == "simpson" else 5)
 
 
-@few
+@fewer
 @given(SEEDS, st.floats(0.05, 0.5))
 def test_descent_helps_in_the_coordinates_that_it_does_not_overshoot_in(seed, eta):
     lam = np.random.default_rng(seed).uniform(0.1, 1.9, 8) * 2 / eta
@@ -144,7 +145,7 @@ def test_descent_helps_in_the_coordinates_that_it_does_not_overshoot_in(seed, et
     assert found.times_hurt.tolist() == np.where(helps, 0, 3).tolist()
 
 
-@few
+@fewer
 @given(SEEDS)
 def test_full_batch_steps_help_in_every_parameter_by_the_left_rule(seed):
     matrix = normal(seed, 5, 5)
@@ -194,7 +195,7 @@ def test_sums_are_of_any_partition_and_commute(seed):
     rng, landscape = np.random.default_rng(seed), Formula(waves, 9)
     labels = rng.integers(-1, 4, 9)
     labels[0] = 3
-    thetas = path(seed, 5, 9, scale=0.1)
+    thetas = path(seed, 5, 9, scale=0.03)
     found = allocated(landscape, thetas, groups=labels)
     assert found.names == ("0", "1", "2", "3") and found.layers.shape == (5, 4)
     each = [found.total[labels == k].sum() for k in range(4)]
@@ -298,6 +299,20 @@ def test_what_rounding_makes_of_a_loss_is_not_refined():
     found = allocated(bowl, thetas, tolerance=0)
     assert np.all(found.intervals == 1) and np.abs(found.errors).max() < 1e-5 * found.losses.max()
     assert found.total.dtype == np.float64 and found.losses.dtype == np.float64
+
+
+def test_counts_go_on_beyond_a_byte_and_two():
+    lam = np.array([2.0, -1.0, 0.0])
+    thetas = np.cumsum(normal(0, 300, 3), axis=0)
+    found = allocated(wedges.Quadratic(lam, dtype="float64"), thetas)
+    expected = lam / 2 * np.diff(thetas**2, axis=0)
+    assert found.times_helped.tolist() == (expected < 0).sum(axis=0).tolist()
+    assert found.times_hurt.tolist() == (expected > 0).sum(axis=0).tolist()
+    assert found.times_still.tolist() == [0, 0, 299] and found.times_helped.dtype == np.uint16
+    found.sign_changes, found._rows = np.uint16([65535, 0, 0]), [found._rows[0]] * 65535
+    for x in (0.0, 1.0):  # helps, hurts
+        found.step([x, *found.theta[1:]])
+    assert found.sign_changes[0] > 65535
 
 
 def test_a_point_that_does_not_move_takes_no_gradient_and_gets_nothing():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 RULES = ("adaptive", "trapezoid", "simpson", "left")
 # Intervals between neighbouring points of a segment, at most: 31 gradients besides those at its ends.
@@ -27,7 +28,7 @@ class NotFinite(ValueError):
 class End(NamedTuple):
     """An end of a segment."""
 
-    theta: np.ndarray  # [D]
+    theta: tf.Tensor  # [D]; a tensor, since landscapes would make another one of an array
     loss: float
     gradient: np.ndarray  # [D]
 
@@ -52,8 +53,9 @@ class Segment(NamedTuple):
 
     def parts(self) -> Iterator[tuple[slice, np.ndarray]]:
         """A_i in float64, of some parameters after others."""
-        for at in slices(len(self.end.theta)):
-            step = self.end.theta[at].astype(np.float64) - self.start.theta[at]
+        start, end = np.asarray(self.start.theta), np.asarray(self.end.theta)
+        for at in slices(len(end)):
+            step = end[at].astype(np.float64) - start[at]
             gradient = np.zeros(len(step))
             for weight, vector in self.mean:
                 gradient += weight * vector[at].astype(np.float64)
@@ -63,7 +65,7 @@ class Segment(NamedTuple):
 def segment(
     start: End,
     end: End,
-    gradient: Callable[[np.ndarray], np.ndarray],
+    gradient: Callable[[tf.Tensor], np.ndarray],
     rule: str,
     tolerance: float,
 ) -> Segment:
@@ -84,7 +86,7 @@ def segment(
     found = Segment(start, end, [(0.5, g) for g in ends], 1)
     if rule == "trapezoid":
         return found
-    rounding = np.finfo(end.theta.dtype).eps * max(abs(start.loss), abs(end.loss))
+    rounding = np.finfo(end.gradient.dtype).eps * max(abs(start.loss), abs(end.loss))
     enough = 0.0 if rule == "simpson" else max(tolerance, _ROUNDINGS * rounding)
     inner, n = None, 1  # the sum of the gradients between n intervals
     while rule == "simpson" or abs(found.gain - found.total) > enough:
@@ -103,8 +105,7 @@ def _middles(a, b, n, gradient):
     """The sum of the gradients in the middles of n intervals from a to b."""
     found = None
     for k in range(n):
-        t = a.dtype.type((2 * k + 1) / (2 * n))
-        new = gradient(a + t * (b - a))
+        new = gradient(a + (2 * k + 1) / (2 * n) * (b - a))
         found = new if found is None else found + new
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 
 from wedges import _checks
 from wedges._progress import bar
@@ -54,8 +55,9 @@ class Allocation:
     >>> allocation.layers.tolist()
     [[-1.5, 0.0], [-0.375, 0.0]]
 
-    Held are theta, one gradient and six numbers a parameter, whatever T is: about 40 bytes, and up to 60
-    for a moment. A held-out landscape takes as much beside it.
+    Held are theta, one gradient and six numbers a parameter, whatever T is: about 30 bytes, and for a
+    moment another point and its gradient, and two sums of gradients where a segment is refined. A
+    held-out landscape takes as much beside it.
 
     What the loss is, gradient and check must agree on, so it is one landscape: for a network the loss in
     inference, without dropout, with the weights' regularisers only where it was made with
@@ -119,9 +121,9 @@ class Allocation:
             self.held_out._name = "held_out"
         size = landscape.dimension
         self.total, self.magnitude = np.zeros(size), np.zeros(size)
-        counts = lambda kind: np.zeros(size, kind)
-        self.times_helped, self.times_hurt = counts(np.uint32), counts(np.uint32)
-        self.sign_changes, self.last_sign = counts(np.uint32), counts(np.int8)
+        # Counts are as wide as the number of steps needs; see `_book`.
+        self.times_helped, self.times_hurt, self.sign_changes = np.zeros((3, size), np.uint8)
+        self.last_sign = np.zeros(size, np.int8)
         self.gradients = 0
         self._here: End | None = None  # where the path ends
         self._first = np.nan  # the loss where it began
@@ -192,7 +194,7 @@ class Allocation:
     @property
     def theta(self) -> np.ndarray | None:
         """Where the path ends, [D]; None before its start."""
-        return None if self._here is None else self._here.theta
+        return None if self._here is None else np.asarray(self._here.theta)
 
     @property
     def losses(self) -> np.ndarray:
@@ -320,7 +322,7 @@ class Allocation:
     @property
     def state(self) -> dict[str, np.ndarray]:
         """Everything that it holds: {name: array}. Assign it to a new object to go on exactly."""
-        here = self._here or End(np.zeros(0), np.nan, np.zeros(0))
+        here = self._here or End(tf.zeros(0), np.nan, np.zeros(0))
         mine = {
             "theta": here.theta,
             "gradient": here.gradient,
@@ -353,10 +355,10 @@ class Allocation:
             own = {n.removeprefix(front): a for n, a in arrays.items() if n.startswith(front)}
             self.held_out.state = own
         for name in _PER_PARAMETER:
-            setattr(self, name, np.array(arrays[name], getattr(self, name).dtype))
+            setattr(self, name, np.array(arrays[name]))
         loss, self._first, self._jump, gradients = map(float, arrays["numbers"])
         vector = lambda name: np.array(arrays[name], self.landscape.dtype.as_numpy_dtype)
-        self._here = End(vector("theta"), loss, vector("gradient")) if begun else None
+        self._here = End(tf.constant(vector("theta")), loss, vector("gradient")) if begun else None
         self.gradients = int(gradients)
         self._rows = list(np.array(arrays["rows"], np.float64))
 
@@ -366,8 +368,8 @@ class Allocation:
         return [self] if self.held_out is None else [self, self.held_out]
 
     def _point(self, theta):
-        theta = np.asarray(_checks.one_point(self.landscape, theta, infinite=True))
-        if not finite(theta):
+        theta = _checks.one_point(self.landscape, theta, infinite=True)
+        if not finite(np.asarray(theta)):
             raise NotFinite(f"theta must be finite; received NaN or infinity in step {self.steps + 1}.")
         return theta
 
@@ -416,6 +418,10 @@ class Allocation:
         return segment(self._here, self._end(theta, known), gradient, self.rule, self.tolerance)
 
     def _book(self, new):
+        if self.steps == np.iinfo(self.times_helped.dtype).max:
+            wider = np.dtype(f"u{2 * self.times_helped.itemsize}")
+            for name in ("times_helped", "times_hurt", "sign_changes"):
+                setattr(self, name, getattr(self, name).astype(wider))
         row = np.zeros(_FIELDS + len(self.names))
         for at, amounts in new.parts():
             sizes, sign = np.abs(amounts), np.sign(amounts).astype(np.int8)
@@ -470,7 +476,7 @@ class Allocation:
                     self._to(here, known)
                 elif not self._stands_at(here):
                     self._begin(here, known)
-                if descent.tolerance is not None and np.array_equal(there, here):
+                if descent.tolerance is not None and self._stands_at(there):
                     return
                 if k == steps - 1:
                     self._to(there)

@@ -233,8 +233,7 @@ class LossAllocation(Resumed):
                 f"model {self.model.name!r} must train no other weights than at the first step of its "
                 f"LossAllocation; received {', '.join(new)} besides."
             )
-        values = trained_values(self.model, space.variables)
-        return np.concatenate([v.ravel() for v in values])
+        return space.flatten(trained_values(self.model, space.variables))
 
     def _there(self):
         if self.allocation is None:
