@@ -10,8 +10,7 @@ training on the whole, `FullBatch`, followed and alone, whose gradients are shar
 
 Memory: four steps of `fit` of a wide network with and without it, each in a process of its own: the
 peaks' difference in numbers of 8 bytes, which the sums are, for each of D parameters. The goal is at
-most 8. It is measured with trapezoids alone, and with Simpson's rule on 4 intervals; more take
-no more memory.
+most 8. It is measured with trapezoids alone, and where each segment is refined to quarters.
 
 `--quick` allocates the loss of a tenth of the examples.
 """

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 RULES = ("adaptive", "trapezoid", "simpson", "left")
-# Intervals between neighbouring points of a segment, at most: 31 gradients besides those at its ends.
+# The shortest interval between points of a segment is this part of it: 31 gradients besides those at its
+# ends, at most.
 _MOST = 32
 # Parameters that are looked at together: what is made of them in float64 stays in the cache.
 _CHUNK = 1 << 15
@@ -65,49 +66,74 @@ class Segment(NamedTuple):
 def segment(
     start: End,
     end: End,
-    gradient: Callable[[tf.Tensor], np.ndarray],
+    at: Callable[[tf.Tensor], End],
     rule: str,
     tolerance: float,
 ) -> Segment:
     """The segment between two ends, by one of `RULES`.
 
-    "adaptive" is done once sum_i A_i misses the loss change by no more than the tolerance, or than
-    rounding explains.
+    "adaptive" takes the trapezoid where it misses the loss change by no more than the tolerance, or
+    than rounding explains; else Simpson's rule, by the same measure; else it looks at each half, whose
+    loss change is known by then, with half the tolerance.
 
     Args:
       start, end: different points.
-      gradient: of the loss at a point theta [D].
+      at: loss and gradient at a point theta [D].
       rule: one of `RULES`.
       tolerance: in units of the loss.
     """
     if rule == "left":
         return Segment(start, end, [(1.0, start.gradient)], 1)
-    ends = [start.gradient, end.gradient]
-    found = Segment(start, end, [(0.5, g) for g in ends], 1)
     if rule == "trapezoid":
-        return found
-    rounding = np.finfo(end.gradient.dtype).eps * max(abs(start.loss), abs(end.loss))
-    enough = 0.0 if rule == "simpson" else max(tolerance, _ROUNDINGS * rounding)
-    inner, n = None, 1  # the sum of the gradients between n intervals
-    while rule == "simpson" or abs(found.gain - found.total) > enough:
-        new = _middles(start.theta, end.theta, n, gradient)
-        # (4 T_2n - T_n) / 3 of the trapezoid's means T on n and 2 n intervals: Simpson's rule on 2 n.
-        mean = [*((1 / (6 * n), g) for g in ends), (2 / (3 * n), new)]
-        mean += [] if inner is None else [(1 / (3 * n), inner)]
-        found = Segment(start, end, mean, 2 * n)
-        if rule == "simpson" or 2 * n == _MOST:
-            break
-        inner, n = new if inner is None else inner + new, 2 * n
-    return found
+        return Segment(start, end, [(0.5, start.gradient), (0.5, end.gradient)], 1)
+    if rule == "simpson":
+        middle = at(_between(start, end, 0.5)).gradient
+        ends = [(1 / 6, start.gradient), (1 / 6, end.gradient)]
+        return Segment(start, end, [*ends, (2 / 3, middle)], 2)
+    return _adaptive(start, end, at, tolerance)
 
 
-def _middles(a, b, n, gradient):
-    """The sum of the gradients in the middles of n intervals from a to b."""
-    found = None
-    for k in range(n):
-        new = gradient(a + (2 * k + 1) / (2 * n) * (b - a))
-        found = new if found is None else found + new
-    return found
+class _Point(NamedTuple):
+    """A point of a segment."""
+
+    t: float  # where, from 0 to 1
+    loss: float
+    slope: float  # of the loss by t
+    gradient: np.ndarray  # [D]
+
+
+def _adaptive(start, end, at, tolerance):
+    def point(t, found):
+        alone = Segment(start, end, [(1.0, found.gradient)], 1)
+        return _Point(t, found.loss, alone.total, found.gradient)
+
+    rounding = _ROUNDINGS * np.finfo(end.gradient.dtype).eps * max(abs(start.loss), abs(end.loss))
+    weights = {0.0: 0.0, 1.0: 0.0}
+    inner, intervals = None, 1  # the weighted sum of all gradients but those at the ends
+    pieces = [(point(0.0, start), point(1.0, end))]  # what is left, the first piece last
+    while pieces:
+        a, b = pieces.pop()
+        h, gain = b.t - a.t, b.loss - a.loss
+        missed = lambda mean, h=h, gain=gain: abs(gain - h * mean) > max(tolerance * h, rounding)
+        parts = [(a, h / 2), (b, h / 2)]
+        if missed((a.slope + b.slope) / 2):
+            t = a.t + h / 2
+            middle, intervals = point(t, at(_between(start, end, t))), intervals + 1
+            parts = [(a, h / 6), (middle, 2 * h / 3), (b, h / 6)]
+            if missed((a.slope + 4 * middle.slope + b.slope) / 6) and h * _MOST > 2:
+                pieces += [(middle, b), (a, middle)]
+                continue
+        for each, weight in parts:
+            if each.t in weights:
+                weights[each.t] += weight
+            else:
+                inner = weight * each.gradient + (0 if inner is None else inner)
+    mean = [(weights[0.0], start.gradient), (weights[1.0], end.gradient)]
+    return Segment(start, end, mean + ([] if inner is None else [(1.0, inner)]), intervals)
+
+
+def _between(start, end, t):
+    return start.theta + t * (end.theta - start.theta)
 
 
 def slices(size: int) -> Iterator[slice]:

@@ -40,7 +40,7 @@ class Allocation:
         simpson     those at the ends and in the middle by 1, 4 and 1 sixths: exact along a line on which
                     the loss is a polynomial of degree 4
         adaptive    the trapezoid, and where its sum misses the loss change by more than `tolerance`,
-                    Simpson's rule on 2, 4, ... intervals, 32 at most
+                    Simpson's rule; where that does, too, each half by itself, down to parts of 1/32
 
     The gradient at a segment's end is that of the next one's beginning, so that a step takes one new
     gradient, which brings its loss along, and n - 1 more where there are n intervals. What is reached is
@@ -414,8 +414,7 @@ class Allocation:
     def _segment(self, theta, known):
         if self._stands_at(theta):
             return Segment(self._here, self._here, [], 0)
-        gradient = lambda at: self._end(at).gradient
-        return segment(self._here, self._end(theta, known), gradient, self.rule, self.tolerance)
+        return segment(self._here, self._end(theta, known), self._end, self.rule, self.tolerance)
 
     def _book(self, new):
         if self.steps == np.iinfo(self.times_helped.dtype).max:
