@@ -26,7 +26,7 @@ import numpy as np
 
 from wedges import _checks, probe
 from wedges._progress import bar
-from wedges._repr import nested, short, shown
+from wedges._repr import short, shown
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -78,7 +78,17 @@ class Interpolation(NamedTuple):
     outputs: Any  # [N, ...] at the end of the line; None without outputs
 
     def __repr__(self) -> str:
-        return nested(self)
+        fields = zip(self._fields, self, strict=True)
+        return f"Interpolation({', '.join(f'{name}={_in_words(value)}' for name, value in fields)})"
+
+
+def _in_words(value):
+    """A field, its arrays by shape and range also where they are one for each output of a model."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_in_words(part)}' for key, part in value.items())}}}"
+    if isinstance(value, (list, tuple)) and not isinstance(value, Distance):
+        return f"[{', '.join(map(_in_words, value))}]"
+    return repr(value) if isinstance(value, Distance) else shown(value)
 
 
 # ---- curves of losses -----------------------------------------------------------------------------

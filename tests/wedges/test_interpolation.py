@@ -517,6 +517,11 @@ def test_several_outputs_have_a_curve_each(images):
     assert found.turning["place"].shape == (53,) and found.turning["class"].shape == (53,)
     with pytest.raises(ValueError, match="^outputs must be an Interpolation of one output of at least"):
         rise_bound(found, targets["place"])
+    for words in ("{'class': [0.", "'size': None", "'class': [53] from", "'place': [53, 2, 2] from"):
+        assert words in repr(found)
+    assert "\n" not in repr(found) and len(repr(found)) < 900
+    listed = found._replace(outputs=list(found.outputs.values()))
+    assert "outputs=[[53, 3] from" in repr(listed) and "\n" not in repr(listed)
 
 
 # ---- one evaluation a point, and little kept ------------------------------------------------------
