@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _RIGHT_ANGLE = np.pi / 2
 _BLOCK = 2**15  # numbers of outputs that are looked at together, few enough for a core's own cache
-_AT_ONCE = 2  # evaluations: the operations of one are too small to fill two cores (a quarter faster)
+_AT_ONCE = 2  # evaluations: the operations of one are too small to fill two cores (14 to 29% less time)
 
 
 class Distance(NamedTuple):
