@@ -449,7 +449,8 @@ class _Curves:
             apart = _squares(chord - before)
             before += chord  # not changed by a chord of length 0
             angle = 2 * np.arctan2(np.sqrt(apart), np.sqrt(_squares(before)))
-        self.turning[rows] += np.where(moved & self._begun[rows], angle, 0.0)
+            none = 0.0 * length  # NaN where the outputs are not finite
+        self.turning[rows] += np.where(moved & self._begun[rows], angle, none)
         self.length[rows] += length
         if moved.all():
             before[:] = chord

@@ -222,6 +222,10 @@ def test_points_that_stand_still_do_not_turn_and_nan_makes_nan_of_its_own_exampl
     np.testing.assert_allclose(found, [0, right, right, right, np.nan, np.nan], rtol=1e-15)
     np.testing.assert_array_equal(length[:5], [0, 2, 2, 2, np.nan])
     assert not np.isfinite(length[5])
+    for at, value in itertools.product(range(4), (np.nan, np.inf)):
+        still[at] = value
+        assert np.isnan(turning(still)) and np.isnan(turning(still[[at, at - 1]]))
+        still[at] = 0
     assert turning([[0, 0], [3, 4]]) == 0 and arc_length([[0, 0], [3, 4]]) == 5
 
 
