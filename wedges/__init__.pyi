@@ -1,6 +1,7 @@
 # What `wedges` holds, and where: read by `lazy_loader` at run time, by editors and by type checkers.
 
 from . import affine as affine
+from . import allocation as allocation
 from . import archive as archive
 from . import average as average
 from . import callbacks as callbacks
@@ -27,10 +28,12 @@ from .affine import normal_plane as normal_plane
 from .affine import principal as principal
 from .affine import random_cut as random_cut
 from .affine import through as through
+from .allocation import Allocation as Allocation
 from .average import RunningAverage as RunningAverage
 from .average import ensemble_probabilities as ensemble_probabilities
 from .callbacks import SWA as SWA
 from .callbacks import IndependentEnsemble as IndependentEnsemble
+from .callbacks import LossAllocation as LossAllocation
 from .callbacks import Sharpness as Sharpness
 from .callbacks import SnapshotEnsemble as SnapshotEnsemble
 from .callbacks import Trajectory as Trajectory

@@ -13,20 +13,32 @@
     model.fit(x, y, epochs=30, callbacks=[trajectory, sharpness])
     plane, explained = wedges.principal(trajectory.thetas)
 
+    allocation = wedges.LossAllocation(x=x[:5000], y=y[:5000])
+    model.fit(x, y, epochs=2, callbacks=[allocation])
+    print(allocation.table())                                               # which layers helped
+
 They stand beside Keras' own callbacks, in any order. While the other callbacks' `on_epoch_end` runs,
 what has been validated stands in the model: beside an `SWA` the average, so that `ModelCheckpoint`
 and `EarlyStopping` keep what their number belongs to. Beside a `BackupAndRestore`, averages and
 members are resumed with the training.
 
-Modules: `averaging` and `ensembles` decide when, the mathematics is `wedges.average`; `trajectory` and
-`sharpness` watch; `places` is the order among callbacks, `standing` which weights stand in the model,
-`resuming` what goes beside Keras' backup.
+Modules: `averaging` and `ensembles` decide when, the mathematics is `wedges.average`; `trajectory`,
+`sharpness` and `allocation` watch; `places` is the order among callbacks, `standing` which weights
+stand in the model, `resuming` what goes beside Keras' backup.
 """
 
+from wedges.callbacks.allocation import LossAllocation as LossAllocation
 from wedges.callbacks.averaging import SWA as SWA
 from wedges.callbacks.ensembles import IndependentEnsemble as IndependentEnsemble
 from wedges.callbacks.ensembles import SnapshotEnsemble as SnapshotEnsemble
 from wedges.callbacks.sharpness import Sharpness as Sharpness
 from wedges.callbacks.trajectory import Trajectory as Trajectory
 
-__all__ = ["SWA", "IndependentEnsemble", "Sharpness", "SnapshotEnsemble", "Trajectory"]
+__all__ = [
+    "SWA",
+    "IndependentEnsemble",
+    "LossAllocation",
+    "Sharpness",
+    "SnapshotEnsemble",
+    "Trajectory",
+]
