@@ -159,11 +159,9 @@ def _built(task, seed):
 
 
 @functools.lru_cache(maxsize=2)
-def measured(task):
-    """The loss that is allocated: that of all examples, a function of the weights alone.
-
-    No seed is in it: where a run starts, and its minibatches, are given.
-    """
+def network(task):
+    """The network on its examples. No seed is in it: where a run starts, and its minibatches, are
+    given."""
     from reproductions.common import models
 
     x, y = task.examples_of_it()
@@ -172,15 +170,24 @@ def measured(task):
 
 
 @functools.lru_cache(maxsize=2)
+def measured(task):
+    """The loss that is allocated: that of all examples, a function of the weights alone."""
+    from reproductions.common import batch_mode
+
+    landscape = network(task)
+    return landscape if task.network == "fc" else batch_mode.BatchMode(landscape, task.together)
+
+
+@functools.lru_cache(maxsize=2)
 def _descent(task, recipe):
     """The descent of all seeds, and `draw(seed)` for its minibatches."""
     from reproductions.common import layerwise
 
-    landscape = measured(task)
+    landscape = network(task)
     layer = units(landscape.space).weights_of_layers
     last = int(np.sum(layer == layer.max()))
     if recipe.batch_size >= task.examples:  # whose gradients the allocation has for nothing
-        drawn, draw = wedges.allocation.FullBatch(landscape), lambda seed: None
+        drawn, draw = wedges.allocation.FullBatch(measured(task)), lambda seed: None
     else:
         groups = layer if recipe.own_minibatches else None
         drawn = layerwise.Minibatches(landscape, recipe.batch_size, recipe.steps, groups)
@@ -199,7 +206,9 @@ def allocated(task, recipe, seed):
     "layers" [T, layers] and "units" [T, units], sums of A; "losses" [T + 1]; "errors" [T], what of each
     step's change is not allocated, and "beside errors" [T] of the second rule; "helped" and "helped of
     all" [T], the share of the weights with A < 0, of those with A other than 0 and of all; "absolute"
-    [T], the sum of |A|; "oscillation" []; "total" [D], and "gradients" [], how many full ones it took.
+    [T], the sum of |A|; "oscillation" []; "total" [D]; "kernel", that of the first layer's kernel in its
+    own shape; "gradients" [], how many full ones it took; "weights" [layers] and "of units" [units], how
+    many weights a layer has and to which a unit belongs.
     Without a rule only "losses" [2], the first and the last. Raises `wedges.allocation.NotFinite` where
     training diverges.
     """
@@ -207,13 +216,14 @@ def allocated(task, recipe, seed):
     draw(seed)
     descent.restart(wedges.WeightSpace(_built(task, seed)).read())
     landscape = measured(task)
-    owner = units(landscape.space)
+    space = network(task).space
+    owner = units(space)
     runs = {
         name: wedges.Allocation(landscape, groups=owner.of_weights, rule=rule)
         for name, rule in (("", recipe.rule), ("beside ", recipe.beside))
         if rule
     }
-    ends = [landscape(descent.theta)]
+    ends = [] if runs else [landscape(descent.theta)]
     _follow(descent, runs, recipe)
     if not runs:
         return {"losses": np.array([*ends, landscape(descent.theta)], np.float64)}
@@ -228,6 +238,9 @@ def allocated(task, recipe, seed):
         "absolute": main.absolute,
         "oscillation": np.array(main.oscillation),
         "total": main.total,
+        "kernel": main.total[: space.sizes[0]].reshape(space.shapes[0]),
+        "weights": np.bincount(owner.weights_of_layers),
+        "of units": owner.of_units,
         "gradients": np.array(main.gradients),
     }
 

@@ -18,7 +18,7 @@ import scipy.special
 import wedges
 
 MOMENTUM = 0.9
-PRODUCTS = (0.2, 1.0, 1.8)  # rate times curvature, of the noisy steps
+PRODUCTS = (0.01, 0.2, 1.0)  # rate times curvature, of the noisy steps
 RATIOS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # |gradient| over the deviation of its noise
 _LONG, _SHORT = 20, 10  # directions of each wedge of the toy
 
@@ -75,23 +75,35 @@ def descending(seed, steps):
 
 
 def swinging(seed, steps):
-    """Descent with momentum: rate times curvature "products" [40], and the "share" of the steps in which
-    each helps [40]."""
-    p = np.random.default_rng([seed, 1]).uniform(0.02, 3.6, 40)
-    theta, velocity, path = np.ones(40), np.zeros(40), [np.ones(40)]
+    """Descent with momentum: rate times curvature "products" [40], and the "share" of the steps that help
+    [40], over starts at 100 phases of the swing each.
+
+    Starts of many phases, since a swing whose period is a few steps comes to a few phases alone.
+    """
+    p = np.random.default_rng([seed, 1]).uniform(0.01, 3.6, 40)
+    r, phase = np.sqrt(MOMENTUM), 2 * np.pi * (np.arange(100) + 0.5) / 100
+    turn = np.arccos((1 + MOMENTUM - p) / (2 * r))[:, None]
+    theta = np.broadcast_to(np.cos(phase), (40, 100))
+    velocity, path = theta - np.cos(phase - turn) / r, [theta]
     for _ in range(steps):
-        velocity = MOMENTUM * velocity - p * theta
+        velocity = MOMENTUM * velocity - p[:, None] * theta
         theta = theta + velocity
         path.append(theta)
-    found = _by_coordinate(wedges.Quadratic(p, dtype="float64"), path, "trapezoid")
-    return {"products": p, "share": (found < 0).mean(axis=0)}
+    bowl = wedges.Quadratic(np.repeat(p, 100), dtype="float64")
+    allocation = wedges.Allocation(bowl, rule="trapezoid")
+    for theta in path:
+        allocation.step(np.ravel(theta))
+    return {"products": p, "share": allocation.times_helped.reshape(40, 100).mean(axis=1) / steps}
 
 
-def noisy(seed, copies):
-    """One step along a noisy gradient, of so many coordinates each: the "share" that helps
+COPIES = 4000  # coordinates of each kind
+
+
+def noisy(seed):
+    """One step along a noisy gradient, of `COPIES` coordinates each: the "share" that helps
     [products, ratios]."""
     rng = np.random.default_rng([seed, 2])
-    shape = len(PRODUCTS), len(RATIOS), copies
+    shape = len(PRODUCTS), len(RATIOS), COPIES
     product = np.broadcast_to(np.array(PRODUCTS)[:, None, None], shape)  # the curvature, at rate 1
     gradient = np.broadcast_to(np.array(RATIOS)[None, :, None], shape)
     theta = gradient / product
@@ -121,13 +133,13 @@ def wandering(seed, steps):
     segments = list(zip(path[:-1], path[1:], strict=True))
     known = np.array([along_the_toy(a, b, _SHORT) for a, b in segments])
     same = np.array([len(wedges_along(a, b, _SHORT)) == 1 for a, b in segments])
-    off, size = np.abs(found - known), np.abs(known).sum(axis=1)
+    off, whole = np.abs(found - known), np.abs(known).sum(axis=1)
     long = np.array([~wedges_along(a, b, _SHORT)[0][2] for a, b in segments])
     return {
-        "deviation": (off[same].max(axis=1) / size[same]).max(initial=0.0),
+        "deviation": (off[same].max(axis=1) / whole[same]).max(initial=0.0),
         "long": np.abs(found[same][long[same]]).max(initial=0.0),
         "bent share": 1 - same.mean(),
-        "bent": off[~same].sum() / max(size[~same].sum(), 1e-300),
+        "bent": off[~same].sum() / max(whole[~same].sum(), 1e-300),
     }
 
 
@@ -156,8 +168,8 @@ def wedges_along(a, b, short):
 
 
 def along_the_toy(a, b, short):
-    """A of half the squared distance along the segment from a to b, [D]: theta_i^2 / 2 from the beginning
-    to the end of each part in which direction i is short."""
+    """A of half the squared distance along the segment from a to b, [D]: what theta_i^2 / 2 gains in the
+    parts in which direction i is short."""
     found = np.zeros(len(a))
     for low, high, inside in wedges_along(a, b, short):
         gain = ((a + high * (b - a)) ** 2 - (a + low * (b - a)) ** 2) / 2

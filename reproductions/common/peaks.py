@@ -1,9 +1,9 @@
 """Peaks of several series along one time, and whether they coincide more often than by chance.
 
-A peak of learning is where a layer's allocation is lowest: a local minimum below 0. Chance is what is left
-when each series is shifted in time by a number of its own, round the end to the beginning: a shift keeps
-a series as it is, and takes away only what it has in common with the others. It takes away a common trend,
-too, say that every layer learns most at first; `common.allocating` has a control that keeps the trend.
+A peak of learning is where a layer's allocation is lowest: a local minimum below 0. Chance is what is
+left when each series is shifted in time by a number of its own, round the end to the beginning: a shift
+keeps a series as it is, and takes away only what it has in common with the others. It takes away a
+common trend, too, say that every layer learns most at first; a control in `common.allocating` keeps it.
 
 Source: Lan et al. 2019, arXiv:1909.01440 (peaks that coincide); the test is ours.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Synchrony(typing.NamedTuple):
-    """How often two series or more peak at one time, and how often after shifts."""
+    """How many pairs of peaks coincide, and how many after each of the shifts."""
 
     count: int
     shifted: np.ndarray  # [shifts]
@@ -38,12 +38,16 @@ def peaks(series, count):
 
 
 def coincidences(marks):
-    """At how many times two series or more peak. marks [..., series, T] -> [...]."""
-    return (marks.sum(axis=-2) >= 2).sum(axis=-1)
+    """How many pairs of series peak at one time, over all times. marks [..., series, T] -> [...].
+
+    Pairs are counted and not times, of which there would be fewer where many series peak all together.
+    """
+    at_once = marks.sum(axis=-2)
+    return (at_once * (at_once - 1) // 2).sum(axis=-1)
 
 
 def synchrony(layers, count, shifts, *, seed):
-    """The `Synchrony` of the `count` peaks of each of layers [T, series], over random circular shifts."""
+    """The `Synchrony` of the `count` peaks of each of layers [T, series], over circular shifts."""
     marks = np.stack([peaks(series, count) for series in layers.T])  # [series, T]
     kinds, times = marks.shape
     offsets = np.random.default_rng(seed).integers(times, size=(shifts, kinds, 1))

@@ -37,7 +37,7 @@ def resnet8(shape, classes, width, seed):
     import keras
     from keras import layers
 
-    from reproductions.common.batch_statistics import BatchStatistics
+    from reproductions.common.batch_mode import BatchStatistics
 
     start = _starts(seed)
     axes = len(shape) - 1
