@@ -321,7 +321,9 @@ def plot(arrays, config):
     figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
     hurt = [n for n, mean in zip(LAYERS["resnet"], sums.mean(axis=0), strict=True) if mean > 0]
     base = {name: arrays[f"resnet base {name}"][0] for name in ("units", "of units")}
-    found = "Residual net, one seed: layers help and hurt in the same steps"
+    count = sum(each.above >= 0.99 for each in coincidences(arrays, config, "resnet base"))
+    found = f"blue helps, red hurts; layers peak together in {count} of {config.seeds} seeds"
+    found = f"Residual net, one seed: {found}"
     draw.over_training(axes["A"], *base.values(), LAYERS["resnet"], title=found)
     found = f"Raise the loss in the mean: {', '.join(hurt) or 'none'}"
     draw.by_layer(axes["B"], sums, LAYERS["resnet"], title=found)
@@ -356,7 +358,7 @@ def _draw_peaks(ax, arrays, config):
         each = coincidences(arrays, config, run)
         columns[label] = np.array([s.count for s in each]), np.stack([s.shifted for s in each])
     shared, own = (columns[label][0].mean() for label in list(columns)[:2])
-    title = f"Common peaks: {shared:.0f}; with own minibatches {own:.0f}"
+    title = f"Common peaks: {shared:.0f}; {own:.0f} if layers see other minibatches"
     allocation_pictures.peaks(ax, columns, title=title)
 
 
@@ -378,7 +380,7 @@ def weights(arrays, config):
     figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
     base = {name: arrays[f"fc base {name}"][0] for name in ("units", "of units")}
     times = cancellation(arrays, "fc base").mean()
-    found = f"Fully connected, one seed: sum |A| is {times:.0f} times the loss change"
+    found = f"Fully connected, one seed: sum |A| is {times:.1f} times the loss change"
     draw.over_training(axes["A"], *base.values(), LAYERS["fc"], title=found)
     kernel = arrays["fc base kernel"].mean(axis=0)
     found = f"Inputs whose weights help: {(kernel.sum(axis=1) < 0).mean():.0%} of all"
@@ -401,7 +403,7 @@ def exact(arrays, config):
     draw, of = allocation_pictures, under("known", arrays)
     title = "On a quadratic lag and noise, each alone, bring the share of steps that help near one half"
     figure, axes = draw.sheet("ABC", title)
-    p = np.linspace(0.02, 3.6, 400)
+    p = np.linspace(0.01, 3.6, 400)
     measured = of["swings products"][0], of["swings share"][0]
     curve = known_allocation.share_under_momentum(p)
     how = {"title": "Lag: momentum 0.9, all examples", "x": "learning rate x curvature"}

@@ -55,7 +55,7 @@ def over_training(ax, units, of_units, names, *, title):
         ax.axhline(layer, color="black", linewidth=0.8)
     ax.set_yticks(np.arange(len(sizes)) + 0.5, names)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.01)
-    bar.set_label("A of a unit (nats): blue helps, red hurts", fontsize=LETTERS)
+    bar.set_label("A of a unit (nats)", fontsize=LETTERS)
     bar.set_ticks([-large, 0, large], labels=[f"{-large:.0e}", "0", f"{large:.0e}"])
     bar.ax.tick_params(labelsize=LETTERS)
     labelled(ax, title=title, letters=80, x="step", grid=False)
@@ -134,7 +134,7 @@ def peaks(ax, columns, *, title):
         ax.plot([i - 0.32, i + 0.32], [middle] * 2, color=plots.GREY)
     dots(ax, {label: counts for label, (counts, _) in columns.items()})
     ax.margins(y=0.15)
-    labelled(ax, title=title, y="pairs of peaks in one step", legend=LETTERS)
+    labelled(ax, title=title, y="pairs of layers that peak in a step", legend=LETTERS)
 
 
 def weights(ax, at, series, *, title):

@@ -75,25 +75,26 @@ def descending(seed, steps):
 
 
 def swinging(seed, steps):
-    """Descent with momentum: rate times curvature "products" [40], and the "share" of the steps that help
-    [40], over starts at 100 phases of the swing each.
+    """Descent with momentum: rate times curvature "products" [40], and the "share" of the steps that
+    help [40], over starts at 200 phases of the swing each.
 
     Starts of many phases, since a swing whose period is a few steps comes to a few phases alone.
     """
-    p = np.random.default_rng([seed, 1]).uniform(0.01, 3.6, 40)
-    r, phase = np.sqrt(MOMENTUM), 2 * np.pi * (np.arange(100) + 0.5) / 100
+    rng = np.random.default_rng([seed, 1])
+    p, r = rng.uniform(0.01, 3.6, 40), np.sqrt(MOMENTUM)
+    phase = 2 * np.pi * (np.arange(200) + rng.random((40, 200))) / 200  # one in each of 200 parts
     turn = np.arccos((1 + MOMENTUM - p) / (2 * r))[:, None]
-    theta = np.broadcast_to(np.cos(phase), (40, 100))
+    theta = np.cos(phase)
     velocity, path = theta - np.cos(phase - turn) / r, [theta]
     for _ in range(steps):
         velocity = MOMENTUM * velocity - p[:, None] * theta
         theta = theta + velocity
         path.append(theta)
-    bowl = wedges.Quadratic(np.repeat(p, 100), dtype="float64")
+    bowl = wedges.Quadratic(np.repeat(p, 200), dtype="float64")
     allocation = wedges.Allocation(bowl, rule="trapezoid")
     for theta in path:
         allocation.step(np.ravel(theta))
-    return {"products": p, "share": allocation.times_helped.reshape(40, 100).mean(axis=1) / steps}
+    return {"products": p, "share": allocation.times_helped.reshape(40, 200).mean(axis=1) / steps}
 
 
 COPIES = 4000  # coordinates of each kind
