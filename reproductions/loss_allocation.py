@@ -25,7 +25,7 @@ from reproductions.bench.errors import UsageError
 from reproductions.bench.options import at_least, inside, option
 from reproductions.common import allocating, allocation_pictures, data, known_allocation, pictures
 from reproductions.common.arrays import named, stacked, under
-from reproductions.common.peaks import synchrony
+from reproductions.common.peaks import peaks, synchrony
 
 
 @options.settings
@@ -320,11 +320,9 @@ def plot(arrays, config):
     title = f"With minibatches {usual:.0%} of the weights help in a mean step of SGD with momentum"
     figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
     hurt = [n for n, mean in zip(LAYERS["resnet"], sums.mean(axis=0), strict=True) if mean > 0]
-    base = {name: arrays[f"resnet base {name}"][0] for name in ("units", "of units")}
     count = sum(each.above >= 0.99 for each in coincidences(arrays, config, "resnet base"))
-    found = f"blue helps, red hurts; layers peak together in {count} of {config.seeds} seeds"
-    found = f"Residual net, one seed: {found}"
-    draw.over_training(axes["A"], *base.values(), LAYERS["resnet"], title=found)
+    found = f"Residual net, one seed: layers peak (bars) together in {count} of {config.seeds} seeds"
+    _draw_map(axes["A"], arrays, config, "resnet", found)
     found = f"Raise the loss in the mean: {', '.join(hurt) or 'none'}"
     draw.by_layer(axes["B"], sums, LAYERS["resnet"], title=found)
     m, words = config.momentum, "no momentum"
@@ -346,6 +344,13 @@ def more_pictures(arrays, config):
 def _conditions(config):
     size = f"{config.dataset}, {config.seeds} seeds; fully connected: {config.examples:,} examples, "
     return f"{size}lr {config.lr:g}; residual: {config.resnet_examples:,}, lr {config.resnet_lr:g}"
+
+
+def _draw_map(ax, arrays, config, network, title):
+    units, of_units, layers = (arrays[f"{network} base {n}"][0] for n in ("units", "of units", "layers"))
+    marks = np.stack([peaks(own, config.peaks) for own in layers.T])
+    names = LAYERS[network]
+    allocation_pictures.over_training(ax, units, of_units, names, marks, title=title)
 
 
 def _draw_peaks(ax, arrays, config):
@@ -378,10 +383,9 @@ def weights(arrays, config):
     hurting = arrays["fc base hurting"].mean()
     title = f"{hurting:.0%} of the weights raise the loss all in all, and others lower it by more"
     figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
-    base = {name: arrays[f"fc base {name}"][0] for name in ("units", "of units")}
     times = cancellation(arrays, "fc base").mean()
     found = f"Fully connected, one seed: sum |A| is {times:.1f} times the loss change"
-    draw.over_training(axes["A"], *base.values(), LAYERS["fc"], title=found)
+    _draw_map(axes["A"], arrays, config, "fc", found)
     kernel = arrays["fc base kernel"].mean(axis=0)
     found = f"Inputs whose weights help: {(kernel.sum(axis=1) < 0).mean():.0%} of all"
     draw.image(axes["B"], draw.inputs(kernel), title=found)

@@ -38,9 +38,12 @@ def labelled(ax, *, title, letters=38, **how):
     ax.title.set_size(9.5)
 
 
-def over_training(ax, units, of_units, names, *, title):
-    """A of units [T, units] as colours over steps: a band of one height for each layer, the first layer
-    below, and in it its units. Colours are linear up to a median |A|, and logarithmic beyond."""
+def over_training(ax, units, of_units, names, marks, *, title):
+    """A of units [T, units] as colours over steps, and a bar at each of a layer's peaks, marks [layers, T].
+
+    Layers have bands of one height, the first below, and their units are in them. Colours are linear up
+    to the median |A|, and logarithmic beyond.
+    """
     from matplotlib.colors import SymLogNorm
 
     sizes = np.bincount(of_units)
@@ -53,9 +56,11 @@ def over_training(ax, units, of_units, names, *, title):
     )
     for layer in range(1, len(sizes)):
         ax.axhline(layer, color="black", linewidth=0.8)
+    layers, steps = np.nonzero(marks)
+    ax.plot(steps + 0.5, layers + 0.5, "|", color="black", markersize=7, markeredgewidth=1)
     ax.set_yticks(np.arange(len(sizes)) + 0.5, names)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.01)
-    bar.set_label("A of a unit (nats)", fontsize=LETTERS)
+    bar.set_label("A of a unit (nats), blue helps", fontsize=LETTERS)
     bar.set_ticks([-large, 0, large], labels=[f"{-large:.0e}", "0", f"{large:.0e}"])
     bar.ax.tick_params(labelsize=LETTERS)
     labelled(ax, title=title, letters=80, x="step", grid=False)
