@@ -312,12 +312,12 @@ def _draw_against(ax, name, words, found, config):
         ax.plot(x, np.maximum(y, LEAST), linestyle="", markersize=5, alpha=0.8, label=kind, **look)
     pictures.level(ax, RISES)
     rho = rank(found[name][kept], found["draw_up"][kept])
-    says = "Min Delta has no rank correlation with it"
+    title, of = "No rank correlation can be told", {"by_start": "distance", "turning": "turning"}[name]
     if np.isfinite(rho):
         grows = "grows with" if rho >= 0.4 else "falls with" if rho <= -0.4 else "hardly goes with"
-        says = f"Min Delta {grows} {words.split(',')[0].split(' (')[0]}: rank correlation {rho:.2f}"
+        title = f"Min Delta {grows} {of}:\nrank correlation {rho:.2f} over the {kept.sum()} that trained"
     how = {"ticks": _ticks(found[name][kept]), "log": "xy", "legend": 8}
-    wedges.plots.label_axes(ax, title=f"{says}\n(networks that trained: {kept.sum()})", x=words, **how)
+    wedges.plots.label_axes(ax, title=title, x=words, **how)
     ax.set_ylabel(f"min Delta (nats), at least {LEAST:.5f}")
 
 
@@ -335,7 +335,11 @@ def _ticks(values):
 def more_pictures(arrays, config):
     """{name: picture}: shares by setting, depth, other starts, the bound, SimpleCNN, quadratics."""
     plots = wedges.plots
-    title = "What goes with a rise on the way, and what does not"
+    found = of_starts(arrays, config)
+    apart = max(abs(found[name] - found["own"]) for name in ("random", "zero"))
+    start = "hardly matters" if apart <= 0.15 else "matters"
+    title = f"Where the loss rises on the way: which start {start}, as long as the end is the same"
+    title = title if np.isfinite(apart) else "No network has trained"
     figure, axes = plots.grid(2, 3, title=title, panel=(4.5, 3.5))
     _draw_shares(axes[0, 0], grid(arrays, config), config)
     _draw_depths(axes[0, 1], arrays, config)
@@ -350,14 +354,14 @@ def _draw_shares(ax, found, config):
     """The share of rising lines in each cell; rows as in the papers, rates from low to high."""
     kinds = list(dict.fromkeys(s.kind for s in config.settings))
     count = max(len(config.lr), len(config.adam_lr))
-    values, texts = np.zeros((len(kinds), count)), [[""] * count for _ in kinds]
+    values, texts = np.full((len(kinds), count), np.nan), [[""] * count for _ in kinds]
     places = dict.fromkeys(kinds, 0)
     for i, s in enumerate(config.settings):
         row, column = kinds.index(s.kind), places[s.kind]
         places[s.kind] += 1
         kept, rises = found["kept"][i], found["rises"][i]
-        values[row, column] = (kept & rises).sum() / max(1, kept.sum())
-        says = f"{(kept & rises).sum()} of {kept.sum()}" if kept.any() else "none"
+        values[row, column] = (kept & rises).sum() / kept.sum() if kept.any() else np.nan
+        says = f"{(kept & rises).sum()} of {kept.sum()}" if kept.any() else "none trained"
         texts[row][column] = f"{s.rate:g}\n{says}"
     columns = ["low", *[""] * (count - 2), "high"][:count]
     pictures.table(ax, values, texts, marked=np.zeros(values.shape, bool), rows=kinds, columns=columns)

@@ -414,14 +414,16 @@ def test_titles_say_what_is_drawn():
     picture, (more,) = figure.plot(made, CONFIG), figure.more_pictures(made, CONFIG).values()
     said = [ax.get_title() for figure_ in (picture, more) for ax in figure_.axes]
     assert "SGD: 0 of 12 lines rise" in said and "Adam, batch norm: 6 of 9 lines rise" in said
-    ends = ": rank correlation 1.00\n(networks that trained: 42)"
-    assert {f"Min Delta grows with {x}{ends}" for x in ("distance", "mean turning of the logits")} <= {
-        *said
-    }
+    ends = ":\nrank correlation 1.00 over the 42 that trained"
+    assert {f"Min Delta grows with {x}{ends}" for x in ("distance", "turning")} <= {*said}
     assert "The plateau: 0.30 with 2 hidden layers, 0.50 with 5" in said
     assert "SimpleCNN on mnist1d: 0 of 6 lines rise" in said
     assert picture.get_suptitle().startswith("The training loss falls all the way in 24 of 42 networks")
     assert len(picture.axes) == len(more.axes) == 6
+    assert "which start hardly matters" in more.get_suptitle()
+    made["starts zero"][..., -1] = 9.0
+    (more,) = figure.more_pictures(made, CONFIG).values()
+    assert "which start matters" in more.get_suptitle()
 
 
 # ---- bad flags ----------------------------------------------------------------------------------------
