@@ -234,9 +234,8 @@ def measured(config):
         for name, rows in groups.items()
     }
     rows = [row for row, s in zip(groups["grid"], config.settings, strict=True) if not s.batch_norm]
-    kept = [[ends_below(found[run]["training"], config.converged) for run in row] for row in rows]
-    items = [item for row, ks in zip(rows, kept, strict=True) for item in zip(row, ks, strict=True)]
-    watched = progress.bar("other starts", iterable=items, unit="run")
+    plain = [run for row in rows for run in row]
+    watched = progress.bar("other starts", iterable=plain, unit="run")
     others = parallel.over(functools.partial(from_other_starts, config.fresh), watched)
     table = {name: a.reshape(len(rows), -1, *a.shape[1:]) for name, a in stacked(others).items()}
     return arrays | {"starts": table}
@@ -262,20 +261,18 @@ def follow(run):
         return found | (cache.cached(lines.bounds, *on_line) if regression else {})
 
 
-def from_other_starts(fresh, item):
+def from_other_starts(fresh, run):
     """The losses on lines to the end of a run from so many random starts, "random" [fresh, points], and
-    from zero, "zero" [points]; NaN where they are not wanted."""
-    run, wanted = item
-    if not wanted:
-        return {name: np.full(n, np.nan) for name, n in _shapes(fresh, run.points).items()}
+    from zero, "zero" [points]; NaN of weights that diverged."""
+    end, measured = run.ends["end"], run.task.measured
+    if not np.isfinite(end).all():
+        shapes = {"random": (fresh, run.points), "zero": run.points}
+        return {name: np.full(shape, np.nan) for name, shape in shapes.items()}
     with progress.labelled(run.label):
         seeds = [run.task.seed + _APART * (k + 1) for k in range(fresh)]
         starts = [lines.start(dataclasses.replace(run.task, initial=seed)) for seed in seeds]
-        end, how = run.ends["end"], (run.task.measured, run.points)
-        random = [cache.cached(lines.line, how[0], s, end, how[1])["losses"] for s in starts]
-        zero = cache.cached(lines.line, how[0], np.zeros_like(end), end, how[1])["losses"]
-        return {"random": np.array(random), "zero": zero}
-
-
-def _shapes(fresh, points):
-    return {"random": (fresh, points), "zero": (points,)}
+        each = [
+            cache.cached(lines.line, measured, first, end, run.points)["losses"]
+            for first in (*starts, np.zeros_like(end))
+        ]
+        return {"random": np.array(each[:-1]), "zero": each[-1]}

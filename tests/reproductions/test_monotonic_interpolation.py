@@ -10,8 +10,8 @@ import pytest
 
 import wedges
 from reproductions import monotonic_interpolation as figure
-from reproductions.bench import options, runs, workplace
-from reproductions.common import known_lines, line_runs, lines, perceptron
+from reproductions.bench import cache, options, runs, workplace
+from reproductions.common import data, known_lines, line_runs, lines, perceptron, training
 from reproductions.common.arrays import under
 
 SMOKE = figure.Config(**options.preset(figure.Config, "smoke"))
@@ -174,8 +174,31 @@ def test_weights_that_diverged_are_nan_and_are_not_followed(monkeypatch, place):
         assert ("holds" in found) == (group == "regression")
     assert not found["holds"].any() and len(found["rises"]) == SMOKE.regression_examples
     assert not line_runs.ends_below(found["training"], 1e9)
-    skipped = line_runs.from_other_starts(2, (config.groups["grid"][0][0], False))
+    skipped = line_runs.from_other_starts(2, config.groups["grid"][0][0])
     assert skipped["random"].shape == (2, SMOKE.points) and np.isnan(skipped["zero"]).all()
+
+
+def test_a_training_that_was_interrupted_continues_where_it_was(monkeypatch, tmp_path):
+    task = lines.Task(data.source("digits"), perceptron.Perceptron(4, 1, True), 64, 16, 0, 0)
+    call = lines.trained, task, training.Recipe("adam", 0.01, 4), (0, 1, 2, 4)
+    run, calls = wedges.Descent.run, []
+
+    def noted(self, steps):
+        calls.append(steps)
+        if calls == [4, 4, 8]:
+            raise KeyboardInterrupt
+        return run(self, steps)
+
+    monkeypatch.setattr(wedges.Descent, "run", noted)
+    with workplace.at(workplace.Workplace(tmp_path / "one")):
+        with pytest.raises(KeyboardInterrupt):
+            cache.cached(*call)
+        found = cache.cached(*call)
+    assert calls == [4, 4, 8, 8]  # the first two epochs were not run again
+    with workplace.at(workplace.Workplace(tmp_path / "other")):
+        whole = cache.cached(*call)
+    assert calls[4:] == [4, 4, 8] and all(np.array_equal(found[name], whole[name]) for name in whole)
+    assert np.isfinite(found["training"]).all() and found["training"].shape == (4,)
 
 
 # ---- descents whose answers are known ----------------------------------------------------------------
