@@ -178,7 +178,7 @@ def test_weights_that_diverged_are_nan_and_are_not_followed(monkeypatch, place):
     assert skipped["random"].shape == (2, SMOKE.points) and np.isnan(skipped["zero"]).all()
 
 
-def test_a_training_that_was_interrupted_continues_where_it_was(monkeypatch, tmp_path):
+def test_a_training_that_was_interrupted_continues_where_it_was(monkeypatch, tmp_path, place):
     task = lines.Task(data.source("digits"), perceptron.Perceptron(4, 1, True), 64, 16, 0, 0)
     call = lines.trained, task, training.Recipe("adam", 0.01, 4), (0, 1, 2, 4)
     run, calls = wedges.Descent.run, []
