@@ -222,6 +222,10 @@ def test_points_that_stand_still_do_not_turn_and_nan_makes_nan_of_its_own_exampl
     np.testing.assert_allclose(found, [0, right, right, right, np.nan, np.nan], rtol=1e-15)
     np.testing.assert_array_equal(length[:5], [0, 2, 2, 2, np.nan])
     assert not np.isfinite(length[5])
+    for at, value in itertools.product(range(4), (np.nan, np.inf)):
+        still[at] = value
+        assert np.isnan(turning(still)) and np.isnan(turning(still[[at, at - 1]]))
+        still[at] = 0
     assert turning([[0, 0], [3, 4]]) == 0 and arc_length([[0, 0], [3, 4]]) == 5
 
 
@@ -517,6 +521,11 @@ def test_several_outputs_have_a_curve_each(images):
     assert found.turning["place"].shape == (53,) and found.turning["class"].shape == (53,)
     with pytest.raises(ValueError, match="^outputs must be an Interpolation of one output of at least"):
         rise_bound(found, targets["place"])
+    for words in ("{'class': [0.", "'size': None", "'class': [53] from", "'place': [53, 2, 2] from"):
+        assert words in repr(found)
+    assert "\n" not in repr(found) and len(repr(found)) < 900
+    listed = found._replace(outputs=list(found.outputs.values()))
+    assert "outputs=[[53, 3] from" in repr(listed) and "\n" not in repr(listed)
 
 
 # ---- one evaluation a point, and little kept ------------------------------------------------------
