@@ -35,6 +35,7 @@ IDS = {
     "taxonomy_phases": ("taxonomy.R",),
     "taxonomy_rugged": ("taxonomy.rugged.",),
     "taxonomy_diagnosis": ("taxonomy.diagnosis.",),
+    "monotonic_interpolation": ("mli.",),
     "loss_allocation": ("lca.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
