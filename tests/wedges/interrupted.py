@@ -45,8 +45,8 @@ def training(folder, die=None, place=None, number=0, validate=True, **backup):
     swa, snapshots = wedges.SWA(start_epoch=1), wedges.SnapshotEnsemble(2)
     trajectory = wedges.Trajectory(4, "step", folder / "trajectory.npy")
     keras_backup = keras.callbacks.BackupAndRestore(folder / "backup", **backup)
-    beside = [snapshots, _Batches(die, place, number), keras_backup, swa, trajectory]
-    with _deadly(die, place, number):
+    beside = [snapshots, Batches(die, place, number), keras_backup, swa, trajectory]
+    with deadly(die, place, number):
         model.fit(
             x, y, batch_size=8, epochs=6, shuffle=False, verbose=0, callbacks=beside,
             validation_data=(x[:10], y[:10]) if validate else None,
@@ -63,7 +63,9 @@ def training(folder, die=None, place=None, number=0, validate=True, **backup):
     return found | {"thetas": np.array(trajectory.thetas), "steps": trajectory.steps}
 
 
-class _Batches(keras.callbacks.Callback):
+class Batches(keras.callbacks.Callback):
+    """Dies after a batch, or at the end."""
+
     def __init__(self, die, place, number):
         super().__init__()
         self._die, self._place, self._number, self._seen = die, place, number, -1
@@ -79,7 +81,7 @@ class _Batches(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _deadly(die, place, number):
+def deadly(die, place, number):
     """Our archive and Keras' saving count their calls, and die at one of them."""
     ours, theirs, numbers = archive.write, keras.Model.save_weights, _keras_save()
     calls = {"ours": -1, "theirs": -1, "numbers": -1}

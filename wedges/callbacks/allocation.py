@@ -17,7 +17,7 @@ from wedges.network.landscape import NetworkLandscape
 from wedges.network.weights import WeightSpace
 
 if TYPE_CHECKING:
-    from wedges.allocation import Groups
+    from wedges.allocation.tables import Groups
 
 
 class LossAllocation(Resumed):
@@ -233,8 +233,7 @@ class LossAllocation(Resumed):
                 f"model {self.model.name!r} must train no other weights than at the first step of its "
                 f"LossAllocation; received {', '.join(new)} besides."
             )
-        values = trained_values(self.model, space.variables)
-        return np.concatenate([v.ravel() for v in values])
+        return space.flatten(trained_values(self.model, space.variables))
 
     def _there(self):
         if self.allocation is None:
@@ -275,12 +274,12 @@ class LossAllocation(Resumed):
         steps = np.array(self._steps, np.int64).reshape(-1, 2)
         counts = np.array([self._batch, self._epoch, self._since, self._stopped], np.int64)
         inner = {} if self.allocation is None else self.allocation.state
-        return {"counts": counts, "steps": steps, **{f"allocation/{n}": a for n, a in inner.items()}}
+        return {"counts": counts, "ends": steps, **{f"allocation/{n}": a for n, a in inner.items()}}
 
     def _resume(self, state: Mapping[str, np.ndarray], pieces: Sequence[Mapping[str, np.ndarray]]):
         self._batch, self._epoch, self._since, stopped = map(int, state["counts"])
         self._stopped, self._begun_at = bool(stopped), self._batch
-        self._steps = [(int(batch), int(epoch)) for batch, epoch in state["steps"]]
+        self._steps = [(int(batch), int(epoch)) for batch, epoch in state["ends"]]
         front = "allocation/"
         inner = {n.removeprefix(front): a for n, a in state.items() if n.startswith(front)}
         self.allocation, self._resumed = None, inner or None

@@ -1,74 +1,33 @@
-"""Loss change allocation: which parameters made the loss fall, step by step of a training.
-
-    L(theta_T) - L(theta_0) = sum_t sum_i A_ti + error
-    A_ti = (theta_{t+1,i} - theta_{t,i}) * mean of dL/dtheta_i over the segment of step t
-
-A parameter helps where A < 0 and hurts where A > 0. The sum is the integral of the gradient along the
-path of straight segments, so that nothing is left over but the error of the quadrature, which is known.
-
-    Allocation     follows a path, point by point, and holds O(D) numbers
-    FullBatch      a landscape whose every step sees all examples: following its descent is free
-    Table          which groups of parameters helped, and which hurt
-
-Source: Lan, Liu, Zhou & Yosinski 2019, arXiv:1909.01440.
-"""
+"""The allocation of a loss change along a path, as a stream."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from wedges import _checks
 from wedges._progress import bar
-from wedges.landscape import Around, Landscape, Restricted, Squared, WithExamples
+from wedges.allocation.full_batch import Recorded, sees_all, twin
+from wedges.allocation.quadrature import RULES, End, NotFinite, Segment, finite, segment
+from wedges.allocation.tables import Table, labelled, ratio, sums
+from wedges.landscape import Landscape
 from wedges.optimize import Descent
 from wedges.phases.connectivity import warn_of_statistics
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
     from tensorflow.types.experimental import TensorLike
 
-    Groups = Mapping[str, Any] | ArrayLike
+    from wedges.allocation.tables import Groups
 
-RULES = ("adaptive", "trapezoid", "simpson", "left")
-# Intervals between neighbouring points of a segment, at most: 31 gradients besides those at its ends.
-_MOST = 32
-# Parameters that are booked at a time: what is computed in float64 meanwhile stays in the cache.
-_CHUNK = 1 << 15
-# Roundings of a loss that is a sum over many examples, in units of its dtype's own.
-_ROUNDINGS = 8
 # What is kept of a step, before its groups.
 _LOSS, _CHANGE, _ERROR, _ABSOLUTE, _HELPED, _MOVED, _INTERVALS, _JUMP = range(8)
 _FIELDS = 8
-
-
-class NotFinite(ValueError):
-    """The path, the loss on it or its gradient is NaN or infinite; what was allocated before stays."""
-
-
-class Table(NamedTuple):
-    """Which groups of parameters helped, and which hurt. Printed, it is a text."""
-
-    names: tuple[str, ...]  # of the G groups
-    sizes: np.ndarray  # parameters of each [G]
-    changes: np.ndarray  # what each got of the loss change, negative where it helped [G]
-    helped: np.ndarray  # of the steps in which it got anything, the share in which it helped [G]
-    held_out: np.ndarray | None  # what each got of the held-out loss's change [G]
-    losses: tuple[float, float]  # first and last
-    steps: int
-    allocated: float  # the sum over all parameters
-    error: float  # what is not allocated, over the loss change; at least 0
-    jumped: float  # the loss change outside of steps
-    helped_in_step: float  # the mean share that helped, of the parameters that got anything in a step
-    helped_of_all: float  # of all parameters
-    cancellation: float  # sum |A| / |sum A|
-
-    def __repr__(self) -> str:
-        return "\n".join(_lines(self))
+# What is kept of a parameter, over all steps.
+_PER_PARAMETER = ("total", "magnitude", "times_helped", "times_hurt", "sign_changes", "last_sign")
 
 
 class Allocation:
@@ -81,7 +40,7 @@ class Allocation:
         simpson     those at the ends and in the middle by 1, 4 and 1 sixths: exact along a line on which
                     the loss is a polynomial of degree 4
         adaptive    the trapezoid, and where its sum misses the loss change by more than `tolerance`,
-                    Simpson's rule on 2, 4, ... intervals, 32 at most
+                    Simpson's rule; where that does, too, each half by itself, down to parts of 1/32
 
     The gradient at a segment's end is that of the next one's beginning, so that a step takes one new
     gradient, which brings its loss along, and n - 1 more where there are n intervals. What is reached is
@@ -96,8 +55,9 @@ class Allocation:
     >>> allocation.layers.tolist()
     [[-1.5, 0.0], [-0.375, 0.0]]
 
-    Held are theta, one gradient and six numbers a parameter, whatever T is: about 40 bytes, and up to 60
-    for a moment. A held-out landscape takes as much beside it.
+    Held are theta, one gradient and six numbers a parameter, whatever T is: about 30 bytes, and for a
+    moment another point and its gradient, and two sums of gradients where a segment is refined. A
+    held-out landscape takes as much beside it.
 
     What the loss is, gradient and check must agree on, so it is one landscape: for a network the loss in
     inference, without dropout, with the weights' regularisers only where it was made with
@@ -145,8 +105,9 @@ class Allocation:
         _checks.not_negative("tolerance", tolerance)
         warn_of_statistics(landscape)
         self.landscape, self.rule, self.tolerance = landscape, rule, float(tolerance)
-        self.names, self._labels = _labelled(groups, landscape.dimension)
+        self.names, self._labels = labelled(groups, landscape.dimension)
         self.held_out: Allocation | None = None
+        self._name = "landscape"
         if held_out is not None:
             _checks.a_landscape(held_out, "held_out")
             if (held_out.dimension, held_out.dtype) != (landscape.dimension, landscape.dtype):
@@ -157,18 +118,18 @@ class Allocation:
                 )
             self.held_out = Allocation(held_out, rule=rule, tolerance=tolerance)
             self.held_out.names, self.held_out._labels = self.names, self._labels
+            self.held_out._name = "held_out"
         size = landscape.dimension
         self.total, self.magnitude = np.zeros(size), np.zeros(size)
-        counts = lambda kind: np.zeros(size, kind)
-        self.times_helped, self.times_hurt = counts(np.uint32), counts(np.uint32)
-        self.sign_changes, self.last_sign = counts(np.uint32), counts(np.int8)
+        # Counts are as wide as the number of steps needs; see `_book`.
+        self.times_helped, self.times_hurt, self.sign_changes = np.zeros((3, size), np.uint8)
+        self.last_sign = np.zeros(size, np.int8)
         self.gradients = 0
-        self._theta: np.ndarray | None = None  # where the path ends, [D]
-        self._gradient = np.zeros(0)  # there, [D]
-        self._loss = self._first = np.nan  # there, and where the path began
+        self._here: End | None = None  # where the path ends
+        self._first = np.nan  # the loss where it began
         self._jump = 0.0  # the loss change since the last step that is no step's
         self._rows: list[np.ndarray] = []
-        self._twin: tuple[Any, Descent, _Recorded] | None = None  # of the descent that is followed
+        self._twin: tuple[Any, Descent, Recorded] | None = None  # of the descent that is followed
 
     # ---- the path -------------------------------------------------------------------------------
 
@@ -208,7 +169,8 @@ class Allocation:
         if not isinstance(descent, Descent):
             raise ValueError(f"descent must be a wedges.Descent; received {_checks.called(descent)}.")
         here, before = self._point(descent.theta), self.steps
-        moves = self._free(descent, here, steps) if self._is_free(descent) else self._paid(descent, here)
+        free = sees_all(descent, self.landscape)
+        moves = self._free(descent, here, steps) if free else self._paid(descent, here)
         losses: list[float] = []
         with bar(total=steps, desc=name, unit="step") as shown:
             while len(losses) < steps and (loss := next(moves, None)) is not None:
@@ -232,12 +194,12 @@ class Allocation:
     @property
     def theta(self) -> np.ndarray | None:
         """Where the path ends, [D]; None before its start."""
-        return self._theta
+        return None if self._here is None else np.asarray(self._here.theta)
 
     @property
     def losses(self) -> np.ndarray:
         """L(theta_t) [T + 1], float64; empty before the start."""
-        start = [] if self._theta is None else [self._first]
+        start = [] if self._here is None else [self._first]
         return np.concatenate([start, self._column(_LOSS)])
 
     @property
@@ -289,13 +251,13 @@ class Allocation:
     @property
     def cancellation(self) -> float:
         """sum |A| / |sum A| over all steps and parameters, at least 1."""
-        return float(_ratio(self.absolute.sum(), abs(self.changes.sum())))
+        return ratio(self.absolute.sum(), abs(self.changes.sum()))
 
     @property
     def oscillation(self) -> float:
         """The share of pairs of successive A of a parameter, neither of them 0, that differ in sign."""
         pairs = np.maximum(self.times_helped.astype(int) + self.times_hurt - 1, 0)
-        return float(_ratio(self.sign_changes.sum(), pairs.sum()))
+        return ratio(self.sign_changes.sum(), pairs.sum())
 
     def relative_error(self, start: int = 0, stop: int | None = None) -> float:
         """|sum of errors| / |loss change| over the steps from `start` to before `stop`.
@@ -304,7 +266,7 @@ class Allocation:
         """
         part = self._table[start:stop]
         errors = part[:, _ERROR].sum()
-        return float(_ratio(abs(errors), abs(errors + part[:, _CHANGE].sum())))
+        return ratio(abs(errors), abs(errors + part[:, _CHANGE].sum()))
 
     def over(self, groups: Groups) -> np.ndarray:
         """The sum of `total` over each of any groups, given as those of the class: [G].
@@ -315,8 +277,8 @@ class Allocation:
         >>> allocation.over([0, 1, 1]).tolist()
         [-1.0, -13.0]
         """
-        names, labels = _labelled(groups, self.landscape.dimension)
-        return _sums(self.total, labels, len(names))
+        names, labels = labelled(groups, self.landscape.dimension)
+        return sums(self.total, labels, len(names))
 
     def table(self) -> Table:
         """Which groups helped and which hurt, over all steps.
@@ -328,7 +290,7 @@ class Allocation:
             raise ValueError("table must come after a step; nothing has been allocated yet.")
         labels, count = self._labels, len(self.names)
         layers, moved = self.layers, np.maximum((self.layers != 0).sum(axis=0), 1)
-        sizes = _sums(np.ones(self.landscape.dimension), labels, count).astype(int)
+        sizes = sums(np.ones(self.landscape.dimension), labels, count).astype(int)
         of = lambda shares: float(np.nanmean(shares)) if np.isfinite(shares).any() else np.nan
         return Table(
             names=self.names,
@@ -338,7 +300,6 @@ class Allocation:
             held_out=None if self.held_out is None else self.held_out.layers.sum(axis=0),
             losses=(self._first, float(self.losses[-1])),
             steps=self.steps,
-            allocated=float(self.changes.sum()),
             error=self.relative_error(),
             jumped=float(self.jumps.sum()),
             helped_in_step=of(self.helped),
@@ -361,11 +322,11 @@ class Allocation:
     @property
     def state(self) -> dict[str, np.ndarray]:
         """Everything that it holds: {name: array}. Assign it to a new object to go on exactly."""
-        none = self._theta is None
+        here = self._here or End(tf.zeros(0), np.nan, np.zeros(0))
         mine = {
-            "theta": np.zeros(0) if self._theta is None else self._theta,
-            "gradient": np.zeros(0) if none else self._gradient,
-            "numbers": np.array([self._loss, self._first, self._jump, float(self.gradients)]),
+            "theta": here.theta,
+            "gradient": here.gradient,
+            "numbers": np.array([here.loss, self._first, self._jump, float(self.gradients)]),
             "rows": self._table,
             **{name: getattr(self, name) for name in _PER_PARAMETER},
         }
@@ -394,11 +355,10 @@ class Allocation:
             own = {n.removeprefix(front): a for n, a in arrays.items() if n.startswith(front)}
             self.held_out.state = own
         for name in _PER_PARAMETER:
-            setattr(self, name, np.array(arrays[name], getattr(self, name).dtype))
-        dtype = self.landscape.dtype.as_numpy_dtype
-        self._theta = np.array(arrays["theta"], dtype) if begun else None
-        self._gradient = np.array(arrays["gradient"], dtype)
-        self._loss, self._first, self._jump, gradients = map(float, arrays["numbers"])
+            setattr(self, name, np.array(arrays[name]))
+        loss, self._first, self._jump, gradients = map(float, arrays["numbers"])
+        vector = lambda name: np.array(arrays[name], self.landscape.dtype.as_numpy_dtype)
+        self._here = End(tf.constant(vector("theta")), loss, vector("gradient")) if begun else None
         self.gradients = int(gradients)
         self._rows = list(np.array(arrays["rows"], np.float64))
 
@@ -408,101 +368,61 @@ class Allocation:
         return [self] if self.held_out is None else [self, self.held_out]
 
     def _point(self, theta):
-        theta = np.asarray(_checks.one_point(self.landscape, theta, infinite=True))
-        if not _finite(theta):
+        theta = _checks.one_point(self.landscape, theta, infinite=True)
+        if not finite(np.asarray(theta)):
             raise NotFinite(f"theta must be finite; received NaN or infinity in step {self.steps + 1}.")
         return theta
 
+    def _stands_at(self, theta):
+        return self._here is not None and np.array_equal(self._here.theta, theta)
+
     def _begin(self, theta, known=None):
+        """Be at theta; `known` is the loss and the gradient there, where training has computed them."""
         ends = [each._end(theta, known if each is self else None) for each in self._each()]
-        for each, (loss, gradient) in zip(self._each(), ends, strict=True):
-            if each._theta is None:
-                each._first = loss
+        for each, end in zip(self._each(), ends, strict=True):
+            if each._here is None:
+                each._first = end.loss
             else:
-                each._jump += loss - each._loss
-            each._theta, each._loss, each._gradient = theta, loss, gradient
+                each._jump += end.loss - each._here.loss
+            each._here = end
 
     def _to(self, theta, known=None):
-        """Book the segment to theta; `known` is the loss and the gradient there, if they are."""
-        if self._theta is None:
+        """Go to theta in a step."""
+        if self._here is None:
             self._begin(theta, known)
             return
-        ways = [each._way(theta, known if each is self else None) for each in self._each()]
-        for each, way in zip(self._each(), ways, strict=True):
-            each._book(theta, way)
+        # All are computed before any is booked: a loss that is NaN leaves them as they were.
+        found = [each._segment(theta, known if each is self else None) for each in self._each()]
+        for each, new in zip(self._each(), found, strict=True):
+            each._book(new)
 
     def _end(self, theta, known=None):
-        """Loss and gradient at theta, both finite."""
-        if known is None:
-            self.gradients += 1
-            loss, gradient = self.landscape.value_and_gradient(theta)
-            known = float(loss), np.asarray(gradient)
-        loss, gradient = known
-        if not (np.isfinite(loss) and _finite(gradient)):
+        loss, gradient = known or self._computed(theta)
+        if not (np.isfinite(loss) and finite(gradient)):
             what = f"a loss of {loss:g}" if not np.isfinite(loss) else "a gradient of NaN or infinity"
             raise NotFinite(
-                f"landscape must have a finite loss and gradient along the path; received {what} in "
+                f"{self._name} must have a finite loss and gradient along the path; received {what} in "
                 f"step {self.steps + 1}."
             )
-        return loss, gradient
+        return End(theta, loss, gradient)
 
-    def _way(self, theta, known):
-        """The segment to theta: where it ends, and its mean gradient as a weighted sum of vectors."""
-        if np.array_equal(theta, self._theta):
-            return _Way(self._loss, self._gradient, 0, [])
-        loss, gradient = self._end(theta, known)
-        if self.rule == "left":
-            return _Way(loss, gradient, 1, [(1.0, self._gradient)])
-        ends = [self._gradient, gradient]
-        way = _Way(loss, gradient, 1, [(0.5, g) for g in ends])
-        gain = loss - self._loss
-        rounding = np.finfo(theta.dtype).eps * max(abs(loss), abs(self._loss))
-        tolerance = max(self.tolerance, _ROUNDINGS * rounding)
-        enough = lambda: (
-            self.rule == "trapezoid"
-            or (self.rule == "adaptive" and abs(gain - self._along(theta, way.mean)) <= tolerance)
-        )
-        inner, n = None, 1
-        while n < _MOST and not enough():
-            new = self._middles(theta, n)
-            # Richardson's step from n to 2 n intervals of the trapezoid: Simpson's rule on 2 n.
-            mean = [(1 / (6 * n), g) for g in ends] + [(2 / (3 * n), new)]
-            mean += [] if inner is None else [(1 / (3 * n), inner)]
-            way, inner, n = (
-                _Way(loss, gradient, 2 * n, mean),
-                new if inner is None else inner + new,
-                2 * n,
-            )
-            if self.rule == "simpson":
-                break
-        return way
+    def _computed(self, theta):
+        self.gradients += 1
+        loss, gradient = self.landscape.value_and_gradient(theta)
+        return float(loss), np.asarray(gradient)
 
-    def _middles(self, theta, n):
-        """The sum of the gradients in the middle of each of n intervals."""
-        found = None
-        for k in range(n):
-            t = theta.dtype.type((2 * k + 1) / (2 * n))
-            gradient = self._end(self._theta + t * (theta - self._theta))[1]
-            found = gradient if found is None else found + gradient
-        return found
+    def _segment(self, theta, known):
+        if self._stands_at(theta):
+            return Segment(self._here, self._here, [], 0)
+        return segment(self._here, self._end(theta, known), self._end, self.rule, self.tolerance)
 
-    def _along(self, theta, mean):
-        """sum_i A_i of the segment to theta."""
-        return sum(float(a.sum()) for _, a in self._amounts(theta, mean))
-
-    def _amounts(self, theta, mean):
-        """A, some parameters at a time."""
-        for first in range(0, len(theta), _CHUNK):
-            at = slice(first, first + _CHUNK)
-            step = theta[at].astype(np.float64) - self._theta[at]
-            gradient = np.zeros(len(step))
-            for weight, vector in mean:
-                gradient += weight * vector[at].astype(np.float64)
-            yield at, step * gradient
-
-    def _book(self, theta, way):
+    def _book(self, new):
+        if self.steps == np.iinfo(self.times_helped.dtype).max:
+            wider = np.dtype(f"u{2 * self.times_helped.itemsize}")
+            for name in ("times_helped", "times_hurt", "sign_changes"):
+                setattr(self, name, getattr(self, name).astype(wider))
         row = np.zeros(_FIELDS + len(self.names))
-        for at, amounts in self._amounts(theta, way.mean):
+        for at, amounts in new.parts():
             sizes, sign = np.abs(amounts), np.sign(amounts).astype(np.int8)
             helped, hurt = sign < 0, sign > 0
             self.total[at] += amounts
@@ -514,11 +434,11 @@ class Allocation:
             row[[_CHANGE, _ABSOLUTE, _HELPED]] += amounts.sum(), sizes.sum(), helped.sum()
             row[_MOVED] += helped.sum() + hurt.sum()
             labels = None if self._labels is None else self._labels[at]
-            row[_FIELDS:] += _sums(amounts, labels, len(self.names))
-        row[_LOSS], row[_INTERVALS], row[_JUMP] = way.loss, way.intervals, self._jump
-        row[_ERROR] = way.loss - self._loss - row[_CHANGE]
+            row[_FIELDS:] += sums(amounts, labels, len(self.names))
+        row[_LOSS], row[_INTERVALS], row[_JUMP] = new.end.loss, new.intervals, self._jump
+        row[_ERROR] = new.gain - row[_CHANGE]
         self._rows.append(row)
-        self._theta, self._loss, self._gradient, self._jump = theta, way.loss, way.gradient, 0.0
+        self._here, self._jump = new.end, 0.0
 
     @property
     def _table(self):
@@ -529,214 +449,41 @@ class Allocation:
 
     # ---- a descent ------------------------------------------------------------------------------
 
-    def _is_free(self, descent):
-        seen, mine = descent.landscape, self.landscape
-        if descent.subspace is not None:
-            return False
-        full = isinstance(seen, FullBatch) and seen.landscape is mine
-        return full or (seen is mine and _the_same_at_every_step(mine))
-
-    def _paid(self, descent, here):
+    def _paid(self, descent, here) -> Generator[float, None, None]:
         """Steps of a descent, one by one: their losses. The gradients are computed here."""
-        if self._theta is None or not np.array_equal(here, self._theta):
+        if not self._stands_at(here):
             self._begin(here)
         while True:
             loss = float(descent.run(1).losses[0])
             theta = self._point(descent.theta)
-            if descent.tolerance is not None and np.array_equal(theta, self._theta):
+            if descent.tolerance is not None and self._stands_at(theta):
                 return
             self._to(theta)
             yield loss
 
-    def _free(self, descent, here, steps):
+    def _free(self, descent, here, steps) -> Generator[float, None, None]:
         """The same, with the gradients of training: that of a point is known one step later."""
-        twin, record = self._twin_of(descent)
-        twin.state = descent.state
+        if self._twin is None or self._twin[0]() is not descent:
+            self._twin = weakref.ref(descent), *twin(descent, self.landscape)
+        _, runs, record = self._twin
+        runs.state = descent.state
         try:
             for k in range(steps):
-                loss = float(twin.run(1).losses[0])
-                known, there = record.read(), self._point(twin.theta)
+                loss = float(runs.run(1).losses[0])
+                known, there = record.read(), self._point(runs.theta)
                 if k:
                     self._to(here, known)
-                elif self._theta is None or not np.array_equal(here, self._theta):
+                elif not self._stands_at(here):
                     self._begin(here, known)
-                if descent.tolerance is not None and np.array_equal(there, here):
+                if descent.tolerance is not None and self._stands_at(there):
                     return
                 if k == steps - 1:
                     self._to(there)
                 here = there
                 yield loss
         finally:
-            descent.state = twin.state
-
-    def _twin_of(self, descent):
-        """A descent that takes the same steps, and what keeps their gradients; traced once."""
-        if self._twin is None or self._twin[0]() is not descent:
-            record = _Recorded(self.landscape)
-            how = {"tolerance": descent.tolerance, "jit_compile": descent._static}
-            twin = Descent(record, descent.theta, descent.optimizer, **how)
-            self._twin = weakref.ref(descent), twin, record
-        return self._twin[1:]
+            descent.state = runs.state
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the compiled loop of a descent that was followed."""
         return {**self.__dict__, "_twin": None}
-
-
-_PER_PARAMETER = ("total", "magnitude", "times_helped", "times_hurt", "sign_changes", "last_sign")
-
-
-class _Way(NamedTuple):
-    """A segment that is to be booked."""
-
-    loss: float  # at its end
-    gradient: np.ndarray  # at its end [D]
-    intervals: int
-    mean: list[tuple[float, np.ndarray]]  # its mean gradient: weights of vectors [D]
-
-
-# ---- training on the very loss that is allocated ----------------------------------------------------
-
-
-class FullBatch(Around):
-    """A landscape whose every step sees the landscape itself: all its examples, and no dropout.
-
-    A descent on it is gradient descent on L, with momentum or whatever the optimizer has. It takes one
-    gradient over all the data a step, which an `Allocation` of the same landscape uses as well.
-
-    >>> bowl = wedges.Quadratic([1.0, 4.0])
-    >>> full = wedges.allocation.FullBatch(bowl)
-    >>> allocation = wedges.Allocation(bowl, rule="left")
-    >>> descent = wedges.Descent(full, [2.0, 1.0], keras.optimizers.SGD(0.25))
-    >>> losses = allocation.follow(descent, 10)
-    >>> allocation.gradients, float(allocation.helped[0])
-    (1, 1.0)
-
-    Args:
-      landscape: any.
-    """
-
-    def sample(self, theta: TensorLike, step: int | tf.Tensor) -> tf.Tensor:
-        del step
-
-        @tf.custom_gradient  # so that the loss and its gradient are of one pass
-        def loss(theta):
-            value, gradient = self.value_and_gradient(theta)
-            return value, lambda up: up[..., None] * gradient
-
-        return loss(self.point(theta))
-
-
-class _Recorded(FullBatch):
-    """A landscape that keeps the last loss and gradient that it gave."""
-
-    def __init__(self, landscape):
-        super().__init__(landscape)
-        self._loss = tf.Variable(tf.zeros([], self.dtype), trainable=False)
-        self._gradient = tf.Variable(tf.zeros([self.dimension], self.dtype), trainable=False)
-
-    def value_and_gradient(self, theta):
-        loss, gradient = self.landscape.value_and_gradient(theta)
-        self._loss.assign(loss)
-        self._gradient.assign(gradient)
-        return loss, gradient
-
-    def read(self):
-        return float(self._loss.numpy()), self._gradient.numpy()
-
-
-_PLAIN = (Landscape.sample, Around.sample, Restricted.sample, Squared.sample)
-
-
-def _the_same_at_every_step(landscape):
-    """Whether each step of a descent sees the landscape itself, as far as its class tells."""
-    for each in landscape.nested():
-        if isinstance(each, FullBatch):
-            return True
-        if isinstance(each, WithExamples) or type(each).sample not in _PLAIN:
-            return False
-    return True
-
-
-# ---- groups, sums and words -------------------------------------------------------------------------
-
-
-def _labelled(groups, size):
-    """The names of groups, and which is each parameter's, from 1, 0 for none; None where all are one."""
-    if groups is None:
-        return ("all",), None
-    if isinstance(groups, Mapping):
-        names, labels = tuple(map(str, groups)), np.zeros(size, np.min_scalar_type(len(groups)))
-        for number, (name, where) in enumerate(groups.items(), 1):
-            try:
-                indices = np.arange(size)[where]
-            except IndexError:
-                raise ValueError(
-                    f"groups must be of the {size} parameters, each by its indices or a slice; received "
-                    f"others for {name!r}."
-                ) from None
-            if np.any(labels[indices]):
-                raise ValueError(f"groups must not overlap; received {name!r}, which overlaps another.")
-            labels[indices] = number
-        return names, labels
-    labels = np.asarray(groups)
-    if labels.shape != (size,) or labels.dtype.kind not in "iu" or labels.min() < -1:
-        raise ValueError(
-            f"groups must be {{name: indices}} or whole numbers [{size}], -1 for none; received "
-            f"{_checks.called(groups)}."
-        )
-    count = int(labels.max()) + 1
-    return tuple(map(str, range(count))), (labels + 1).astype(np.min_scalar_type(count))
-
-
-def _sums(values, labels, count):
-    """The sum over each group [G]."""
-    if labels is None:
-        return np.array([values.sum()])
-    return np.bincount(labels, values, count + 1)[1:]
-
-
-def _ratio(a, b):
-    return a / b if b else np.nan
-
-
-def _finite(vector):
-    parts = (vector[i : i + _CHUNK] for i in range(0, vector.size, _CHUNK))
-    return all(np.isfinite(part).all() for part in parts)
-
-
-def _lines(table):
-    """A table's text."""
-    rows = [
-        (
-            "",
-            "weights",
-            "loss change",
-            *(["held out"] if table.held_out is not None else []),
-            "helped in",
-            "",
-        )
-    ]
-    for i, name in enumerate(table.names):
-        change = table.changes[i]
-        word = "helped" if change < 0 else "hurt" if change > 0 else "did nothing"
-        beside = [] if table.held_out is None else [f"{table.held_out[i]:.4g}"]
-        rows.append(
-            (name, f"{table.sizes[i]:,}", f"{change:.4g}", *beside, f"{table.helped[i]:.0%}", word)
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *middle, last in rows:
-        cells = [
-            first.ljust(widths[0]),
-            *(c.rjust(w) for c, w in zip(middle, widths[1:-1], strict=True)),
-        ]
-        yield "  ".join([*cells, last]).rstrip()
-    first, last = table.losses
-    count = f"{table.steps:,} step{'s' * (table.steps != 1)}"
-    yield f"loss {first:.4g} to {last:.4g} in {count}, {table.error:.3%} of it not allocated"
-    if table.jumped:
-        yield f"outside of steps it changed by {table.jumped:.4g}, which no weight is credited with"
-    yield (
-        f"helped in a mean step: {table.helped_in_step:.1%} of the weights that did anything, "
-        f"{table.helped_of_all:.1%} of all; sum |A| / |sum A| = {table.cancellation:.3g}"
-    )
