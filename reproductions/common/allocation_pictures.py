@@ -39,7 +39,7 @@ def labelled(ax, *, title, letters=38, **how):
 
 
 def over_training(ax, units, of_units, names, marks, *, title):
-    """A of units [T, units] as colours over steps; a bar at each of a layer's peaks, marks [layers, T].
+    """A of units [T, units] as colours over steps, a bar at each of a layer's peaks, marks [layers, T].
 
     Layers have bands of one height, the first below, and their units are in them. Colours are linear up
     to the median |A|, and logarithmic beyond.
