@@ -24,7 +24,7 @@ from reproductions.bench import options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.options import at_least, one_of, option
 from reproductions.common import cells, pictures, taxonomy, taxonomy_claims
-from reproductions.common.arrays import mean_and_error, named, stacked, under
+from reproductions.common.arrays import log_of_mean, mean_and_error, mean_of_known, named, stacked, under
 
 # The released slices that are shown: as many examples as ours, and all of them.
 RELEASED = {
@@ -114,20 +114,6 @@ def as_grid(own, config, grid):
     }
     columns = {"width": width, "bs": bs, **mean, **logs, **errors}
     return taxonomy.Grid(**{n: np.ravel(column).astype(float) for n, column in columns.items()})
-
-
-def mean_of_known(values):
-    """The mean over the last axis of what is not NaN, as of a network that diverged at once."""
-    known = np.isfinite(values)
-    count = known.sum(axis=-1)
-    total = np.where(known, values, 0).sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def log_of_mean(values):
-    """ln of that mean; NaN where it is not above 0."""
-    mean = mean_of_known(values)
-    return np.log(np.where(mean > 0, mean, np.nan))
 
 
 def pairs_error(values, seeds):
@@ -254,7 +240,7 @@ def diagrams(arrays, config, level):
     for name in [f"{'0.1' if noise else '0'}, {n}" for n in ending]:
         label = f"released: ResNet18,\nCIFAR-10, {int(name.split()[1]):,} examples"
         rows.append((label, others[name]))
-    best = [taxonomy.phases(grid)[taxonomy.best(grid)] or "no phase" for _, grid in rows]
+    best = [phase_of_best(grid) for _, grid in rows]
     where = f"{best[0]} above, {best[1]} below" if len(best) > 1 else best[0]
     t = wedges.phases.Thresholds()
     title = (
@@ -278,6 +264,12 @@ def diagrams(arrays, config, level):
         hot = TEMPERATURE.get(config.axis, "batch size") if ours else "batch size"
         row[0].set_ylabel(f"{label}\n{hot}, hot to cold", fontsize=9)
     return figure
+
+
+def phase_of_best(grid):
+    """The phase of the cell of the highest test accuracy, in words."""
+    best = taxonomy.best(grid)
+    return (best is not None and taxonomy.phases(grid)[best]) or "no phase"
 
 
 def tables(grid, *columns):

@@ -12,6 +12,7 @@ from . import curvature as curvature
 from . import diagnosis as diagnosis
 from . import distribute as distribute
 from . import hyperplane as hyperplane
+from . import interpolation as interpolation
 from . import landscape as landscape
 from . import network as network
 from . import optimize as optimize

@@ -35,6 +35,10 @@ STORY = {
         "taxonomy_rugged",
         "taxonomy_diagnosis",
     ),
+    "what training did: from the first weights to the last": (
+        "monotonic_interpolation",
+        "loss_allocation",
+    ),
 }
 PROGRAMS = ("run_all", "report")  # that are no figure
 

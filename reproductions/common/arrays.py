@@ -25,3 +25,17 @@ def mean_and_error(values):
     n = values.shape[-1]
     error = values.std(axis=-1, ddof=1) / np.sqrt(n) if n > 1 else None
     return values.mean(axis=-1), error
+
+
+def mean_of_known(values):
+    """The mean over the last axis of what is not NaN, as of a network that diverged at once."""
+    known = np.isfinite(values)
+    count = known.sum(axis=-1)
+    total = np.where(known, values, 0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def log_of_mean(values):
+    """ln of that mean; NaN where it is not above 0."""
+    mean = mean_of_known(values)
+    return np.log(np.where(mean > 0, mean, np.nan))

@@ -9,10 +9,13 @@ carries:
 
 grows it anew from the released clean grid and writes wedges/diagnosis.json.
 
-Our own grid of SimpleCNNs stands in reference/released/own_grid.csv.gz once it was measured: a row for
-each setting, with the columns `OWN`.
+Our own grid of SimpleCNNs stands in reference/released/own_grid.csv.gz: a row for each setting, with the
+columns `OWN`. `write_own_grid(run)` makes it of a finished run of reproductions.taxonomy_phases.
 """
 
+import csv
+import gzip
+import io
 import json
 import pathlib
 
@@ -22,12 +25,14 @@ import wedges
 from reproductions.bench import store
 from reproductions.bench.errors import UsageError
 from reproductions.common import released
+from reproductions.common.arrays import log_of_mean, mean_of_known
 
 QUESTIONS = {"temperature": "bs_failure", "width": "width_vs_batch", "data": "data_vs_batch"}
 YES = {"temperature": "small", "width": "width", "data": "data"}  # "small": the temperature is
 MEASURES = ("train_error", "train_loss", "mc", "peak", "cka", "log_trace", "log_top")
 OWN = ("noise", "width", "data", "bs", "test_acc", "train_acc", *MEASURES[1:])
 OWN_FILE = pathlib.Path(released.__file__).parents[1] / "reference" / "released" / "own_grid.csv.gz"
+_MEANS = ("test_acc", "train_acc", "train_loss", "mc", "peak", "cka")
 # Zhou et al. search the thresholds in these ranges; ours are on grids in them.
 GRIDS = {
     "train_error": np.round(np.linspace(0, 1, 21), 2),
@@ -98,6 +103,34 @@ def own_grid():
         raise UsageError(f"{OWN_FILE} lacks the columns {', '.join(missing)}; measure the grid anew.")
     grid = {name: released.column(name, rows) for name in OWN}
     return grid | labelled(grid)
+
+
+def write_own_grid(run, path=OWN_FILE):
+    """Write our own grid, of the directory that a run of taxonomy_phases over width and batch has left.
+
+    Means over the networks of a setting, and over their pairs. A trace or an eigenvalue that is not
+    above 0 has no logarithm, and is left empty.
+    """
+    run = pathlib.Path(run)
+    setting = json.loads((run / "config.json").read_text())["config"]
+    arrays = dict(np.load(run / "results.npz"))
+    rows = []
+    for name in sorted({key.rpartition(" ")[0] for key in arrays if key.endswith(" test_acc")}):
+        if name.startswith("released"):
+            continue
+        noise, examples = map(float, name.split(","))
+        loads = setting["width"] if examples == setting["examples"][0] else setting["more_width"]
+        mean = {key: mean_of_known(arrays[f"{name} {key}"]) for key in _MEANS}
+        mean |= {f"log_{key}": log_of_mean(arrays[f"{name} {key}"]) for key in ("top", "trace")}
+        for i, width in enumerate(sorted(loads)):
+            for j, bs in enumerate(sorted(setting["batch_size"])):
+                at = {key: values[i, j] for key, values in mean.items()}
+                row = {"noise": noise, "width": width, "data": examples, "bs": bs, **at}
+                rows.append([f"{row[key]:.9g}" if np.isfinite(row[key]) else "" for key in OWN])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([OWN, *rows])
+    with open(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        packed.write(text.getvalue().encode())
 
 
 def fingerprint():

@@ -35,6 +35,8 @@ IDS = {
     "taxonomy_phases": ("taxonomy.R",),
     "taxonomy_rugged": ("taxonomy.rugged.",),
     "taxonomy_diagnosis": ("taxonomy.diagnosis.",),
+    "monotonic_interpolation": ("mli.",),
+    "loss_allocation": ("lca.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
 
@@ -190,6 +192,16 @@ def test_a_second_run_measures_nothing_again_and_plot_only_draws(
 # ---- bad input --------------------------------------------------------------------------------------
 
 BAD = [
+    (
+        "loss_allocation",
+        ["--batch_size=200"],
+        "--batch_size=200: ten times it must be below --examples=2000",
+    ),
+    ("loss_allocation", ["--together=90"], "--together=90: must divide --resnet_examples=200"),
+    ("loss_allocation", ["--momentum=1"], "--momentum=1: must be between 0 and 1"),
+    ("loss_allocation", ["--seeds=1"], "--seeds=1: must be at least 2"),
+    ("loss_allocation", ["--steps=3"], "--steps=3: must be at least 4"),
+    ("loss_allocation", ["--model=fc"], "Unknown command line flag 'model'"),
     ("taxonomy_diagnosis", ["--trees=1"], "--trees=1: must be even, at least 2"),
     ("taxonomy_diagnosis", ["--draws=-1"], "--draws=-1: must be at least 0"),
     ("toy_cut", ["--sizes=10"], "--sizes=10: must be DxN with 0 < N < D"),

@@ -211,6 +211,25 @@ def test_rules_are_written_where_one_says(tmp_path, monkeypatch):
 # ---- our own grid -----------------------------------------------------------------------------------
 
 
+def test_our_own_grid_is_written_of_a_run_as_means_over_its_networks(tmp_path):
+    axes = {"width": [2.0, 0.5], "batch_size": [16, 64], "examples": [50], "more_width": [0.5]}
+    (tmp_path / "config.json").write_text(json.dumps({"config": axes}))
+    first = np.arange(8.0).reshape(2, 2, 2)  # of widths 0.5 and 2, batches 16 and 64, two networks
+    second = np.array([[[np.e**2, np.e**2], [-1.0, -3.0]]])
+    names = ("test_acc", "train_acc", "train_loss", "mc", "peak", "cka", "top", "trace")
+    of = {"0, 50": first, "0.1, 100": second, "released 0, 5000": first}
+    np.savez(tmp_path / "results.npz", **{f"{g} {n}": a for g, a in of.items() for n in names})
+    diagnosing.write_own_grid(tmp_path, tmp_path / "own.csv.gz")
+    rows = released.rows_of(tmp_path / "own.csv.gz")
+    at = [tuple(float(row[n]) for n in ("noise", "data", "width", "bs")) for row in rows]
+    assert at == [
+        *[(0, 50, w, bs) for w in (0.5, 2) for bs in (16, 64)],
+        *[(0.1, 100, 0.5, bs) for bs in (16, 64)],
+    ]
+    assert [float(row["peak"]) for row in rows] == pytest.approx([0.5, 2.5, 4.5, 6.5, np.e**2, -2])
+    assert [row["log_top"] for row in rows[-2:]] == ["2", ""]
+
+
 def write_own(path, columns=diagnosing.OWN, rows=1):
     lines = [",".join(columns)]
     for noise in (0, 0.1)[:rows]:

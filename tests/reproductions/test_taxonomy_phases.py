@@ -10,7 +10,7 @@ from reproductions import taxonomy_phases
 from reproductions.bench import options, runs, workplace
 from reproductions.bench.errors import UsageError
 from reproductions.common import cells, networks, taxonomy, taxonomy_claims, training
-from reproductions.common.arrays import under
+from reproductions.common.arrays import log_of_mean, mean_of_known, under
 
 
 def configured(preset="paper", **given):
@@ -130,7 +130,7 @@ def test_a_network_that_diverged_is_nan_and_leaves_the_others_as_they_are(dead, 
     assert np.isnan(found["curve_error"]).all(axis=1).tolist() == [True, dead > 1, True]
     assert np.isnan(found["cka"]).tolist() == [True, dead > 1, True]
     known = found["test_acc"][dead:]
-    assert taxonomy_phases.mean_of_known(found["test_acc"]) == pytest.approx(known.mean())
+    assert mean_of_known(found["test_acc"]) == pytest.approx(known.mean())
 
 
 # ---- what is made of the arrays ---------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_cells_are_means_and_logarithms_of_means():
 
 
 def test_a_trace_below_zero_has_no_logarithm():
-    assert np.isnan(taxonomy_phases.log_of_mean(np.array([[-1.0, -2.0]]))).all()
+    assert np.isnan(log_of_mean(np.array([[-1.0, -2.0]]))).all()
 
 
 def test_a_high_rate_is_hot():
@@ -251,6 +251,16 @@ def test_mc_is_made_of_the_errors_along_the_curve(run):
     np.testing.assert_allclose(own["peak"], -five[..., 1:4].max(axis=-1), atol=1e-5)
     ends = 100 - own["train_acc"][..., :2].mean(axis=-1)  # of two seeds there is one pair
     np.testing.assert_allclose(five[..., [0, -1]].mean(axis=(-1, -2)), ends, atol=1e-4)
+
+
+def test_a_grid_whose_networks_all_diverged_is_drawn_and_has_no_best_phase(run):
+    own = run.config.grids[0].name
+    lost = {n: np.full_like(a, np.nan, float) for n, a in run.arrays.items() if n.startswith(own)}
+    figure = taxonomy_phases.plot(run.arrays | lost, run.config)
+    assert "The best networks are in no phase above" in figure.get_suptitle()
+    pictures = taxonomy_phases.more_pictures(run.arrays | lost, run.config)
+    assert "comparisons" in pictures
+    assert taxonomy_phases.claims(run.arrays | lost, run.config)
 
 
 def test_the_released_grids_are_judged_without_data_or_training(tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import wedges
-from wedges import clustered, connect, curvature, probe, short, simplex
+from wedges import clustered, connect, curvature, interpolation, probe, short, simplex
 
 BOWL = wedges.Quadratic(np.arange(1.0, 6))
 MATRIX = wedges.hessian(wedges.Quadratic(np.arange(1.0, 31)), np.zeros(30))
@@ -21,6 +21,10 @@ CUT = {"dimensions": [1], "displacement": 1.0, "optimizer": CG}
 # {what: (a function, its arguments, which of them are counts with the smallest that will do)}
 COUNTED = {
     "line": (probe.line, {"landscape": BOWL, "a": THETA, "b": ENDS[0], "points": 3}, {"points": 2}),
+    "interpolation": (
+        interpolation.interpolation, {"landscape": BOWL, "start": THETA, "end": ENDS[0], "points": 3},
+        {"points": 2},
+    ),
     "isotropic": (
         wedges.isotropic, {"dimension": 5, "samples": 2, "seed": 0},
         {"dimension": 1, "samples": 1, "seed": 0},
@@ -179,6 +183,7 @@ AT = {
     "jet": lambda q, t: q.jet(t, t),
     "hessian_product": lambda q, t: q.hessian_product(t, t),
     "line": lambda q, t: probe.line(q, t, 2 * np.asarray(t), 3),
+    "interpolation": lambda q, t: interpolation.interpolation(q, t, 2 * np.asarray(t), 3),
     "sphere": lambda q, t: probe.sphere(q, t, 1.0, 2, seed=0),
     "radial_profile": lambda q, t: wedges.radial_profile(q, t, [t, t], [1.0]),
     "tunnel_width": lambda q, t: wedges.tunnel_width(q, t, [t], 99.0),
@@ -223,7 +228,9 @@ NO_THETA = {
 
 
 @pytest.mark.parametrize("received", NO_THETA)
-@pytest.mark.parametrize("what", [w for w in AT if w not in ("line", "along", "readings")])
+@pytest.mark.parametrize(
+    "what", [w for w in AT if w not in ("line", "interpolation", "along", "readings")]
+)
 def test_what_is_no_theta_is_named(what, received):
     bowl = wedges.Quadratic([1.0, 2.0, 4.0])
     with pytest.raises(
@@ -247,6 +254,7 @@ def test_a_theta_in_a_graph_may_be_of_another_type_too():
 
 ON = {
     "line": lambda q: probe.line(q, THETA, THETA),
+    "interpolation": lambda q: interpolation.interpolation(q, THETA, ENDS[0]),
     "plane": lambda q: probe.plane(q, wedges.random_cut(THETA, 2, seed=0), [0.0], [0.0]),
     "filter_plane": lambda q: wedges.filter_plane(q, THETA, [0.0], [0.0], seed=0),
     "sphere": lambda q: probe.sphere(q, THETA, 1.0, 1, seed=0),
