@@ -43,17 +43,17 @@ class Config(data.DataConfig):
     lr: Floats = option(
         "rates of SGD with momentum 0.9 in the grid",
         paper=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-        quick=(0.03, 0.3),
+        quick=(0.003, 0.01, 0.03, 0.1, 0.3),
         smoke=(0.03,),
     )
     adam_lr: Floats = option(
         "rates of Adam in the grid",
         paper=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
-        quick=(1e-3, 3e-2),
+        quick=(1e-3, 3e-3, 1e-2, 3e-2),
         smoke=(1e-2,),
     )
     batch_size: int = option("examples a step", paper=128, quick=32)
-    epochs: int = option("of training", paper=30, smoke=3)
+    epochs: int = option("of training", paper=30, quick=120, smoke=3)
     seeds: int = option("networks of each setting", paper=3, quick=2, smoke=1)
     points: int = option("on a line, even, both ends included", at_least(3), paper=50, smoke=12)
     converged: float = option("a run whose training loss ends above is dropped", paper=0.1, smoke=3.0)
@@ -63,12 +63,12 @@ class Config(data.DataConfig):
         "units of the regressions' one hidden layer", paper=(128, 1024), quick=(1024,), smoke=(64,)
     )
     targets: Floats = option("size of a regression's targets", paper=(0.1, 3.0), quick=(0.1,))
-    regression_lr: float = option("their rate of SGD with momentum 0.9", paper=0.002)
+    regression_lr: float = option("their rate of SGD with momentum 0.9", paper=0.002, quick=0.005)
     regression_adam_lr: float = option("their rate of Adam", paper=1e-3)
     regression_examples: int = option(
         "training examples of a regression, the first", at_least(10), paper=256, smoke=40
     )
-    regression_epochs: int = option("of their training", paper=500, quick=200, smoke=10)
+    regression_epochs: int = option("of their training", paper=500, quick=800, smoke=10)
     cnn_dataset: str = option(
         "data set of SimpleCNN", one_of(*data.NAMES), paper="cifar10", quick="mnist1d"
     )
