@@ -180,10 +180,14 @@ def cancellation(arrays, run):
     return arrays[f"{run} absolute"].sum(axis=1) / np.abs(arrays[f"{run} layers"].sum(axis=(1, 2)))
 
 
-def coincidences(arrays, config, run):
+NEAR = 10  # steps that a short shift takes at most
+
+
+def coincidences(arrays, config, run, reach=None):
     """The `peaks.Synchrony` of the layers of each seed."""
+    how = config.peaks, config.shifts
     layers = arrays[f"{run} layers"]
-    return [synchrony(own, config.peaks, config.shifts, seed=i) for i, own in enumerate(layers)]
+    return [synchrony(own, *how, seed=i, reach=reach) for i, own in enumerate(layers)]
 
 
 def last_layer(arrays, name):
@@ -299,6 +303,11 @@ def summary(arrays, config):
         found[f"{run}: sign changes"] = arrays[f"{run} oscillation"]
         sums = arrays[f"{run} layers"].sum(axis=1)
         found[f"{run}: first layer"], found[f"{run}: last layer"] = sums[:, 0], sums[:, -1]
+    for run in PEAKED if config.peaks >= 10 else ():  # counts of few differ by rounding alone
+        for words, reach in (("", None), (f" by at most {NEAR}", NEAR)):
+            each = coincidences(arrays, config, run, reach)
+            found[f"{run}: common peaks"] = np.array([s.count for s in each])
+            found[f"{run}: after shifts{words}"] = np.array([s.shifted.mean() for s in each])
     return found
 
 
@@ -329,7 +338,8 @@ def plot(arrays, config):
     named_series = {f"momentum {m:g}, lr {config.lr:g}": shares["base"]}
     named_series[f"{words}, lr {config.noise_lr:g}"] = shares["noise"]
     sizes = [config.batch_size, 10 * config.batch_size, config.examples]
-    found = f"All examples, {words}: {shares['noise'][-1].mean():.0%} help"
+    few, every = shares["noise"][0].mean(), shares["noise"][-1].mean()
+    found = f"Fully connected, {words}: {few:.0%} help; with all examples {every:.1%}"
     draw.shares(axes["C"], sizes, named_series, title=found)
     _draw_peaks(axes["D"], arrays, config)
     _draw_last(axes["E"], arrays, config)
@@ -353,15 +363,15 @@ def _draw_map(ax, arrays, config, network, title):
     allocation_pictures.over_training(ax, units, of_units, names, marks, title=title)
 
 
+PEAKED = {"fc base": "one minibatch", "fc own": "one for\neach layer", "resnet base": "residual"}
+
+
 def _draw_peaks(ax, arrays, config):
     columns = {}
-    for label, run in {
-        "one minibatch": "fc base",
-        "one for\neach layer": "fc own",
-        "residual": "resnet base",
-    }.items():
-        each = coincidences(arrays, config, run)
-        columns[label] = np.array([s.count for s in each]), np.stack([s.shifted for s in each])
+    for run, label in PEAKED.items():
+        every, near = (coincidences(arrays, config, run, reach) for reach in (None, NEAR))
+        shifted = [np.stack([s.shifted for s in each]) for each in (every, near)]
+        columns[label] = np.array([s.count for s in every]), *shifted
     shared, own = (columns[label][0].mean() for label in list(columns)[:2])
     title = f"Common peaks: {shared:.0f}; {own:.0f} if layers see other minibatches"
     allocation_pictures.peaks(ax, columns, title=title)
@@ -373,7 +383,7 @@ def _draw_last(ax, arrays, config):
     pictures.level(ax, 0)
     allocation_pictures.dots(ax, columns)
     count = int((last_layer(arrays, "still") < last_layer(arrays, "base")).sum())
-    title = f"Last layer without momentum adds less in {count} of {config.seeds} seeds"
+    title = f"Residual net, last layer: without momentum it adds less in {count} of {config.seeds} seeds"
     allocation_pictures.labelled(ax, title=title, y="sum of A, last layer (nats)")
 
 
@@ -390,11 +400,17 @@ def weights(arrays, config):
     found = f"Inputs whose weights help: {(kernel.sum(axis=1) < 0).mean():.0%} of all"
     draw.image(axes["B"], draw.inputs(kernel), title=found)
     series = {name: arrays[f"{network} base rungs"] for network, name in NAMES.items()}
-    draw.weights(axes["C"], RUNGS, series, title="Weights that hurt take back a part")
+    taken = [1 + (own / np.abs(own[:, -1:])).min(axis=1).mean() for own in series.values()]
+    found = f"Weights that hurt take back {-taken[0]:.0%} of the change, residual {-taken[1]:.0%}"
+    draw.weights(axes["C"], RUNGS, series, title=found)
     series = {label: arrays[f"fc {name} helped"] for name, label in OPTIMIZERS.items()}
-    draw.along(axes["D"], series, title="The share that helps, by optimizer")
-    found = "First convolution, one seed: its filters"
-    draw.image(axes["E"], draw.tiles(arrays["resnet base kernel"][0]), title=found)
+    every = arrays["fc full helped"][:, -20:].mean()
+    found = f"At the end {every:.0%} help with all examples and momentum"
+    draw.along(axes["D"], series, title=found)
+    kernel = arrays["resnet base kernel"][0]
+    sums = kernel.sum(axis=tuple(range(kernel.ndim - 1)))
+    found = f"Residual net, first layer, one seed: {(sums < 0).sum()} of {len(sums)} filters help"
+    draw.image(axes["E"], draw.tiles(kernel), title=found)
     return figure
 
 
@@ -422,9 +438,10 @@ def exact(arrays, config):
     draw.formula(axes["B"], q, curves, found, **how)
     rules = {"Simpson": "errors", "trapezoid": "beside errors"}
     draw.dots(axes["C"], {word: relative_errors(arrays, name) for word, name in rules.items()})
-    worst = max(relative_errors(arrays, name).max() for name in rules.values())
+    simpson, trapezoid = (relative_errors(arrays, name).max() for name in rules.values())
     how = {"y": "|sum A - dL| / |dL|", "log": "y"}
-    draw.labelled(axes["C"], title=f"Fully connected: at most {worst:.1e} is left over", **how)
+    found = f"Fully connected: Simpson leaves up to {simpson:.2%} over, the trapezoid {trapezoid:.1%}"
+    draw.labelled(axes["C"], title=found, **how)
     return figure
 
 

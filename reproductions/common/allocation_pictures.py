@@ -115,31 +115,39 @@ def shares(ax, sizes, series, *, title):
 
 def along(ax, series, *, title):
     """{label: shares [seeds, T]} along training, means of ten steps over seeds."""
+    ends = {}
     for (label, values), color in zip(series.items(), pictures.colors(), strict=False):
         mean = 100 * values.mean(axis=0)
         width = max(1, min(10, len(mean) // 4))
         mean = mean[: len(mean) // width * width].reshape(-1, width).mean(axis=1)
         at = width * (np.arange(len(mean)) + 0.5)
         ax.plot(at, mean, color=color, linewidth=1.6)
-        how = {"textcoords": "offset points", "fontsize": LETTERS, "color": color, "va": "center"}
-        ax.annotate(label, (at[-1], mean[-1]), (4, 0), **how)
+        ends[label] = mean[-1], color
     pictures.level(ax, 50)
-    ax.set_xlim(0, 1.35 * at[-1])
+    low, high = ax.get_ylim()
+    below = -np.inf
+    for label, (end, color) in sorted(ends.items(), key=lambda entry: entry[1][0]):
+        below = max(end, below + 0.06 * (high - low))  # no label on another
+        ax.text(1.03 * at[-1], below, label, fontsize=LETTERS, color=color, va="center")
+    ax.set_xlim(0, 1.5 * at[-1])
     labelled(ax, title=title, x="step", y="weights that help (%)")
 
 
 def peaks(ax, columns, *, title):
-    """{label: (counts [seeds], counts of shifts [seeds, shifts])}: how often layers peak together, and
-    the range of chance, its 1st to its 99th hundredth."""
+    """{label: (counts [seeds], counts of shifts, and of short ones, [seeds, shifts] each)}: how often
+    layers peak together, and two ranges of chance, from their 1st to their 99th hundredth."""
     plots = wedges.plots
-    for i, (_, chance) in enumerate(columns.values()):
-        low, middle, high = np.quantile(chance, [0.01, 0.5, 0.99])
-        how = {"color": plots.GREY, "alpha": 0.25, "linewidth": 0}
-        ax.fill_between([i - 0.32, i + 0.32], low, high, label="98% of shifts" if not i else None, **how)
-        ax.plot([i - 0.32, i + 0.32], [middle] * 2, color=plots.GREY)
-    dots(ax, {label: counts for label, (counts, _) in columns.items()})
-    ax.margins(y=0.15)
-    labelled(ax, title=title, y="pairs of layers that peak in a step", legend=LETTERS)
+    kinds = ("98% of all shifts", plots.GREY), ("of those by at most 10 steps", plots.GREEN)
+    for i, (_, *chances) in enumerate(columns.values()):
+        for chance, (label, color) in zip(chances, kinds, strict=True):
+            low, high = np.quantile(chance, [0.01, 0.99])
+            how = {"color": color, "alpha": 0.35, "linewidth": 0, "label": None if i else label}
+            ax.fill_between([i - 0.32, i + 0.32], low, high, **how)
+    dots(ax, {label: counts for label, (counts, *_) in columns.items()})
+    ax.set_yscale("symlog", linthresh=10)
+    ax.set_ylim(0, 20 * max(10, ax.get_ylim()[1]))  # room for the legend
+    labelled(ax, title=title, y="pairs of layers that peak in a step")
+    ax.legend(fontsize=LETTERS, loc="upper left")
 
 
 def weights(ax, at, series, *, title):

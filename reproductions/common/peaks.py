@@ -3,7 +3,8 @@
 A peak of learning is where a layer's allocation is lowest: a local minimum below 0. Chance is what is
 left when each series is shifted in time by a number of its own, round the end to the beginning: a shift
 keeps a series as it is, and takes away only what it has in common with the others. It takes away a
-common trend, too, say that every layer learns most at first; a control in `common.allocating` keeps it.
+common trend, too, say that every layer learns most at first. Shifts by a few steps keep the trend, and
+so does a control in `common.allocating`.
 
 Source: Lan et al. 2019, arXiv:1909.01440 (peaks that coincide); the test is ours.
 """
@@ -46,11 +47,15 @@ def coincidences(marks):
     return (at_once * (at_once - 1) // 2).sum(axis=-1)
 
 
-def synchrony(layers, count, shifts, *, seed):
-    """The `Synchrony` of the `count` peaks of each of layers [T, series], over circular shifts."""
+def synchrony(layers, count, shifts, *, seed, reach=None):
+    """The `Synchrony` of the `count` peaks of each of layers [T, series], over circular shifts.
+
+    reach: how many steps a shift takes at most, to either side; None is any number of steps.
+    """
     marks = np.stack([peaks(series, count) for series in layers.T])  # [series, T]
     kinds, times = marks.shape
-    offsets = np.random.default_rng(seed).integers(times, size=(shifts, kinds, 1))
+    low, high = (0, times) if reach is None else (-reach, reach + 1)
+    offsets = np.random.default_rng(seed).integers(low, high, size=(shifts, kinds, 1))
     at = (np.arange(times) - offsets) % times  # [shifts, series, T]
     shifted = np.take_along_axis(np.broadcast_to(marks, (shifts, kinds, times)), at, axis=-1)
     return Synchrony(int(coincidences(marks)), coincidences(shifted))

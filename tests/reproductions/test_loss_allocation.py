@@ -54,6 +54,15 @@ def test_shifts_take_every_offset_as_often():
     assert found.shifted.mean() == pytest.approx(1 / 8, abs=4 * np.sqrt(7 / 64 / 8000))
 
 
+def test_short_shifts_reach_to_both_sides():
+    """Of 7 x 7 pairs of shifts by -3 to 3 the 5 that differ by 2 bring two peaks together."""
+    layers = np.zeros((40, 2))
+    layers[20, 0] = layers[22, 1] = -1
+    found = peaks.synchrony(layers, 4, 8000, seed=1, reach=3)
+    assert found.shifted.max() == 1
+    assert found.shifted.mean() == pytest.approx(5 / 49, abs=4 * np.sqrt(5 * 44) / 49 / np.sqrt(8000))
+
+
 # ---- inputs, networks, units --------------------------------------------------------------------------
 
 
