@@ -338,7 +338,7 @@ def more_pictures(arrays, config):
     found = of_starts(arrays, config)
     apart = max(abs(found[name] - found["own"]) for name in ("random", "zero"))
     start = "hardly matters" if apart <= 0.15 else "matters"
-    title = f"Where the loss rises on the way: which start {start}, as long as the end is the same"
+    title = f"Whether the loss rises on the way: which start {start}, as long as the end is the same"
     title = title if np.isfinite(apart) else "No network has trained"
     figure, axes = plots.grid(2, 3, title=title, panel=(4.5, 3.5))
     _draw_shares(axes[0, 0], grid(arrays, config), config)
@@ -361,11 +361,11 @@ def _draw_shares(ax, found, config):
         places[s.kind] += 1
         kept, rises = found["kept"][i], found["rises"][i]
         values[row, column] = (kept & rises).sum() / kept.sum() if kept.any() else np.nan
-        says = f"{(kept & rises).sum()} of {kept.sum()}" if kept.any() else "none trained"
+        says = f"{(kept & rises).sum()} of {kept.sum()}" if kept.any() else "none"
         texts[row][column] = f"{s.rate:g}\n{says}"
     columns = ["low", *[""] * (count - 2), "high"][:count]
     pictures.table(ax, values, texts, marked=np.zeros(values.shape, bool), rows=kinds, columns=columns)
-    title = "Lines that rise, of networks that trained, by rate"
+    title = "Lines that rise, of networks that trained, by rate\n(none: no network trained)"
     wedges.plots.label_axes(ax, title=title, x="learning rate", grid=False)
     ax.tick_params(axis="y", labelsize=8)
 
