@@ -132,9 +132,9 @@ def _measure(figure, flags):
         threading.Thread(target=_read, args=(process.stdout, printed)),
         threading.Thread(target=_read, args=(process.stderr, errors, sys.stderr)),
     ]
-    for reader in readers:
-        reader.start()
-    try:
+    try:  # from here on an interrupt ends the figure, too
+        for reader in readers:
+            reader.start()
         process.wait()
     except KeyboardInterrupt:  # it has not had the terminal's: it is in a session of its own
         process.send_signal(signal.SIGINT)
@@ -146,7 +146,8 @@ def _measure(figure, flags):
             os.killpg(process.pid, signal.SIGKILL)  # also workers that outlive it
         process.wait()
         for reader in readers:
-            reader.join()
+            if reader.ident is not None:  # an interrupt can come before it starts
+                reader.join()
     return process.returncode, _lines(printed), _lines(errors)
 
 

@@ -159,6 +159,27 @@ def test_an_interrupt_ends_the_figure_too_with_one_line_and_status_130(tmp_path)
     until(lambda: not any(map(alive, figures)))  # one that had just begun ends with its parent
 
 
+@pytest.mark.parametrize("begun", [0, 1])
+def test_an_interrupt_while_a_figure_is_started_ends_it(begun, monkeypatch):
+    """It comes when so many of the two threads that read what the figure prints have begun."""
+    threads, real, started = [], run_all.threading.Thread.start, []
+
+    def start(thread):
+        threads.append(thread)
+        if len(threads) > begun:
+            raise KeyboardInterrupt
+        real(thread)
+
+    popen = run_all.subprocess.Popen
+    monkeypatch.setattr(run_all.threading.Thread, "start", start)
+    monkeypatch.setattr(
+        run_all.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[0]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_all._measure("toy_cut", ["--preset=smoke"])
+    assert started[0].returncode is not None and not any(t.is_alive() for t in threads)
+
+
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
