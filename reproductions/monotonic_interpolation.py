@@ -19,7 +19,7 @@ from reproductions.bench import cache, options, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.options import option
 from reproductions.common import known_lines, line_runs, pictures
-from reproductions.common.arrays import named, under
+from reproductions.common.arrays import named, rank, under
 
 
 @options.settings
@@ -87,15 +87,6 @@ def share(values, which, kept, least=1):
         return None
     chosen = values[which][kept[which]]
     return chosen.mean() if len(chosen) >= least else np.nan
-
-
-def rank(x, y):
-    """Spearman's rank correlation; NaN of fewer than three pairs, or where one is constant or NaN."""
-    from scipy import stats
-
-    if len(x) < 3 or not (np.ptp(x) > 0 and np.ptp(y) > 0):
-        return np.nan
-    return stats.spearmanr(x, y).statistic
 
 
 def of_starts(arrays, config):

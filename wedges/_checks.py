@@ -1,8 +1,8 @@
 """What the library asks of its arguments: each check once, in one wording.
 
 A check that fails is a ValueError that names the argument, what would do and what was received. None
-of them needs TensorFlow but `numbers` and `one_point`, which make tensors: what only looks at arrays
-does not wait for it.
+of them needs TensorFlow but `numbers`, `one_point` and `two_points`, which make tensors: what only looks
+at arrays does not wait for it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import os
 import reprlib
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,58 @@ def one_point(landscape: Landscape, theta: ArrayLike, *, infinite: bool = False)
     if not infinite:
         finite("theta", point)
     return point
+
+
+def two_points(landscape: Landscape, **ends: ArrayLike) -> np.ndarray:
+    """Two different finite points of a landscape, by what they are called: [2, D] of its dtype."""
+    a_landscape(landscape)
+    found = []
+    for name, end in ends.items():
+        point = numbers(name, end, landscape.dtype)
+        if point.shape != (landscape.dimension,):
+            raise ValueError(
+                f"{name} must be a point [{landscape.dimension}] of this landscape; received shape "
+                f"{tuple(point.shape)}. Networks of different kinds have no common space."
+            )
+        finite(name, point)
+        found.append(np.asarray(point))
+    if np.array_equal(found[0], found[1]):
+        first, second = ends
+        raise ValueError(f"{second} must be another point than {first}; received the same point twice.")
+    return np.stack(found)
+
+
+def warn_of_statistics(landscape: Landscape) -> None:
+    """Warn of batch norm whose statistics are one model's, whatever theta they are measured at.
+
+    For functions that a user calls: the warning is of the line that called them.
+    """
+    core = landscape.core
+    own = getattr(getattr(core, "network", None), "has_batch_norm", False)
+    if own and getattr(core, "batch_norm", "") == "frozen":
+        warnings.warn(
+            "the landscape's batch norm has the statistics of one model, and all are measured with "
+            'them: make it with batch_norm="reestimate".',
+            stacklevel=3,
+        )
+
+
+def on_a_line(losses: ArrayLike) -> np.ndarray:
+    """Losses on a line [..., T], T at least 2."""
+    losses = np.asarray(losses)
+    if losses.ndim == 0 or losses.shape[-1] < 2 or losses.dtype.kind not in "fiu":
+        raise ValueError(
+            "losses must be numbers [..., T], T >= 2, or a line; received "
+            f"{losses.dtype} {losses.shape}."
+        )
+    return losses
+
+
+def rises(t: ArrayLike, count: int) -> bool:
+    """Whether t is [count] numbers that rise from 0 to 1."""
+    t = np.asarray(t)
+    known = t.shape == (count,) and t.dtype.kind in "fiu"
+    return bool(known and t[0] == 0 and t[-1] == 1 and np.all(t[1:] > t[:-1]))
 
 
 def standard_error(samples: ArrayLike) -> float:

@@ -340,11 +340,10 @@ def interpolation(
     points.
     """
     from wedges.landscape import WithExamples
-    from wedges.phases.connectivity import warn_of_statistics
 
     points = _checks.whole("points", points, 2)
-    ends = _ends(landscape, start, end)
-    warn_of_statistics(landscape)
+    ends = _checks.two_points(landscape, start=start, end=end)
+    _checks.warn_of_statistics(landscape)
     t = np.linspace(0.0, 1.0, points)
     if isinstance(landscape, WithExamples):
         weights = t.astype(ends.dtype)
@@ -479,16 +478,10 @@ def _curve(losses, t):
     """Losses [..., T] and t [T], float64, of arrays or of a result that has both."""
     if isinstance(losses, (probe.Line, Interpolation)):
         t, losses = losses.t if t is None else t, losses.losses
-    losses = np.asarray(losses)
-    if losses.ndim == 0 or losses.shape[-1] < 2 or losses.dtype.kind not in "fiu":
-        raise ValueError(
-            "losses must be numbers [..., T], T >= 2, or a line; received "
-            f"{losses.dtype} {losses.shape}."
-        )
+    losses = _checks.on_a_line(losses)
     count = losses.shape[-1]
     t = np.linspace(0.0, 1.0, count) if t is None else np.asarray(t)
-    known = t.shape == (count,) and t.dtype.kind in "fiu"
-    if not (known and t[0] == 0 and t[-1] == 1 and np.all(t[1:] > t[:-1])):
+    if not _checks.rises(t, count):
         raise ValueError(f"t must be {count} numbers that rise from 0 to 1; received {shown(t)}.")
     return losses.astype(np.float64), t.astype(np.float64)
 
@@ -503,24 +496,6 @@ def _outputs(outputs):
             f"{outputs.dtype} {outputs.shape}."
         )
     return outputs
-
-
-def _ends(landscape, start, end):
-    """Two different finite points [2, D] of the landscape's space and dtype."""
-    _checks.a_landscape(landscape)
-    ends = []
-    for name, point in (("start", start), ("end", end)):
-        one = np.asarray(_checks.numbers(name, point, landscape.dtype))
-        if one.shape != (landscape.dimension,):
-            raise ValueError(
-                f"{name} must be a point [{landscape.dimension}] of this landscape; received shape "
-                f"{one.shape}."
-            )
-        _checks.finite(name, one)
-        ends.append(one)
-    if np.array_equal(*ends):
-        raise ValueError("end must be another point than start; received the same point twice.")
-    return np.stack(ends)
 
 
 def _columns(z):

@@ -139,19 +139,14 @@ def barrier(losses: ArrayLike | Line, t: ArrayLike | None = None) -> np.ndarray:
     known = isinstance(losses, Line)
     if isinstance(losses, Line):
         t, losses = losses.t if t is None else t, losses.losses
-    losses = np.asarray(losses)
-    if losses.ndim == 0 or losses.shape[-1] < 2 or losses.dtype.kind not in "fiu":
-        raise ValueError(
-            "losses must be numbers [..., T], T >= 2, or a line; received "
-            f"{losses.dtype} {losses.shape}."
-        )
+    losses = _checks.on_a_line(losses)
     count = losses.shape[-1]
     if t is None:
         t = np.linspace(0.0, 1.0, count)
-    elif not _rises(t, count):
-        words = "; is it the losses? barrier takes (losses, t)" if _rises(losses, count) else ""
+    elif not _checks.rises(t, count):
+        words = "; is it the losses? barrier takes (losses, t)" if _checks.rises(losses, count) else ""
         raise ValueError(f"t must be {count} numbers that rise from 0 to 1{words}; received {shown(t)}.")
-    elif not known and _rises(losses, count) and not np.allclose(losses, t):
+    elif not known and _checks.rises(losses, count) and not np.allclose(losses, t):
         raise ValueError(
             "losses that rise from 0 to 1 as t does must come as a line, or without t where t is even; "
             f"received {shown(losses)} and {shown(t)}, and either may be t."
@@ -159,13 +154,6 @@ def barrier(losses: ArrayLike | Line, t: ArrayLike | None = None) -> np.ndarray:
     t = np.asarray(t)
     chord = (1 - t) * losses[..., :1] + t * losses[..., -1:]
     return np.max(losses - chord, axis=-1)
-
-
-def _rises(t, count):
-    """Whether t is [count] numbers that rise from 0 to 1."""
-    t = np.asarray(t)
-    known = t.shape == (count,) and t.dtype.kind in "fiu"
-    return bool(known and t[0] == 0 and t[-1] == 1 and np.all(t[1:] > t[:-1]))
 
 
 def plane(

@@ -39,3 +39,13 @@ def log_of_mean(values):
     """ln of that mean; NaN where it is not above 0."""
     mean = mean_of_known(values)
     return np.log(np.where(mean > 0, mean, np.nan))
+
+
+def rank(x, y, least=3):
+    """Spearman's rank correlation, ties sharing their mean rank; NaN of fewer than `least` pairs, or
+    where one of them is the same everywhere or NaN anywhere."""
+    if len(x) < least or not (np.ptp(x) > 0 and np.ptp(y) > 0):
+        return np.nan
+    from scipy import stats  # which takes half a second, and --help needs none of it
+
+    return float(stats.spearmanr(x, y).statistic)

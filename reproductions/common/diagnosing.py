@@ -9,8 +9,9 @@ carries:
 
 grows it anew from the released clean grid and writes wedges/diagnosis.json.
 
-Our own grid of SimpleCNNs stands in reference/released/own_grid.csv.gz: a row for each setting, with the
-columns `OWN`. `write_own_grid(run)` makes it of a finished run of reproductions.taxonomy_phases.
+Our own grid of SimpleCNNs stands in reference/released/own_grid.csv.gz once it was measured: a row for
+each setting, with the columns `OWN`. `write_own_grid(run)` makes it of a finished run of
+reproductions.taxonomy_phases.
 """
 
 import csv
@@ -124,8 +125,8 @@ def write_own_grid(run, path=OWN_FILE):
         mean |= {f"log_{key}": log_of_mean(arrays[f"{name} {key}"]) for key in ("top", "trace")}
         for i, width in enumerate(sorted(loads)):
             for j, bs in enumerate(sorted(setting["batch_size"])):
-                at = {key: values[i, j] for key, values in mean.items()}
-                row = {"noise": noise, "width": width, "data": examples, "bs": bs, **at}
+                row = {"noise": noise, "width": width, "data": examples, "bs": bs}
+                row |= {key: values[i, j] for key, values in mean.items()}
                 rows.append([f"{row[key]:.9g}" if np.isfinite(row[key]) else "" for key in OWN])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([OWN, *rows])

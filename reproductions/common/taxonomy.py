@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 import wedges
+from reproductions.common import arrays
 from reproductions.common import released as _released
 from wedges import _checks
 
@@ -127,12 +128,7 @@ def rank(x, y, least=3):
     NaN of fewer than `least` cells, or where one of them is the same everywhere.
     """
     both = np.isfinite(x) & np.isfinite(y)
-    x, y = x[both], y[both]
-    if len(x) < least or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return np.nan
-    from scipy import stats  # which takes half a second, and --help needs none of it
-
-    return float(stats.spearmanr(x, y).statistic)
+    return arrays.rank(x[both], y[both], least)
 
 
 def ranks(grid, least=3):

@@ -28,6 +28,23 @@ class Record(keras.callbacks.Callback):
         self.values.append(logs.get("val_loss"))
 
 
+class Points(keras.callbacks.Callback):
+    """theta before the first batch, and after each."""
+
+    def __init__(self):
+        super().__init__()
+        self.thetas = []
+
+    def on_train_begin(self, logs=None):
+        self.thetas.append(self._theta())
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.thetas.append(self._theta())
+
+    def _theta(self):
+        return np.concatenate([np.ravel(v.numpy()) for v in self.model.trainable_variables])
+
+
 def mean(weights):
     return [np.mean(w, axis=0) for w in zip(*weights, strict=True)]
 

@@ -14,28 +14,12 @@ import wedges
 from tests.conftest import SPARSE, batch_norm, frozen, plain
 from tests.wedges import interrupted_allocation as interrupted
 from tests.wedges.bowls import bits
+from tests.wedges.fits import Points
 from tests.wedges.interrupted import Killed
 from tests.wedges.small_networks import truth
 from wedges.callbacks.allocation import neurons
 
 SGD = keras.optimizers.SGD
-
-
-class Points(keras.callbacks.Callback):
-    """theta before the first batch, and after each."""
-
-    def __init__(self):
-        super().__init__()
-        self.thetas = []
-
-    def on_train_begin(self, logs=None):
-        self.thetas.append(self._theta())
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.thetas.append(self._theta())
-
-    def _theta(self):
-        return np.concatenate([np.ravel(v.numpy()) for v in self.model.trainable_variables])
 
 
 def compiled(build, optimizer="sgd", **settings):

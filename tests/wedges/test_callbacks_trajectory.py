@@ -6,26 +6,9 @@ import pytest
 
 import wedges
 from tests.conftest import SPARSE, batch_norm, plain
-from tests.wedges.fits import compiled
+from tests.wedges.fits import Points, compiled
 
 D = 384 + 6 + 18 + 3  # of `plain`
-
-
-class Steps(keras.callbacks.Callback):
-    """theta after each step, and before the first one."""
-
-    def __init__(self):
-        super().__init__()
-        self.thetas = []
-
-    def on_train_begin(self, logs=None):
-        self.thetas.append(self._theta())
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.thetas.append(self._theta())
-
-    def _theta(self):
-        return wedges.WeightSpace(self.model).read().numpy()
 
 
 def fit(images, *callbacks, build=plain, **settings):
@@ -51,7 +34,7 @@ def fit(images, *callbacks, build=plain, **settings):
 )
 def test_it_keeps_theta_at_the_chosen_moments(images, tmp_path, every, unit, expected, in_file):
     path = tmp_path / "new" / "way.npy" if in_file else None
-    trajectory, steps = wedges.Trajectory(every, unit, path), Steps()
+    trajectory, steps = wedges.Trajectory(every, unit, path), Points()
     fit(images, trajectory, steps)
     assert trajectory.steps.tolist() == expected
     ended = lambda s: s // 7 if unit == "epoch" else max(0, s - 1) // 7
@@ -85,7 +68,7 @@ def test_it_feeds_principal(images):
 
 
 def test_beside_an_average_it_keeps_the_way_of_the_training(images):
-    trajectory, steps = wedges.Trajectory(), Steps()
+    trajectory, steps = wedges.Trajectory(), Points()
     fit(images, wedges.SWA(x=images[0]), trajectory, steps, build=batch_norm, validation_data=images)
     np.testing.assert_array_equal(trajectory.thetas, steps.thetas[::7])
 
@@ -100,7 +83,7 @@ def test_a_model_without_weights_at_the_start(images):
 
 def test_another_dtype(images, tmp_path):
     for path in (None, tmp_path / "half.npy"):
-        trajectory, steps = wedges.Trajectory(path=path, dtype="float16"), Steps()
+        trajectory, steps = wedges.Trajectory(path=path, dtype="float16"), Points()
         fit(images, trajectory, steps)
         assert trajectory.thetas.dtype == np.float16
         np.testing.assert_array_equal(trajectory.thetas, np.float16(steps.thetas[::7]))
@@ -134,7 +117,7 @@ def test_what_cannot_be_foreseen_is_left_out_with_a_warning(images):
 
 def test_the_file_is_read_by_numpy_and_takes_no_memory(images, tmp_path):
     path = tmp_path / "way.npy"
-    trajectory, steps = wedges.Trajectory(path=path), Steps()
+    trajectory, steps = wedges.Trajectory(path=path), Points()
     fit(images, trajectory, steps)
     rows = np.load(path, mmap_mode="r")
     assert rows["step"].tolist() == [0, 7, 14, 21] and rows["epoch"].tolist() == [0, 1, 2, 3]
@@ -148,7 +131,7 @@ def test_a_row_that_was_begun_does_not_count(images, tmp_path):
     model = fit(images, wedges.Trajectory(path=path))
     with open(path, "ab") as file:
         file.write(b"half a row")
-    trajectory, steps = wedges.Trajectory(path=path), Steps()
+    trajectory, steps = wedges.Trajectory(path=path), Points()
     assert trajectory.steps.tolist() == [0, 7, 14, 21]
     model.fit(*images, batch_size=8, epochs=1, verbose=0, callbacks=[trajectory, steps])
     assert trajectory.steps.tolist() == [0, 7, 14, 21, 28]

@@ -16,7 +16,6 @@ from wedges.allocation.quadrature import RULES, End, NotFinite, Segment, finite,
 from wedges.allocation.tables import Table, labelled, ratio, sums
 from wedges.landscape import Landscape
 from wedges.optimize import Descent
-from wedges.phases.connectivity import warn_of_statistics
 
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
@@ -103,7 +102,7 @@ class Allocation:
         _checks.a_landscape(landscape)
         _checks.choice("rule", rule, RULES)
         _checks.not_negative("tolerance", tolerance)
-        warn_of_statistics(landscape)
+        _checks.warn_of_statistics(landscape)
         self.landscape, self.rule, self.tolerance = landscape, rule, float(tolerance)
         self.names, self._labels = labelled(groups, landscape.dimension)
         self.held_out: Allocation | None = None

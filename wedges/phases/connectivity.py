@@ -7,7 +7,6 @@ deviation           mc, t*, barrier and dip of values that are known
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -195,8 +194,8 @@ def mode_connectivity(
     """
     _checks.choice("unit", unit, ("error", "loss"))
     points = _checks.whole("points", points, 2)
-    ends = _ends(landscape, a, b)
-    warn_of_statistics(landscape)
+    ends = _checks.two_points(landscape, a=a, b=b)
+    _checks.warn_of_statistics(landscape)
     path = _path(curve, ends)
     at_ends = readings(landscape, ends)
     errors_of(at_ends, unit, landscape)  # raises before anything is trained
@@ -294,37 +293,7 @@ def errors_of(found: Readings, unit: str, landscape: Landscape) -> np.ndarray | 
     return np.where(lost, np.nan, 100 * (1 - np.asarray(accuracy, np.float64)))
 
 
-def warn_of_statistics(landscape: Landscape) -> None:
-    """Warn of batch norm whose statistics are one model's, whatever theta they are measured at."""
-    core = landscape.core
-    own = getattr(getattr(core, "network", None), "has_batch_norm", False)
-    if own and getattr(core, "batch_norm", "") == "frozen":
-        warnings.warn(
-            "the landscape's batch norm has the statistics of one model, and all are measured with "
-            'them: make it with batch_norm="reestimate".',
-            stacklevel=3,
-        )
-
-
 # ---- the ends, and the path between them ----------------------------------------------------------
-
-
-def _ends(landscape, a, b):
-    """Two different finite points [2, D] of the landscape's space and dtype."""
-    _checks.a_landscape(landscape)
-    ends = []
-    for name, end in (("a", a), ("b", b)):
-        point = _checks.numbers(name, end, landscape.dtype)
-        if point.shape != (landscape.dimension,):
-            raise ValueError(
-                f"{name} must be a point [{landscape.dimension}] of this landscape; received shape "
-                f"{tuple(point.shape)}. Networks of different kinds have no common space."
-            )
-        _checks.finite(name, point)
-        ends.append(point.numpy())
-    if np.array_equal(*ends):
-        raise ValueError("b must be another point than a; received the same point twice.")
-    return np.stack(ends)
 
 
 def _path(curve, ends):
