@@ -180,6 +180,9 @@ def cancellation(arrays, run):
     return arrays[f"{run} absolute"].sum(axis=1) / np.abs(arrays[f"{run} layers"].sum(axis=(1, 2)))
 
 
+RULES = {"Simpson": "errors", "trapezoid": "beside errors"}  # of the base run, and where they leave
+
+
 NEAR = 10  # steps that a short shift takes at most
 
 
@@ -301,8 +304,13 @@ def summary(arrays, config):
             continue
         found[f"{run}: share that helps"] = late(arrays[f"{run} helped"])
         found[f"{run}: sign changes"] = arrays[f"{run} oscillation"]
+        found[f"{run}: share that helps, of all"] = late(arrays[f"{run} helped of all"])
+        found[f"{run}: cancellation"] = cancellation(arrays, run)
+        found[f"{run}: weights that hurt"] = arrays[f"{run} hurting"]
         sums = arrays[f"{run} layers"].sum(axis=1)
         found[f"{run}: first layer"], found[f"{run}: last layer"] = sums[:, 0], sums[:, -1]
+    for rule, name in RULES.items():
+        found[f"fc base: left over by {rule}"] = relative_errors(arrays, name)
     for run in PEAKED if config.peaks >= 10 else ():  # counts of few differ by rounding alone
         for words, reach in (("", None), (f" by at most {NEAR}", NEAR)):
             each = coincidences(arrays, config, run, reach)
@@ -325,20 +333,23 @@ def plot(arrays, config):
     shares = {
         s: np.stack([late(arrays[f"fc {n} helped"]) for n in names]) for s, names in BATCHES.items()
     }
-    usual = shares["base"][0].mean()
-    title = f"With minibatches {usual:.0%} of the weights help in a mean step of SGD with momentum"
+    few, every, usual = shares["noise"][0].mean(), shares["noise"][-1].mean(), shares["base"][0].mean()
+    title = (
+        f"Of the weights that move {few:.0%} help in a mean step with minibatches, {every:.1%} with all "
+    )
+    title += f"examples; with momentum and lr {config.lr:g} {usual:.0%} with minibatches"
     figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
     hurt = [n for n, mean in zip(LAYERS["resnet"], sums.mean(axis=0), strict=True) if mean > 0]
     count = sum(each.above >= 0.99 for each in coincidences(arrays, config, "resnet base"))
     found = f"Residual net, one seed: layers peak (bars) together in {count} of {config.seeds} seeds"
     _draw_map(axes["A"], arrays, config, "resnet", found)
-    found = f"Raise the loss in the mean: {', '.join(hurt) or 'none'}"
+    found = f"Residual net, {pictures.counted(config.seeds, 'seed')}: layers that raise the loss in the "
+    found += f"mean: {', '.join(hurt) or 'none'}"
     draw.by_layer(axes["B"], sums, LAYERS["resnet"], title=found)
     m, words = config.momentum, "no momentum"
     named_series = {f"momentum {m:g}, lr {config.lr:g}": shares["base"]}
     named_series[f"{words}, lr {config.noise_lr:g}"] = shares["noise"]
     sizes = [config.batch_size, 10 * config.batch_size, config.examples]
-    few, every = shares["noise"][0].mean(), shares["noise"][-1].mean()
     found = f"Fully connected, {words}: {few:.0%} help; with all examples {every:.1%}"
     draw.shares(axes["C"], sizes, named_series, title=found)
     _draw_peaks(axes["D"], arrays, config)
@@ -373,7 +384,7 @@ def _draw_peaks(ax, arrays, config):
         shifted = [np.stack([s.shifted for s in each]) for each in (every, near)]
         columns[label] = np.array([s.count for s in every]), *shifted
     shared, own = (columns[label][0].mean() for label in list(columns)[:2])
-    title = f"Common peaks: {shared:.0f}; {own:.0f} if layers see other minibatches"
+    title = f"Fully connected: {shared:.0f} common peaks, {own:.0f} if each layer has its own minibatch"
     allocation_pictures.peaks(ax, columns, title=title)
 
 
@@ -383,7 +394,8 @@ def _draw_last(ax, arrays, config):
     pictures.level(ax, 0)
     allocation_pictures.dots(ax, columns)
     count = int((last_layer(arrays, "still") < last_layer(arrays, "base")).sum())
-    title = f"Residual net, last layer: without momentum it adds less in {count} of {config.seeds} seeds"
+    title = "Residual net, last layer: without momentum it lowers the loss more, or raises it less, in "
+    title += f"{count} of {config.seeds} seeds"
     allocation_pictures.labelled(ax, title=title, y="sum of A, last layer (nats)")
 
 
@@ -436,9 +448,8 @@ def exact(arrays, config):
     found = [(known_allocation.RATIOS, row) for row in of["noise share"].mean(axis=0)]
     how = {"title": "Noise: one step along g + sigma xi", "x": "|g| / sigma", "log": "x"}
     draw.formula(axes["B"], q, curves, found, **how)
-    rules = {"Simpson": "errors", "trapezoid": "beside errors"}
-    draw.dots(axes["C"], {word: relative_errors(arrays, name) for word, name in rules.items()})
-    simpson, trapezoid = (relative_errors(arrays, name).max() for name in rules.values())
+    draw.dots(axes["C"], {word: relative_errors(arrays, name) for word, name in RULES.items()})
+    simpson, trapezoid = (relative_errors(arrays, name).max() for name in RULES.values())
     how = {"y": "|sum A - dL| / |dL|", "log": "y"}
     found = f"Fully connected: Simpson leaves up to {simpson:.2%} over, the trapezoid {trapezoid:.1%}"
     draw.labelled(axes["C"], title=found, **how)

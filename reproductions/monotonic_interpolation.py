@@ -244,9 +244,10 @@ def plot(arrays, config):
     plots, found = wedges.plots, grid(arrays, config)
     kept, rises = found["kept"], found["rises"]
     title = (
-        f"The training loss falls all the way in {(kept & ~rises).sum()} of {kept.sum()} networks that "
+        f"The training loss falls all the way, to {RISES:g} nats, in {(kept & ~rises).sum()} of "
+        f"{kept.sum()} networks that trained,\nand in {(~kept & ~rises).sum()} of "
+        f"{kept.size - kept.sum()} that ended above a loss of {config.converged:g}. "
     )
-    title += f"trained ({kept.size - kept.sum()} did not)\n"
     title += (
         f"{pictures.counted(config.depths[0], 'hidden layer')} of {config.width}, {config.examples:,} "
     )
@@ -306,7 +307,9 @@ def _draw_against(ax, name, words, found, config):
     title, of = "No rank correlation can be told", {"by_start": "distance", "turning": "turning"}[name]
     if np.isfinite(rho):
         grows = "grows with" if rho >= 0.4 else "falls with" if rho <= -0.4 else "hardly goes with"
-        title = f"Min Delta {grows} {of}:\nrank correlation {rho:.2f} over the {kept.sum()} that trained"
+        rise = (found["draw_up"][kept] > LEAST).sum()
+        title = f"Min Delta {grows} {of}: rank correlation\n{rho:.2f} over {kept.sum()} that trained, "
+        title += f"{rise} of which rise at all"
     how = {"ticks": _ticks(found[name][kept]), "log": "xy", "legend": 8}
     wedges.plots.label_axes(ax, title=title, x=words, **how)
     ax.set_ylabel(f"min Delta (nats), at least {LEAST:.5f}")

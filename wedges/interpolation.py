@@ -244,7 +244,8 @@ def rise_bound(outputs: ArrayLike | Interpolation, targets: ArrayLike) -> RiseBo
       targets: y [N, C] or [C], as numbers: classes as vectors.
 
     Raises:
-      ValueError: outputs of another shape, targets that are not shaped as the outputs at a point.
+      ValueError: outputs of another shape, targets that are not finite numbers shaped as the outputs
+        at a point.
 
     Source: Lucas et al. 2021 (arXiv:2104.11044), for zero error at the end. Else: where the angle of
     z'(t) with z'(s) is at most pi/2 for all s > t, z'(t).(z(1) - z(t)) >= 0, so that dL/dt = z'.(z - y)
@@ -255,7 +256,7 @@ def rise_bound(outputs: ArrayLike | Interpolation, targets: ArrayLike) -> RiseBo
         if not all(isinstance(part, np.ndarray) for part in (*curves, last)):
             raise ValueError(
                 "outputs must be an Interpolation of one output of at least two columns, or arrays "
-                f"[T, N, C]; received an Interpolation whose turning is {shown(outputs.turning)}."
+                f"[T, N, C]; received an Interpolation whose turning is {_in_words(outputs.turning)}."
             )
     else:
         outputs = _outputs(outputs)
@@ -267,10 +268,12 @@ def rise_bound(outputs: ArrayLike | Interpolation, targets: ArrayLike) -> RiseBo
             f"targets must be numbers shaped as the outputs at a point, {last.shape}; received "
             f"{y.dtype} {y.shape}."
         )
+    _checks.finite("targets", y)
     off = np.subtract(last, y, dtype=np.float64).reshape(len(curves[0]), -1)
+    each = np.linalg.norm(off, axis=1) * curves[1]
     # NaN does not hold. The rounding of a sum of angles does not unmake a right angle.
-    holds = curves[0] <= _RIGHT_ANGLE * (1 + 1e-12)
-    each = np.where(holds, np.linalg.norm(off, axis=1) * curves[1], np.inf)
+    holds = (curves[0] <= _RIGHT_ANGLE * (1 + 1e-12)) & np.isfinite(each)
+    each = np.where(holds, each, np.inf)
     return RiseBound(float(each.mean()), holds, each)
 
 

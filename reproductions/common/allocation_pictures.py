@@ -88,7 +88,7 @@ def by_layer(ax, sums, names, *, title):
     # One layer falls far, others little: the part around 0 is linear.
     ax.set_xscale("symlog", linthresh=max(np.quantile(np.abs(sums.mean(axis=0)), 0.25), 1e-12))
     ax.xaxis.set_major_locator(_few(ax))
-    labelled(ax, title=title, x="sum of A (nats): right of 0 hurts")
+    labelled(ax, title=title, x="sum of A (nats), scale linear around 0; right of 0 hurts")
 
 
 def _few(ax):
@@ -139,10 +139,10 @@ def peaks(ax, columns, *, title):
     plots = wedges.plots
     kinds = ("98% of all shifts", plots.GREY), ("of those by at most 10 steps", plots.GREEN)
     for i, (_, *chances) in enumerate(columns.values()):
-        for chance, (label, color) in zip(chances, kinds, strict=True):
+        for side, chance, (label, color) in zip((-0.32, 0.02), chances, kinds, strict=True):
             low, high = np.quantile(chance, [0.01, 0.99])
             how = {"color": color, "alpha": 0.35, "linewidth": 0, "label": None if i else label}
-            ax.fill_between([i - 0.32, i + 0.32], low, high, **how)
+            ax.fill_between([i + side, i + side + 0.3], low, high, **how)  # beside each other
     dots(ax, {label: counts for label, (counts, *_) in columns.items()})
     ax.set_yscale("symlog", linthresh=10)
     ax.set_ylim(0, 20 * max(10, ax.get_ylim()[1]))  # room for the legend

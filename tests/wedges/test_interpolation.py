@@ -300,6 +300,8 @@ def test_the_bound_by_hand_and_where_it_says_nothing():
     lost = z.copy()
     lost[1, 0] = np.nan
     assert not rise_bound(lost, y).holds[0] and rise_bound(lost, y).bound == np.inf
+    with pytest.raises(ValueError, match="^targets must be finite; received NaN or infinity.$"):
+        rise_bound(z, np.where(y == 4, np.nan, y))
     # A curve in one column may turn back, or not.
     back = rise_bound([[[0.0], [0.0]], [[1.0], [3.0]], [[2.0], [2.0]]], [[2.5], [2.5]])
     np.testing.assert_allclose(back.each, [1, np.inf])
@@ -520,6 +522,8 @@ def test_several_outputs_have_a_curve_each(images):
     np.testing.assert_allclose(found.arc_length["place"], lengths, rtol=1e-4)
     assert found.turning["place"].shape == (53,) and found.turning["class"].shape == (53,)
     with pytest.raises(ValueError, match="^outputs must be an Interpolation of one output of at least"):
+        rise_bound(found, targets["place"])
+    with pytest.raises(ValueError, match=r"^[^\n]{,300}'class': \[53\] from[^\n]{,300}$"):
         rise_bound(found, targets["place"])
     for words in ("{'class': [0.", "'size': None", "'class': [53] from", "'place': [53, 2, 2] from"):
         assert words in repr(found)
