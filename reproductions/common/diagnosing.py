@@ -9,9 +9,8 @@ carries:
 
 grows it anew from the released clean grid and writes wedges/diagnosis.json.
 
-Our own grid of SimpleCNNs stands in reference/released/own_grid.csv.gz once it was measured: a row for
-each setting, with the columns `OWN`. `write_own_grid(run)` makes it of a finished run of
-reproductions.taxonomy_phases.
+Our own grid of SimpleCNNs stands in reference/released/own_grid.csv.gz: a row for each setting, with
+the columns `OWN`. `write_own_grid(run)` makes it of a finished run of reproductions.taxonomy_phases.
 """
 
 import csv

@@ -278,7 +278,9 @@ def _lines(card):
     if card.diagnosis is not None:
         change = getattr(card.diagnosis, "change", card.diagnosis)
         sure = getattr(card.diagnosis, "confidence", None)
-        yield _row("to change", f"{change}" + ("" if sure is None else f" (confidence {sure:.2f})"))
+        own = isinstance(card.diagnosis, diagnosis.Diagnosis)
+        of = " among the ResNets it learned from" if own else ""
+        yield _row("to change", f"{change}" + ("" if sure is None else f" (confidence {sure:.2f}{of})"))
 
 
 def _row(name, text):
