@@ -7,7 +7,7 @@ logits turns, lines from other starts, how long the loss stays where it began by
 regressions must keep, a convolutional network, and descents where every number is known.
 
     python -m reproductions.monotonic_interpolation --preset=quick     MNIST-1D, two minutes
-    python -m reproductions.monotonic_interpolation --jobs=2           Fashion-MNIST, 20 minutes
+    python -m reproductions.monotonic_interpolation --jobs=2           Fashion-MNIST, 15 minutes
     python -m reproductions.monotonic_interpolation --lr=0.01,0.1,1 --adam_lr=0.001 --depths=2,8
 Source: Lucas et al. 2021, arXiv:2104.11044; Goodfellow et al. 2015, arXiv:1412.6544.
 """
@@ -252,10 +252,10 @@ def plot(arrays, config):
         f"{pictures.counted(config.depths[0], 'hidden layer')} of {config.width}, {config.examples:,} "
     )
     title += (
-        f"examples of {config.dataset}, {pictures.counted(config.seeds, 'seed')}; solid: on the line, "
+        f"examples of {config.dataset}, {pictures.counted(config.seeds, 'seed')}\nsolid: on the line, "
     )
-    title += "the first seed; dotted: in training, by share of its epochs"
-    figure, axes = plots.grid(2, 3, title=title, panel=(4.5, 3.5))
+    title += "the first seed, dashed where it ended above; dotted: in training, by share of its epochs"
+    figure, axes = plots.grid(2, 3, title=title, panel=(4.5, 3.9))
     kinds = dict.fromkeys(s.kind for s in config.settings)
     places = (axes[0, 0], axes[1, 0], axes[0, 1], axes[1, 1])
     for ax, kind in zip(places, kinds, strict=True):
@@ -286,9 +286,11 @@ def _draw_kind(ax, kind, found, config):
         ax.plot(looks, found["training"][i, 0], ":", color=color, linewidth=1)
     kept, rises = found["kept"][rows], found["rises"][rows]
     title = f"{kind}: {(kept & rises).sum()} of {kept.sum()} lines rise"
+    title += ", by rate:"
     plots.label_axes(ax, title=title, x="t, from the first weights to the last", log="y")
     ax.set_ylabel("training loss (nats)")
-    ax.legend(fontsize=8, title="rate", title_fontsize=8, loc="lower left")
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 3}
+    ax.legend(fontsize=8, columnspacing=1, handlelength=1.5, **below)
 
 
 LEAST = 1e-5  # what is less than this is drawn there
