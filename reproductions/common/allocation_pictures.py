@@ -88,7 +88,7 @@ def by_layer(ax, sums, names, *, title):
     # One layer falls far, others little: the part around 0 is linear.
     ax.set_xscale("symlog", linthresh=max(np.quantile(np.abs(sums.mean(axis=0)), 0.25), 1e-12))
     ax.xaxis.set_major_locator(_few(ax))
-    labelled(ax, title=title, x="sum of A (nats), scale linear around 0; right of 0 hurts")
+    labelled(ax, title=title, x="sum of A (nats): right of 0 hurts")
 
 
 def _few(ax):
