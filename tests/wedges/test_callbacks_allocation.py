@@ -439,6 +439,13 @@ def test_it_may_be_called_by_hand():
     assert found.batches.tolist() == [1, 2, 3] and found.epochs.tolist() == [0, 0, 0]
 
 
+def test_listed_twice_it_is_called_once():
+    model, data = small()
+    found = wedges.LossAllocation(x=data[0], y=data[1], rule="left")
+    fit(model, data, found, Points(), found)
+    assert found.batches.tolist() == [1, 2, 3, 4, 5, 6] and found.epochs.tolist() == [0] * 3 + [1] * 3
+
+
 def test_a_layer_that_is_frozen_and_trained_all_the_same_is_told(images):
     """Keras goes on with what it has compiled, while theta is what can be trained now."""
     model = compiled(plain)
