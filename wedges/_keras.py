@@ -7,6 +7,9 @@ here. A new version of Keras is a reason to run the tests, and to add it.
     Layer._get_own_losses              what one layer itself has added, without those inside of it
     Variable._direct_assign            an assignment past any scope
     Optimizer._learning_rate           the schedule of a rate, not its value now
+    Optimizer._iterations              how many gradients it was given, those it only accumulates too
+    Optimizer._trainable_variables     what it was built to train
+    LossScaleOptimizer.inner_optimizer the one that it hands them to
     StatelessScope.state_mapping       what a scope holds: {id of a variable: value}
     StatelessScope.original_scope      the scope around it, while it is entered
     "seed_generator_state"             what a seed generator calls its counter
@@ -63,6 +66,23 @@ def own_losses(layer: keras.layers.Layer) -> list[tf.Tensor]:
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
     """An optimizer's learning rate as it was given, a schedule for one with a schedule."""
     return getattr(optimizer, "_learning_rate", None)
+
+
+def batches_given(model: keras.Model) -> int | None:
+    """How many batches' gradients its optimizer was given, accumulated ones too; None: unknown."""
+    iterations = getattr(_optimizer(model), "_iterations", None)
+    return None if iterations is None else int(iterations)
+
+
+def trained_by_optimizer(model: keras.Model) -> list[keras.Variable]:
+    """The variables that its optimizer was built to train, whatever has been frozen since."""
+    return list(getattr(_optimizer(model), "_trainable_variables", []))
+
+
+def _optimizer(model):
+    """What a model was compiled with, without what scales losses around it; None without."""
+    optimizer = getattr(model, "optimizer", None)
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def callback_list(callback: keras.callbacks.Callback) -> keras.callbacks.CallbackList | None:

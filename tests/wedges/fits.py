@@ -1,7 +1,10 @@
 """What tests of callbacks share: a watcher of weights, means of weights, small compiled models."""
 
+import warnings
+
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tests.conftest import SPARSE
 
@@ -58,3 +61,22 @@ def compiled(build):
     model = build()
     model.compile(keras.optimizers.SGD(0.5), SPARSE, metrics=["accuracy"])
     return model
+
+
+# Three batches at once, where Keras tells the numbers that it asked for: (how, after which batches it
+# stops). Of seven batches an epoch, whose number it does not know; and of data without end, of which it
+# takes nine in an epoch of seven.
+AT_ONCE = [
+    ({}, [3, 6, 7, 10, 13, 14]),
+    ({"steps_per_epoch": 7}, [3, 6, 9, 12, 15, 18]),
+]
+
+
+def fit_at_once(model, images, *watching, **settings):
+    """Two epochs of seven batches, three at once, of data whose number Keras does not know."""
+    data = tf.data.Dataset.from_tensor_slices(images).batch(8).filter(lambda x, y: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of several at once; that data ran out
+        if settings:
+            data = data.repeat()
+        model.fit(data, epochs=2, verbose=0, callbacks=list(watching), **settings)

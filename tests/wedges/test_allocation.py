@@ -336,6 +336,9 @@ def test_a_move_outside_of_steps_is_credited_to_none():
     assert found.losses.tolist() == [9, 4, 16] and found.jumps.tolist() == [0, 21]
     assert found.changes.tolist() == [-5, -9] and found.total.tolist() == [-14]
     assert "outside of steps it changed by 21, which no weight is credited with" in str(found.table())
+    found.start([3.0])  # 9, and no step after it
+    assert found.jumps.tolist() == [0, 21] and found.jumped == 14
+    assert "\nloss 9 to 9 in 2 steps" in str(found.table()) and "changed by 14," in str(found.table())
 
 
 def test_a_held_out_loss_is_allocated_beside_it():
@@ -527,6 +530,19 @@ def test_a_table_tells_which_groups_helped_and_which_hurt():
     assert [*str(table).split("\n"), ""] == [line[4:] for line in text.split("\n")]
     assert repr(found) == "Allocation(D = 4, 2 steps, loss 4.5 to 2.75, error 0.000%, hurt: up)"
     assert repr(wedges.Allocation(bowl)) == "Allocation(D = 4, 0 steps)"
+
+
+def test_a_table_tells_what_is_in_no_group():
+    bowl, twice = (wedges.Quadratic(c * np.array([1.0, 2.0, 4.0]), dtype="float64") for c in (1, 2))
+    thetas = [[1, 1, 1], [0, 2, 1]]
+    table = allocated(bowl, thetas, held_out=twice, groups={"a": [0]}).table()
+    assert table.ungrouped == 2 and table.ungrouped_changes == (3, 6)
+    assert table.changes.sum() + 3 == table.losses[1] - table.losses[0]
+    rows = str(table).split("\n")
+    assert rows[1].split() == ["a", "1", "-0.5", "-1", "100%", "helped"]
+    assert rows[2].split() == ["in", "no", "group", "2", "3", "6", "hurt"]
+    table = allocated(bowl, thetas, groups=[0, 1, 1]).table()
+    assert table.ungrouped == 0 and "in no group" not in str(table)
 
 
 def test_a_loss_that_is_nan_is_named_and_leaves_what_there_was():

@@ -14,10 +14,10 @@ import wedges
 from tests.conftest import SPARSE, batch_norm, frozen, plain
 from tests.wedges import interrupted_allocation as interrupted
 from tests.wedges.bowls import bits
-from tests.wedges.fits import Points
+from tests.wedges.fits import AT_ONCE, Points, fit_at_once
 from tests.wedges.interrupted import Killed
 from tests.wedges.small_networks import truth
-from wedges.callbacks.allocation import neurons
+from wedges.callbacks.units import neurons
 
 SGD = keras.optimizers.SGD
 
@@ -129,6 +129,142 @@ def test_weights_and_neurons_are_sums_of_one_allocation(images):
     assert np.array_equal(everywhere, np.arange(len(allocation.total)))
 
 
+def test_weights_of_one_path_are_told_apart(images):
+    class Twice(layers.Layer):
+        def build(self, shape):
+            self.a, self.b = (self.add_weight(shape=(shape[-1], 3), name="w") for _ in range(2))
+            self.c = self.add_weight(shape=(shape[-1],), name="w")
+
+        def call(self, x):
+            return (x * self.c) @ self.a + keras.ops.tanh(x) @ self.b
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__(name="m")
+            self.stack = [layers.Flatten(), layers.Dense(4, name="d"), layers.Dense(5, name="d")]
+            self.stack += [Twice(name="two")]
+
+        def call(self, x):
+            for layer in self.stack:
+                x = layer(x)
+            return x
+
+    model = compiled(Model)
+    found = wedges.LossAllocation(x=images[0], y=images[1], rule="left")
+    fit(model, images, found, epochs=1)
+    weights, total = found.weights(), found.allocation.total
+    assert {name: values.shape for name, values in weights.items()} == {
+        **{"m/d/kernel": (64, 4), "m/d/bias": (4,), "m/d_1/kernel": (4, 5), "m/d_1/bias": (5,)},
+        **{"m/two/w": (5, 3), "m/two/w_1": (5, 3), "m/two/w_2": (5,)},
+    }
+    assert np.array_equal(np.concatenate([w.ravel() for w in weights.values()]), total)
+    units = found.neurons()
+    assert {name: len(values) for name, values in units.items()} == {
+        **{"d": 4, "d_1": 5, "two/w": 3, "two/w_1": 5}
+    }
+    np.testing.assert_allclose(units["two/w"], (weights["m/two/w"] + weights["m/two/w_1"]).sum(axis=0))
+
+
+class Scaled(layers.Layer):
+    """One number for all outputs."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(), name="scale", initializer="ones")
+        self.w = self.add_weight(shape=(shape[-1], 4), name="w")
+
+    def call(self, x):
+        return self.scale * (x @ self.w)
+
+
+def low_rank():
+    layer = layers.Dense(4, name="d")
+    layer.build((None, 6))
+    layer.enable_lora(4)
+    return layer
+
+
+def attending():
+    x = keras.Input((5, 4))
+    return keras.Model(x, layers.MultiHeadAttention(2, 3, output_shape=6, name="a")(x, x), name="m")
+
+
+def stacked(shape, layer):
+    return keras.Sequential([keras.Input(shape), layer], name="m")
+
+
+@pytest.mark.parametrize(
+    ("build", "counts", "same"),
+    [
+        # {layer: units}, and of each its first unit by hand: (variable, index) of each of its weights
+        (
+            lambda: stacked((7, 2), layers.GRU(3, name="g")),
+            {"g/gru_cell": 9},
+            {
+                "g/gru_cell": [
+                    ("/kernel", np.s_[:, 0]),
+                    ("recurrent", np.s_[:, 0]),
+                    ("bias", np.s_[:, 0]),
+                ]
+            },
+        ),
+        (
+            attending,
+            {"query": 6, "key": 6, "value": 6, "attention_output/kernel": 6, "attention_output/bias": 6},
+            {
+                "query": [("query/kernel", np.s_[:, 0, 0]), ("query/bias", np.s_[0, 0])],
+                "attention_output/kernel": [("output/kernel", np.s_[0, 0, :])],
+                "attention_output/bias": [("output/bias", np.s_[0])],
+            },
+        ),
+        (
+            lambda: stacked((2, 3, 4), layers.PReLU(name="p")),
+            {"p": 4},
+            {"p": [("alpha", np.s_[:, :, 0])]},
+        ),
+        (
+            lambda: stacked((2, 3, 4), layers.LayerNormalization(axis=[1, 2, 3], name="n")),
+            {"n": 4},
+            {"n": [("gamma", np.s_[:, :, 0]), ("beta", np.s_[:, :, 0])]},
+        ),
+        (
+            lambda: stacked((5, 5, 4), layers.SeparableConv2D(4, 3, name="s")),
+            {"s/depthwise_kernel": 4, "s/pointwise_kernel": 4},
+            {"s/pointwise_kernel": [("pointwise", np.s_[..., 0]), ("bias", np.s_[0])]},
+        ),
+        (
+            lambda: stacked((6,), low_rank()),
+            {"d/bias": 4, "d/lora_kernel_a": 4},
+            {"d/lora_kernel_a": [("kernel_a", np.s_[:, 0]), ("kernel_b", np.s_[0])]},
+        ),
+        (
+            lambda: stacked((6,), Scaled(name="c")),
+            {"c/scale": 1, "c/w": 4},
+            {"c/scale": [("scale", ())], "c/w": [("w", np.s_[:, 0])]},
+        ),
+    ],
+    ids=["gru", "attention", "slopes", "norm", "separable", "low rank", "scalar"],
+)
+def test_every_weight_is_of_one_unit(build, counts, same):
+    space = wedges.WeightSpace(build())
+    found = neurons(space)
+    everywhere = np.sort(np.concatenate(list(found.values())))
+    assert np.array_equal(everywhere, np.arange(space.dimension))
+    there = {}
+    for name, where in found.items():
+        there.setdefault(name.rpartition("/")[0], []).append(where)
+    short = {name.removeprefix("m/").removeprefix("a/"): parts for name, parts in there.items()}
+    assert {name: len(parts) for name, parts in short.items()} == counts
+    starts = np.cumsum([0, *space.sizes])
+    pairs = zip(starts[:-1], space.sizes, space.shapes, strict=True)
+    numbers = [start + np.arange(size).reshape(shape) for start, size, shape in pairs]
+    for name, weights in same.items():
+        expected = []
+        for word, index in weights:
+            (at,) = (i for i, v in enumerate(space.variables) if word in v.path)
+            expected.append(np.ravel(numbers[at][index]))
+        assert np.array_equal(np.sort(short[name][0]), np.sort(np.concatenate(expected)))
+
+
 # ---- whatever trains --------------------------------------------------------------------------------
 
 
@@ -165,6 +301,30 @@ def test_an_average_that_keras_leaves_in_the_model_is_no_step():
     assert abs(expected[3]) > 1e-3
     parts = allocation.changes + allocation.errors + allocation.jumps
     np.testing.assert_allclose(parts, np.diff(allocation.losses), atol=1e-12)
+
+
+@pytest.mark.parametrize("who", ["the optimizer's average", "the best weights", "SWA"])
+def test_what_is_left_in_the_model_at_the_end_is_told(who):
+    average = who == "the optimizer's average"
+    optimizer = SGD(0.5, use_ema=True, ema_momentum=0.5) if average else SGD(30.0)
+    model, data = small(optimizer=optimizer)
+    found, points = wedges.LossAllocation(x=data[0], y=data[1]), Points()
+    beside = []
+    if who == "the best weights":
+        beside = [keras.callbacks.EarlyStopping("loss", patience=1, restore_best_weights=True)]
+    if who == "SWA":
+        beside = [wedges.SWA()]
+    fit(model, data, found, points, *beside, epochs=4)
+    landscape, allocation = wedges.NetworkLandscape(model, *data, seed=0), found.allocation
+    last, left = float(landscape(points.thetas[-1])), float(landscape(wedges.WeightSpace(model).read()))
+    assert abs(left - last) > 1e-3 and allocation.losses[-1] == pytest.approx(last, rel=1e-6)
+    assert allocation.jumped == pytest.approx(left - last, rel=1e-4)
+    assert np.all(allocation.jumps == 0)
+    table = found.table()
+    assert table.losses[1] == pytest.approx(left, rel=1e-6) and table.jumped == allocation.jumped
+    assert f"outside of steps it changed by {table.jumped:.4g}" in str(table)
+    parts = allocation.changes.sum() + allocation.errors.sum() + allocation.jumped
+    assert parts == pytest.approx(table.losses[1] - table.losses[0])
 
 
 @pytest.mark.parametrize("how", ["every", "at once"])
@@ -208,6 +368,100 @@ def test_weights_set_by_hand_are_no_step():
     assert "outside of steps it changed by" in str(found.table())
 
 
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C after the batch of that index."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.batch:
+            raise KeyboardInterrupt
+
+
+def test_a_line_that_an_interrupt_left_open_is_no_step():
+    """What was set by hand since then must not be credited to the weights."""
+    model, data = small(optimizer=SGD(0.01))
+    found = wedges.LossAllocation(x=data[0], y=data[1], every=2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, data, found, Interrupt(2))  # one of two batches of the second line
+    before = found.allocation.losses[-1]
+    model.set_weights([3 * w for w in model.get_weights()])
+    landscape = wedges.NetworkLandscape(model, *data, seed=0)
+    by_hand = float(landscape(wedges.WeightSpace(model).read()))
+    fit(model, data, found, epochs=2)
+    allocation = found.allocation
+    np.testing.assert_allclose(allocation.jumps, [0, by_hand - before, 0, 0, 0], atol=1e-6)
+    assert abs(by_hand - before) > 0.1 > 10 * np.abs(allocation.changes).max() / 2
+    assert found.batches.tolist() == [2, 5, 6, 8, 9]
+    assert found.epochs.tolist() == [0, 1, 1, 2, 2]  # the interrupted epoch was one
+
+
+def test_what_a_callback_sets_before_a_batch_is_no_step():
+    class Shrink(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 1:
+                self.model.set_weights([0 * w for w in self.model.get_weights()])
+
+    model, data = small()
+    found = wedges.LossAllocation(x=data[0], y=data[1])
+    fit(model, data, found, Shrink(), epochs=1)
+    allocation = found.allocation
+    expected = [0, np.log(3) - allocation.losses[1], 0]
+    np.testing.assert_allclose(allocation.jumps, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("settings", "expected"), AT_ONCE)
+def test_batches_are_those_that_the_optimizer_saw(images, settings, expected):
+    model = compiled(plain, steps_per_execution=3)
+    found = wedges.LossAllocation(x=images[0], y=images[1], rule="left")
+    fit_at_once(model, images, found, **settings)
+    assert found.batches.tolist() == expected and found.epochs.tolist() == [0] * 3 + [1] * 3
+    assert int(model.optimizer.iterations) == expected[-1]
+
+
+def test_it_may_be_called_by_hand():
+    """Around `train_on_batch`, without epochs."""
+    model, data = small()
+    found = wedges.LossAllocation(x=data[0], y=data[1])
+    found.set_model(model)
+    points = [wedges.WeightSpace(model).read()]
+    for batch in range(3):
+        found.on_train_batch_begin(batch)
+        model.train_on_batch(*data)
+        found.on_train_batch_end(batch)
+        points.append(wedges.WeightSpace(model).read())
+    found.on_train_end()
+    landscape = wedges.NetworkLandscape(model, *data, seed=0)
+    expected = [float(landscape(theta)) for theta in points]
+    np.testing.assert_allclose(found.allocation.losses, expected, rtol=1e-6)
+    assert found.batches.tolist() == [1, 2, 3] and found.epochs.tolist() == [0, 0, 0]
+
+
+def test_listed_twice_it_is_called_once():
+    model, data = small()
+    found = wedges.LossAllocation(x=data[0], y=data[1], rule="left")
+    fit(model, data, found, Points(), found)
+    assert found.batches.tolist() == [1, 2, 3, 4, 5, 6] and found.epochs.tolist() == [0] * 3 + [1] * 3
+
+
+def test_a_layer_that_is_frozen_and_trained_all_the_same_is_told(images):
+    """Keras goes on with what it has compiled, while theta is what can be trained now."""
+    model = compiled(plain)
+    fit(model, images, epochs=1)
+    model.layers[1].trainable = False
+    kernel = model.layers[1].kernel.path
+    with pytest.warns(UserWarning, match=f"still trains .*{kernel}.*, frozen since it was comp") as told:
+        fit(model, images, wedges.LossAllocation(x=images[0], y=images[1], rule="left"), epochs=1)
+    assert len([w for w in told if "still trains" in str(w.message)]) == 1
+    assert "\n" not in str(told[0].message)
+    model.compile(SGD(0.1), SPARSE, jit_compile=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(model, images, wedges.LossAllocation(x=images[0], y=images[1], rule="left"), epochs=1)
+
+
 def test_frozen_layers_are_not_in_theta_and_thawed_ones_are_refused(images):
     model = compiled(frozen)
     found = wedges.LossAllocation(x=images[0], y=images[1], rule="trapezoid")
@@ -222,20 +476,28 @@ def test_frozen_layers_are_not_in_theta_and_thawed_ones_are_refused(images):
         fit(model, images, found, epochs=1)
 
 
-def test_a_model_that_its_first_batch_builds_is_allocated_from_there(images):
-    class Late(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.flat, self.end = layers.Flatten(), layers.Dense(3)
+class Late(keras.Model):
+    """Built by its first batch."""
 
-        def call(self, x):
-            return self.end(self.flat(x))
+    def __init__(self):
+        super().__init__()
+        self.flat, self.end = layers.Flatten(), layers.Dense(3)
 
-    model = compiled(Late)
-    found = wedges.LossAllocation(x=images[0], y=images[1])
-    fit(model, images, found, epochs=1)
-    assert found.batches.tolist() in ([1, 2, 3, 4, 5, 6, 7], [2, 3, 4, 5, 6, 7])
-    assert found.allocation.relative_error() < 0.1
+    def call(self, x):
+        return self.end(self.flat(x))
+
+
+@pytest.mark.parametrize("build", [Late, lambda: keras.Sequential([layers.Flatten(), layers.Dense(3)])])
+def test_a_model_that_its_first_batch_builds_is_allocated_from_its_start(images, build):
+    found = [wedges.LossAllocation(x=images[0], y=images[1]) for _ in range(2)]
+    for allocation, built_before in zip(found, (True, False), strict=True):
+        keras.utils.set_random_seed(0)
+        model = compiled(build)
+        if built_before:
+            model(images[0][:1])
+        fit(model, images, allocation, epochs=1, shuffle=False)
+    assert found[1].batches.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    np.testing.assert_allclose(found[1].allocation.losses, found[0].allocation.losses, rtol=1e-6)
 
 
 def test_a_landscape_may_be_given_with_groups_of_ones_own(images):
@@ -245,6 +507,7 @@ def test_a_landscape_may_be_given_with_groups_of_ones_own(images):
     fit(model, images, found, epochs=1)
     assert found.allocation.landscape is landscape and found.allocation.names == ("bias",)
     assert found.allocation.layers.sum() == pytest.approx(found.allocation.total[384:390].sum())
+    assert str(found.table()).split("\n")[2].startswith("in no group")
 
 
 # ---- what goes wrong --------------------------------------------------------------------------------
@@ -260,6 +523,23 @@ def test_a_loss_that_is_nan_ends_the_allocation_and_not_the_training():
     assert len([w for w in told if "LossAllocation" in str(w.message)]) == 1
     assert len(history["loss"]) == 4 and found.allocation.steps < 3
     assert np.isfinite(found.allocation.total).all()
+
+
+def test_after_a_loss_that_is_nan_the_next_fit_is_allocated():
+    model, data = small()
+    found = wedges.LossAllocation(x=data[0], y=data[1])
+    fit(model, data, found, epochs=1)
+    model.set_weights([np.nan * w for w in model.get_weights()])
+    for batch in (3, 6):  # each time it is said
+        with pytest.warns(UserWarning, match=f"LossAllocation stops at batch {batch}: theta must"):
+            fit(model, data, found, epochs=1)
+    before = found.allocation.losses[-1]
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    fit(model, data, found, epochs=1)
+    assert found.batches.tolist() == [1, 2, 3, 10, 11, 12]
+    assert found.epochs.tolist() == [0, 0, 0, 3, 3, 3]
+    expected = [0, 0, 0, np.log(3) - before, 0, 0]
+    np.testing.assert_allclose(found.allocation.jumps, expected, atol=1e-6)
 
 
 def test_an_optimizer_that_does_not_move_is_named():
@@ -288,6 +568,11 @@ def test_bad_input_is_named_in_a_line():
         (lambda: made(landscape, groups="filters"), "groups must be 'layers' or 'neurons'"),
         (lambda: made(landscape, every=0), "every must be a whole number, at least 1"),
         (lambda: made(landscape, rule="rk4"), "rule must be"),
+        (
+            lambda: made(x=x, y=y, held_out=(x, y, y)),
+            r"held_out must be a landscape or a pair \(x, y\); received 3 of them. Weights of examples",
+        ),
+        (lambda: made(x=x, y=y, held_out=x), "held_out must be a wedges.Landscape; received ndarray"),
         (lambda: made(landscape, tolerance=-1), "tolerance must be"),
         (lambda: made(landscape).table(), "must see a step of fit first; it has seen none"),
         (lambda: made(landscape).weights(), "must see a step of fit first"),
@@ -308,6 +593,18 @@ def test_bad_input_is_named_in_a_line():
             r"groups must be .*whole numbers \[15\]",
         ),
         (lambda: fit(still, data, made(x=x, y=y)), "model .* has no trainable weights"),
+        (
+            lambda: fit(model, data, made(x=x[:, :3], y=y)),
+            "x must fit the inputs of model .*; received what does not: Input 0 .* to have value 4, but",
+        ),
+        (
+            lambda: fit(model, data, made(x=x, y=y, held_out=(x[:, :3], y))),
+            "held_out's x must fit the inputs of model .* to have value 4, but received",
+        ),
+        (
+            lambda: fit(compiled(lambda: keras.Sequential([layers.Dense(3)])), data, made(landscape)),
+            "model .* must be built for the landscape that is given; call model.build",
+        ),
     ):
         with pytest.raises(ValueError, match=words) as error:
             make()

@@ -6,7 +6,7 @@ import pytest
 
 import wedges
 from tests.conftest import SPARSE, batch_norm, plain
-from tests.wedges.fits import Points, compiled
+from tests.wedges.fits import AT_ONCE, Points, compiled, fit_at_once
 
 D = 384 + 6 + 18 + 3  # of `plain`
 
@@ -56,6 +56,14 @@ def test_several_steps_at_once_keep_their_end(images):
     model.compile("sgd", SPARSE, steps_per_execution=3)
     model.fit(*images, batch_size=8, epochs=2, verbose=0, callbacks=[trajectory])
     assert trajectory.steps.tolist() == [0, 6, 10]  # they end at 3, 6, 7, 10, 13, 14
+
+
+@pytest.mark.parametrize(("settings", "expected"), AT_ONCE)
+def test_steps_are_those_that_the_optimizer_took(images, settings, expected):
+    trajectory, model = wedges.Trajectory(1, "step"), plain()
+    model.compile("sgd", SPARSE, steps_per_execution=3)
+    fit_at_once(model, images, trajectory, **settings)
+    assert trajectory.steps.tolist() == [0, *expected]
 
 
 def test_it_feeds_principal(images):

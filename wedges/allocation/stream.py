@@ -70,7 +70,7 @@ class Allocation:
         is allocated beside it.
       groups: of parameters, whose sums are kept for each step: {name: indices or slice}, disjoint, such
         as `network.space.layers`; or a whole number [D] for each parameter, -1 for none. By default all
-        are one group.
+        are one group. What those in no group got, the table tells in a row of its own.
       rule: one of the four.
       tolerance: of "adaptive", in units of the loss, for a step. What rounding of the landscape's dtype
         makes of two losses is not refined.
@@ -217,6 +217,11 @@ class Allocation:
         return self._column(_JUMP)
 
     @property
+    def jumped(self) -> float:
+        """The loss change that no step made: the sum of `jumps`, and what came after the last step."""
+        return float(self.jumps.sum()) + self._jump
+
+    @property
     def layers(self) -> np.ndarray:
         """sum of A_ti over each group [T, G]."""
         return self._table[:, _FIELDS:]
@@ -285,11 +290,12 @@ class Allocation:
         Raises:
           ValueError: nothing has been allocated yet.
         """
-        if not self.steps:
+        if self._here is None or not self.steps:
             raise ValueError("table must come after a step; nothing has been allocated yet.")
         labels, count = self._labels, len(self.names)
         layers, moved = self.layers, np.maximum((self.layers != 0).sum(axis=0), 1)
         sizes = sums(np.ones(self.landscape.dimension), labels, count).astype(int)
+        none = np.zeros(0, int) if labels is None else np.flatnonzero(labels == 0)
         of = lambda shares: float(np.nanmean(shares)) if np.isfinite(shares).any() else np.nan
         return Table(
             names=self.names,
@@ -297,13 +303,15 @@ class Allocation:
             changes=layers.sum(axis=0),
             helped=(layers < 0).sum(axis=0) / moved,
             held_out=None if self.held_out is None else self.held_out.layers.sum(axis=0),
-            losses=(self._first, float(self.losses[-1])),
+            losses=(self._first, self._here.loss),
             steps=self.steps,
             error=self.relative_error(),
-            jumped=float(self.jumps.sum()),
+            jumped=self.jumped,
             helped_in_step=of(self.helped),
             helped_of_all=of(self.helped_of_all),
             cancellation=self.cancellation,
+            ungrouped=len(none),
+            ungrouped_changes=tuple(float(each.total[none].sum()) for each in self._each()),
         )
 
     def __repr__(self) -> str:

@@ -24,13 +24,15 @@ class Table(NamedTuple):
     changes: np.ndarray  # what each got of the loss change, negative where it helped [G]
     helped: np.ndarray  # of the steps in which it got anything, the share in which it helped [G]
     held_out: np.ndarray | None  # what each got of the held-out loss's change [G]
-    losses: tuple[float, float]  # before the first step and after the last
+    losses: tuple[float, float]  # where the path begins and where it ends
     steps: int
     error: float  # what is not allocated, over the loss change; at least 0
     jumped: float  # the loss change outside of steps
     helped_in_step: float  # the mean share that helped, of the parameters that got anything in a step
     helped_of_all: float  # of all parameters
     cancellation: float  # sum |A| / |sum A|
+    ungrouped: int  # how many parameters are in no group
+    ungrouped_changes: tuple[float, ...]  # what they got of the loss change, and of the held-out one's
 
     def __repr__(self) -> str:
         return "\n".join(_lines(self))
@@ -40,12 +42,16 @@ def _lines(table) -> Iterator[str]:
     beside = table.held_out is not None
     head = ["", "weights", "loss change", *["held out"] * beside, "helped in", ""]
     rows = [head]
+
+    def add(name, size, changes, share):
+        word = "helped" if changes[0] < 0 else "hurt" if changes[0] > 0 else "did nothing"
+        rows.append([name, f"{size:,}", *(f"{n:.4g}" for n in changes), share, word])
+
     for i, name in enumerate(table.names):
-        change = table.changes[i]
-        word = "helped" if change < 0 else "hurt" if change > 0 else "did nothing"
-        numbers = [change, table.held_out[i]] if beside else [change]
-        share = f"{table.helped[i]:.0%}" if change else ""
-        rows.append([name, f"{table.sizes[i]:,}", *(f"{n:.4g}" for n in numbers), share, word])
+        changes = [table.changes[i], *([table.held_out[i]] if beside else [])]
+        add(name, table.sizes[i], changes, f"{table.helped[i]:.0%}" if changes[0] else "")
+    if table.ungrouped:
+        add("in no group", table.ungrouped, table.ungrouped_changes, "")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *middle, last in rows:
         cells = [c.rjust(w) for c, w in zip(middle, widths[1:-1], strict=True)]

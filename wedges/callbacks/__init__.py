@@ -23,7 +23,8 @@ and `EarlyStopping` keep what their number belongs to. Beside a `BackupAndRestor
 members are resumed with the training.
 
 Modules: `averaging` and `ensembles` decide when, the mathematics is `wedges.average`; `trajectory`,
-`sharpness` and `allocation` watch; `places` is the order among callbacks, `standing` which weights
+`sharpness` and `allocation` watch, `watching` makes the landscapes, `units` says what a neuron is and
+`counting` how many batches there were; `places` is the order among callbacks, `standing` which weights
 stand in the model, `resuming` what goes beside Keras' backup.
 """
 

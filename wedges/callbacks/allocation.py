@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wedges import _checks
+from wedges import _checks, _keras
 from wedges.allocation import Allocation, NotFinite, Table
+from wedges.callbacks.counting import BatchCounter
+from wedges.callbacks.places import AFTER_ALL, Placed
 from wedges.callbacks.resuming import Resumed
 from wedges.callbacks.standing import trained_values
-from wedges.landscape import Landscape, Quadratic, WithExamples
-from wedges.network.landscape import NetworkLandscape
+from wedges.callbacks.units import named, neurons, of_layers, units
+from wedges.callbacks.watching import build, check_held_out, landscapes
+from wedges.landscape import Landscape, Quadratic
 from wedges.network.weights import WeightSpace
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ class LossAllocation(Resumed):
 
     A weight helps where A < 0 and hurts where A > 0. L is the loss over all of x, y in inference,
     whatever minibatches, dropout and regularisers the training sees; theta is all trainable weights.
+    What `fit` gets as `class_weight` or `sample_weight` is not in L: weights of examples come with x, as
+    a `tf.data.Dataset` of (x, y, w), or in a landscape of your own.
 
     >>> ones = {"use_bias": False, "kernel_initializer": "ones"}
     >>> start, end = (keras.layers.Dense(1, name=name, **ones) for name in ("start", "end"))
@@ -45,17 +50,22 @@ class LossAllocation(Resumed):
     Each step costs a gradient over all of x, y, which with minibatches is many times what training
     costs: give it a part of the data, x[:5000] and y[:5000], whose loss is allocated as exactly. Or let
     `every` take several batches as one step: a straight line from the first to the last point, whose
-    loss change is still all allocated, but to the line and not to the way between. So it is, with a
-    warning, where Keras takes several batches at once (`steps_per_execution`). Batches that change no
-    weight, because gradients are accumulated, are no steps.
+    loss change is still all allocated, but to the line and not to the way between; what else moves the
+    weights on that way is in it. So it is, with a warning, where Keras takes several batches at once
+    (`steps_per_execution`). Batches that change no weight, because gradients are accumulated, are no
+    steps.
 
     What moves the weights between two steps is credited to none, and told as `jumps`: weights set by
-    hand, and the average of an optimizer with `use_ema`, which Keras puts into the model at the end of
-    `fit`. Averages that stand in the model for a validation are not seen. A layer that is frozen later
-    stands still; one that is thawed later is refused.
+    hand, and batches after the last point when `fit` was interrupted. The table tells it with what other
+    callbacks and Keras leave in the model at the end of `fit`: the best weights, the average of an
+    optimizer with `use_ema`. Averages that stand in the model for a validation are not seen.
+
+    A model that its first batch would build is built before it, on an example of x. A layer that is
+    frozen later stands still; one that is thawed later is refused.
 
     Beside a `BackupAndRestore` it is resumed with the training, bit for bit. Where the loss is NaN or
-    infinite it stops with a warning and keeps what it has; training goes on.
+    infinite it stops with a warning and keeps what it has; training goes on, and the next `fit` is
+    allocated from where it begins.
 
     Args:
       landscape: whose loss is allocated; its theta must be all trainable weights of the model. A
@@ -63,7 +73,8 @@ class LossAllocation(Resumed):
       x, y: instead of a landscape, examples: it is then a `NetworkLandscape` of the model with the loss
         that it is compiled with, batch norm's statistics re-estimated at each theta. Weights that are
         not trained, and all other state, are those of the first step.
-      held_out: another landscape, or a pair (x, y), whose loss is allocated beside it.
+      held_out: another landscape, or a pair (x, y), whose loss is allocated beside it; y is None where
+        x is a Dataset.
       groups: of weights, whose sums are kept for each step: "layers", "neurons" (as `neurons` finds
         them), or as for `wedges.Allocation`.
       every: batches from one point of the path to the next. An epoch's end is always one.
@@ -72,11 +83,13 @@ class LossAllocation(Resumed):
     Attributes:
       allocation: the `wedges.Allocation`, with all numbers; None before the first step.
       batches: how many batches had ended after each step [T].
-      epochs: the epoch of each step [T], counted from 0 over all `fit`s that it is given to.
+      epochs: the epoch of each step [T], counted from 0 over all `fit`s that it is given to, those that
+        were interrupted too.
 
     Raises:
-      ValueError: neither a landscape nor x and y; a landscape of another dimension; a model without
-        trainable weights, or with others than at the first step.
+      ValueError: neither a landscape nor x and y; a landscape of another dimension, or of a model that
+        is not built; x that the model does not take; a model without trainable weights, or with others
+        than at the first step.
     """
 
     def __init__(
@@ -98,6 +111,7 @@ class LossAllocation(Resumed):
             raise ValueError("landscape must be given, or x and y instead; received both or neither.")
         if isinstance(groups, str):
             _checks.choice("groups", groups, ("layers", "neurons"))
+        check_held_out(held_out)
         self.every = _checks.whole("every", every)
         self.allocation: Allocation | None = None
         self._given, self._data, self._held_out = landscape, (x, y), held_out
@@ -107,8 +121,13 @@ class LossAllocation(Resumed):
         self._space: WeightSpace | None = None
         self._resumed: Mapping[str, np.ndarray] | None = None  # until there is an allocation
         self._steps: list[tuple[int, int]] = []  # batches and epoch of each
-        self._batch, self._epoch, self._since = 0, 0, 0  # how many; of them since the last point
+        self._counter = BatchCounter()
+        self._batch, self._epoch = 0, 0  # how many have ended
+        self._begun_at = 0  # batches before this `fit`
+        self._since, self._in_epoch = 0, 0  # batches since the last point, and in an epoch that goes on
+        self._others: list[tuple[Any, np.ndarray]] = []  # variables that the optimizer may train, too
         self._stopped = False
+        self._last = _AfterAll(self)
 
     @property
     def batches(self) -> np.ndarray:
@@ -131,27 +150,36 @@ class LossAllocation(Resumed):
     def weights(self) -> dict[str, np.ndarray]:
         """What each weight got of the loss change: {path of a variable: array of its shape}.
 
+        Weights of one path are told apart as `WeightSpace.layers` tells layers: "d/kernel",
+        "d_1/kernel"; in one layer they are numbered on, "w", "w_1".
+
         Raises:
           ValueError: no step has been allocated yet.
         """
         total, space = self._there().total, self._space
         assert space is not None
+        layer = {i: name for name, inside in of_layers(space).items() for i in inside}
+        paths = [v.path for v in space.variables]
         parts = np.split(total, np.cumsum(space.sizes)[:-1])
-        pairs = zip(space.variables, parts, space.shapes, strict=True)
-        return {v.path: part.reshape(shape) for v, part, shape in pairs}
+        found = []
+        for i, (v, part) in enumerate(zip(space.variables, parts, strict=True)):
+            shared = paths.count(v.path) > 1 and i in layer
+            found.append((f"{layer[i]}/{v.name}" if shared else v.path, part.reshape(space.shapes[i])))
+        return named(found)
 
     def neurons(self) -> dict[str, np.ndarray]:
-        """What each neuron or channel got of the loss change: {layer: [units]}; see `neurons`.
+        """What each neuron or channel got of the loss change: {layer: [units]}; see `units.neurons`.
+
+        Every weight is of one: together they got what the weights did.
 
         Raises:
           ValueError: no step has been allocated yet.
         """
         total, space = self._there().total, self._space
         assert space is not None
-        return {
-            name.removeprefix(f"{self.model.name}/"): np.bincount(unit, total[where])
-            for name, (where, unit) in _units(space).items()
-        }
+        return self._short(
+            {name: np.bincount(unit, total[where]) for name, (where, unit) in units(space).items()}
+        )
 
     def __repr__(self) -> str:
         return f"LossAllocation({'no step yet' if self.allocation is None else self.allocation})"
@@ -160,31 +188,27 @@ class LossAllocation(Resumed):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         super().on_train_begin(logs)
-        self._begun_at = self._batch
-        at_once = getattr(self.model, "steps_per_execution", 1)
-        if isinstance(at_once, int) and at_once > 1:
+        self._begun_at, self._stopped, self._others = self._batch, False, []
+        if self._in_epoch:  # the `fit` before was interrupted: what moved since its last point is open
+            self._epoch += 1
+            self._since, self._in_epoch = 0, 0
+        if (at_once := self._counter.at_once(self.model)) > 1:
             warnings.warn(
                 f"model {self.model.name!r} takes {at_once} batches at once (steps_per_execution): "
                 "LossAllocation credits their loss change to the straight line from first to last.",
                 stacklevel=2,
             )
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._seen = -1
-
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        if self._since or self._stopped or not self.model.built:
-            return
-        theta, allocation = self._theta(), self._made()
-        if allocation.theta is None or not np.array_equal(allocation.theta, theta):
-            self._guarded(allocation.start, theta)
+        self._counter.begin(self.model)
+        if self._last not in self.beside:  # nothing known of other callbacks
+            self._look()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if (steps := (self.params or {}).get("steps")) is not None:
-            batch = min(batch, steps - 1)  # Keras counts the last ones of an epoch as if they were full
-        count, self._seen = batch - self._seen, batch
+        count = self._counter.taken(self.model)
         self._batch += count
         self._since += count
+        self._in_epoch += count
         if self._since >= self.every:
             self._step()
 
@@ -192,27 +216,50 @@ class LossAllocation(Resumed):
         if self._since:
             self._step()
         self._epoch += 1
+        self._in_epoch = 0
 
     def on_train_end(self, logs: dict | None = None) -> None:
         super().on_train_end(logs)
+        if self._since:  # called by hand, without epochs
+            self._step()
         if not self._steps and not self._stopped and self._batch > self._begun_at:
             warnings.warn(
                 f"the optimizer of model {self.model.name!r} must move its weights to have anything "
                 f"allocated; none moved in {self._batch - self._begun_at} batches.",
                 stacklevel=2,
             )
+        if self._last not in self.beside:
+            self._leave()
 
     # ---- the path -------------------------------------------------------------------------------
+
+    def _look(self):
+        """Begin the path, or go on with it where something else than a batch has moved the weights."""
+        if self._since or self._stopped:
+            return
+        if not self.model.built:
+            build(self.model, self._given, self._data)
+        theta, allocation = self._theta(), self._made()
+        if self._batch == self._begun_at:
+            self._others = self._not_held()
+        if allocation.theta is None or not np.array_equal(allocation.theta, theta):
+            self._guarded(allocation.start, theta)
+
+    def _leave(self):
+        """See what is left in the model at the end of `fit`."""
+        if self.allocation is not None:
+            self._look()
 
     def _step(self):
         self._since = 0
         if self._stopped:
             return
         theta, allocation = self._theta(), self._made()
-        if allocation.theta is None:  # a model that its first batch has built
+        if allocation.theta is None:  # a first batch of which nothing was told
             self._guarded(allocation.start, theta)
         elif not np.array_equal(allocation.theta, theta) and self._guarded(allocation.step, theta):
             self._steps.append((self._batch, self._epoch))
+            self._warn_of_others()
 
     def _guarded(self, go, theta):
         """Whether the path went on; a loss that is NaN ends it."""
@@ -235,6 +282,28 @@ class LossAllocation(Resumed):
             )
         return space.flatten(trained_values(self.model, space.variables))
 
+    def _not_held(self):
+        """What the optimizer has trained of the model that is not in theta, and its values."""
+        known = set(map(id, self._space.variables))
+        own = set(map(id, self.model.variables)) - known
+        trained = _keras.trained_by_optimizer(self.model)
+        return [(v, v.numpy()) for v in trained if id(v) in own]
+
+    def _warn_of_others(self):
+        moved = [v.path for v, before in self._others if not np.array_equal(v.numpy(), before)]
+        self._others = []
+        if moved:
+            warnings.warn(
+                f"model {self.model.name!r} still trains {', '.join(moved)}, frozen since it was "
+                "compiled: the loss that LossAllocation allocates has them as they were at its first "
+                "step. Compile the model again after freezing layers.",
+                stacklevel=2,
+            )
+
+    def _short(self, found):
+        """Without the name of the model before each."""
+        return named((name.removeprefix(f"{self.model.name}/"), v) for name, v in found.items())
+
     def _there(self):
         if self.allocation is None:
             raise ValueError("a LossAllocation must see a step of fit first; it has seen none.")
@@ -244,31 +313,21 @@ class LossAllocation(Resumed):
         if self.allocation is not None:
             return self.allocation
         space = self._space
-        landscape, held_out = self._given, self._held_out
-        if landscape is None:
-            landscape = NetworkLandscape(self.model, *self._data, seed=0, batch_norm="reestimate")
-        if landscape.dimension != space.dimension:
-            raise ValueError(
-                f"landscape must have a dimension for each of the {space.dimension} trainable weights "
-                f"of model {self.model.name!r}; received one of {landscape.dimension}."
-            )
-        if isinstance(held_out, (tuple, list)):
-            if not isinstance(landscape, WithExamples):
-                raise ValueError(
-                    f"held_out must be a landscape beside {type(landscape).__name__}, which has no "
-                    "examples to replace; received a pair."
-                )
-            held_out = landscape.on(*held_out)
+        landscape, held_out = landscapes(
+            self.model, self._given, self._data, self._held_out, space.dimension
+        )
         groups = self._groups
         if isinstance(groups, str):
-            found = space.layers if groups == "layers" else neurons(space)
-            groups = {name.removeprefix(f"{self.model.name}/"): where for name, where in found.items()}
+            groups = self._short(space.layers if groups == "layers" else neurons(space))
         self.allocation = Allocation(landscape, held_out=held_out, groups=groups, **self._how)
         if self._resumed is not None:
             self.allocation.state, self._resumed = self._resumed, None
         return self.allocation
 
-    # ---- beside a backup ------------------------------------------------------------------------
+    # ---- beside a backup, and other callbacks -----------------------------------------------------
+
+    def _followers(self):
+        return [self._last]
 
     def _state(self):
         steps = np.array(self._steps, np.int64).reshape(-1, 2)
@@ -278,54 +337,24 @@ class LossAllocation(Resumed):
 
     def _resume(self, state: Mapping[str, np.ndarray], pieces: Sequence[Mapping[str, np.ndarray]]):
         self._batch, self._epoch, self._since, stopped = map(int, state["counts"])
-        self._stopped, self._begun_at = bool(stopped), self._batch
+        self._stopped, self._begun_at, self._in_epoch = bool(stopped), self._batch, 0
         self._steps = [(int(batch), int(epoch)) for batch, epoch in state["ends"]]
         front = "allocation/"
         inner = {n.removeprefix(front): a for n, a in state.items() if n.startswith(front)}
         self.allocation, self._resumed = None, inner or None
 
 
-def neurons(space: WeightSpace) -> dict[str, np.ndarray]:
-    """Where the weights of each neuron or channel stand in theta: {"layer/unit": indices}.
+class _AfterAll(Placed):
+    """Has a LossAllocation look once all other callbacks have done what they do."""
 
-    A unit is what one output of a kernel is made with, as `WeightSpace.filters` counts them, and the
-    numbers of the layer's vectors that belong to it: its bias, or gamma and beta of a channel. In a
-    layer whose weights count different units (a separable convolution) each has its own,
-    "layer/weight/unit".
+    place = AFTER_ALL
 
-    >>> layers = [keras.Input((3,)), keras.layers.Dense(2, name="fc")]
-    >>> space = wedges.WeightSpace(keras.Sequential(layers, name="net"))
-    >>> {name: where.tolist() for name, where in wedges.callbacks.allocation.neurons(space).items()}
-    {'net/fc/0': [0, 2, 4, 6], 'net/fc/1': [1, 3, 5, 7]}
-    """
-    found = {}
-    for name, (where, unit) in _units(space).items():
-        order = np.argsort(unit, kind="stable")
-        parts = np.split(where[order], np.cumsum(np.bincount(unit))[:-1])
-        found.update({f"{name}/{i}": part for i, part in enumerate(parts)})
-    return found
+    def __init__(self, allocation: LossAllocation) -> None:
+        super().__init__()
+        self._allocation = allocation
 
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self._allocation._look()
 
-def _units(space):
-    """{layer: (indices in theta, the unit of each)}, weights that belong to no unit left out."""
-    ends = np.cumsum([0, *space.sizes])
-    layer = {int(i): name for name, where in space.layers.items() for i in np.intersect1d(where, ends)}
-    parts: dict[str, list[tuple[str, np.ndarray, np.ndarray, int]]] = {}
-    for v, start, end, shape in zip(space.variables, ends[:-1], ends[1:], space.shapes, strict=True):
-        units = space.filters[start:end]
-        if len(shape) == 1:
-            units = np.arange(end - start)
-        elif units[:1].tolist() in ([], [-1]):
-            continue
-        units = units - units.min()
-        parts.setdefault(layer[start], []).append(
-            (v.name, np.arange(start, end), units, units.max() + 1)
-        )
-    found = {}
-    for name, own in parts.items():
-        counts = {count for *_, count in own}
-        for count in sorted(counts):
-            these = [part for part in own if part[-1] == count]
-            key = name if len(counts) == 1 else f"{name}/{these[0][0]}"
-            found[key] = tuple(np.concatenate([part[i] for part in these]) for i in (1, 2))
-    return found
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._allocation._leave()

@@ -17,7 +17,7 @@ FIRST, ANYWHERE, LAST, AFTER_ALL = range(4)
 
 
 class Placed(keras.callbacks.Callback):
-    """A callback with a place in the list.
+    """A callback with a place in the list, called once where it is listed twice.
 
     Attributes:
       place: one of this module's four.
@@ -44,8 +44,10 @@ class Placed(keras.callbacks.Callback):
             return [self]
         added = [c for c in self._followers() if c not in owner.callbacks]
         place = lambda c: c.place if isinstance(c, Placed) else ANYWHERE
+        listed = [*owner.callbacks, *added]
+        once = [c for i, c in enumerate(listed) if not (isinstance(c, Placed) and c in listed[:i])]
         # A new list: Keras is in the middle of a loop over the old one.
-        owner.callbacks = sorted([*owner.callbacks, *added], key=place)
+        owner.callbacks = sorted(once, key=place)
         return owner.callbacks
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from wedges import _checks
+from wedges.callbacks.counting import BatchCounter
 from wedges.callbacks.resuming import Resumed
 from wedges.callbacks.standing import trained_values
 
@@ -80,6 +81,7 @@ class Trajectory(Resumed):
         self._rows: _Rows = _InMemory() if path is None else _InFile(pathlib.Path(path))
         self._step, self._epoch = self._rows.last()
         self._variables: list[keras.Variable] = []
+        self._counter = BatchCounter()
         self._full, self._found = False, len(self._rows) > 0
 
     @property
@@ -102,7 +104,6 @@ class Trajectory(Resumed):
         self._begun = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._batch = -1
         if self._found and self.model.built:
             self._go_on()
         self._found = False
@@ -112,11 +113,11 @@ class Trajectory(Resumed):
         if not (self._step or self._epoch or len(self._rows)) and self.model.built and self._chosen(0):
             self._keep()
 
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self._counter.begin(self.model)
+
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if (steps := (self.params or {}).get("steps")) is not None:
-            batch = min(batch, steps - 1)  # Keras counts the last ones of an epoch as if they were full
-        before, self._step = self._step, self._step + batch - self._batch
-        self._batch = batch
+        before, self._step = self._step, self._step + self._counter.taken(self.model)
         if self.unit == "step" and any(map(self._chosen, range(before + 1, self._step + 1))):
             self._keep()
 
