@@ -8,20 +8,18 @@ _FEW = 6  # numbers that are shown one by one
 
 
 def short(result: Any) -> str:
-    """A NamedTuple in one line: single numbers and few as they are, of many the shape and the range."""
+    """A NamedTuple in one line: single numbers and few as they are, of many the shape and the range.
+
+    Other results in it show as they do by themselves.
+    """
     fields = zip(result._fields, result, strict=True)
     return f"{type(result).__name__}({', '.join(f'{name}={shown(v)}' for name, v in fields)})"
 
 
-def nested(result: Any) -> str:
-    """The same of a NamedTuple that holds other results, which show as they do by themselves."""
-    own = lambda value: repr(value) if isinstance(value, (tuple, dict)) else shown(value)
-    fields = zip(result._fields, result, strict=True)
-    return f"{type(result).__name__}({', '.join(f'{name}={own(v)}' for name, v in fields)})"
-
-
 def shown(value: Any) -> str:
     """One field: "0.25", "[1, 2]", "[9, 9] from 0.1 to 3.4"; what holds no numbers as its `repr`."""
+    if isinstance(value, (tuple, dict)):  # results in a result: NumPy would make arrays of them, or fail
+        return repr(value)
     try:
         array = None if isinstance(value, (str, bool)) or value is None else np.asarray(value)
     except NotImplementedError:  # a tensor of a graph that is being made

@@ -150,7 +150,7 @@ class Descent:
         self._rule: _Conjugate | _Keras = rule(optimizer, self.variable)
         self.optimizer = self._rule.optimizer
         self._fresh = [tf.identity(tf.convert_to_tensor(v)) for v in self._rule.variables]
-        self._static = jit_compile
+        self.jit_compile = jit_compile
         self._run = compiled(self._steps, jit_compile=jit_compile or None)
 
     @property
@@ -194,7 +194,7 @@ class Descent:
         """Take `steps` more steps, fewer where the tolerance is met: their `Trajectory`."""
         steps = _checks.whole("steps", steps, 0)
         # XLA wants to know the length of the trajectory when it compiles.
-        count = steps if self._static else tf.constant(steps)
+        count = steps if self.jit_compile else tf.constant(steps)
         losses, distances, taken = self._run(tf.constant(self.step), count)
         return Trajectory(losses.numpy()[:taken], distances.numpy()[:taken])
 

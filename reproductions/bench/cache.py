@@ -13,13 +13,17 @@ A function that takes long keeps what it has so far by `part()`: a killed run go
 
 import contextvars
 import dataclasses
+import os
 import pathlib
+import time
 
 import numpy as np
 
 from reproductions.bench import marks, store, workers, workplace
 from reproductions.bench.errors import UsageError
 
+# Often in a test of kills; a save takes milliseconds for the networks here.
+SECONDS_BETWEEN_SAVES = float(os.environ.get("WEDGES_SECONDS_BETWEEN_SAVES", 5))
 # The cached functions that run now in this thread, the innermost last.
 _calls = contextvars.ContextVar("calls", default=())
 
@@ -120,13 +124,19 @@ class _Call:
     parts: list = dataclasses.field(default_factory=list)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Part:
     """What the cached function that runs now has of one of its steps, on disk."""
 
     key: dict
     path: pathlib.Path
     writes: bool
+    _since: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def due(self):
+        """Whether it is long ago that the step began or was saved."""
+        return time.monotonic() - self._since > SECONDS_BETWEEN_SAVES
 
     def load(self):
         """The arrays that were saved last, or None; the same on all workers."""
@@ -138,6 +148,7 @@ class Part:
         """Keep these arrays until the function has ended."""
         if self.writes:
             store.save(self.path, arrays, self.key)
+        self._since = time.monotonic()
 
 
 def part(*content):

@@ -69,9 +69,12 @@ def placed(place):
         yield
 
 
-def compiled():
-    """Whether a loop that one device runs must be compiled by XLA: a TPU's core runs nothing else."""
-    return _kind() == "tpu"
+def compiled(landscape=None):
+    """Whether a loop of descent must be compiled by XLA: a TPU's core runs nothing else.
+
+    A loop on a landscape that several devices share is not; their parts are, by a strategy that must.
+    """
+    return _kind() == "tpu" and not (landscape is not None and shares(landscape))
 
 
 def distributed(landscape):

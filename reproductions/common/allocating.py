@@ -9,8 +9,6 @@ Source: Lan et al. 2019, arXiv:1909.01440.
 
 import dataclasses
 import functools
-import os
-import time
 
 import numpy as np
 
@@ -21,7 +19,6 @@ from reproductions.common.arrays import named, under
 
 NETWORKS = {"fc": small_networks.fc, "resnet": small_networks.resnet8}
 _STEPS_A_LOOK = 20  # the progress bar's grain; where training is free it costs a gradient
-_SECONDS_BETWEEN_SAVES = float(os.environ.get("WEDGES_SECONDS_BETWEEN_SAVES", 5))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,20 +250,18 @@ def _follow(descent, runs, recipe):
         descent.state = under("descent", saved)
         for name, run in runs.items():
             run.state = under(f"{name}allocation", saved)
-    last_save = time.monotonic()
     with progress.bar(total=recipe.steps, initial=descent.step, unit="step") as bar:
         while (left := recipe.steps - descent.step) > 0:
             count = min(left, _STEPS_A_LOOK)
             _take(descent, runs, count)
             bar.update(count)
-            if time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
+            if kept.due:
                 states = {f"{name}allocation": run.state for name, run in runs.items()}
                 states["descent"] = descent.state
                 arrays = {}
                 for name, state in states.items():
                     arrays |= named(name, state)
                 kept.save(arrays)
-                last_save = time.monotonic()
 
 
 def _take(descent, runs, count):

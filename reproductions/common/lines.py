@@ -96,9 +96,9 @@ def trained(task, recipe, looks):
     losses = [float(measured(begin))]
     per_epoch = landscape(task).steps_per_epoch
     counts = [int(n) * per_epoch for n in np.diff(looks)]
-    compiled = devices.compiled() and not devices.shares(trains)
     with devices.looping(trains), training.following(sum(counts)) as follow:
-        descent = wedges.Descent(trains, begin, recipe.build(per_epoch), jit_compile=compiled)
+        how = {"jit_compile": devices.compiled(trains)}
+        descent = wedges.Descent(trains, begin, recipe.build(per_epoch), **how)
         for epoch, count in zip(looks[1:], counts, strict=True):
             follow(descent, count, f"to epoch {epoch}")
             losses.append(float(measured(descent.theta)))

@@ -141,7 +141,7 @@ def _simple_cnn(model, x, seeds):
     from keras import layers
 
     for i in range(model.depth or _DEPTH["simple_cnn"]):
-        channels = _scaled(16 if i == 0 else 32, model.width)
+        channels = scaled(16 if i == 0 else 32, model.width)
         x = _of_axes("Conv", x)(channels, 3, padding="same", **_weights(model, seeds))(x)
         # max(tanh(z)) = tanh(max(z)) for any increasing function, so pooling first gives the same
         # network with a quarter of the activations to compute (of signals, half).
@@ -156,7 +156,7 @@ def _fc(model, x, seeds):
 
     x = layers.Flatten()(x)
     for _ in range(model.depth or _DEPTH["fc"]):
-        x = layers.Dense(_scaled(200, model.width), **_weights(model, seeds))(x)
+        x = layers.Dense(scaled(200, model.width), **_weights(model, seeds))(x)
         x = _activate(model, x, seeds)
     return x
 
@@ -171,14 +171,14 @@ def _lenet(model, x, seeds):
             size = "x".join("5" * len(x.shape[1:-1]))
             raise UsageError(
                 f"--model=lenet: needs inputs that {depth} convolutions of {size} fit into, "
-                " e.g. --dataset=cifar10; use --model=simple_cnn or fc here."
+                "e.g. --dataset=cifar10; use --model=simple_cnn or fc here."
             )
-        channels = _scaled(6 if i == 0 else 16, model.width)
+        channels = scaled(6 if i == 0 else 16, model.width)
         x = _of_axes("Conv", x)(channels, 5, **_weights(model, seeds))(x)
         x = _activate(model, _of_axes("MaxPooling", x)()(x), seeds)  # max and an increasing f commute
     x = layers.Flatten()(x)
     for units in (120, 84):
-        x = layers.Dense(_scaled(units, model.width), **_weights(model, seeds))(x)
+        x = layers.Dense(scaled(units, model.width), **_weights(model, seeds))(x)
         x = _activate(model, x, seeds)
     return x
 
@@ -192,11 +192,11 @@ def _resnet(model, x, seeds):
             channels, size, stride, padding="same", use_bias=False, **_weights(model, seeds)
         )(x)
 
-    x = layers.BatchNormalization()(conv(x, _scaled(16, model.width)))
+    x = layers.BatchNormalization()(conv(x, scaled(16, model.width)))
     x = _activate(model, x, seeds)
     for stage, width in enumerate((16, 32, 64)):
         for block in range(model.depth or _DEPTH["resnet"]):
-            channels = _scaled(width, model.width)
+            channels = scaled(width, model.width)
             stride = 2 if stage and not block else 1
             y = layers.BatchNormalization()(conv(x, channels, stride=stride))
             y = layers.BatchNormalization()(conv(_activate(model, y, seeds), channels))
@@ -229,5 +229,6 @@ def _weights(model, seeds):
     }
 
 
-def _scaled(channels, width):
+def scaled(channels, width):
+    """So many channels times the width, one at least."""
     return max(1, round(channels * width))

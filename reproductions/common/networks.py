@@ -47,7 +47,8 @@ def training_set(problem):
 def _training_set(source, examples, noise):
     import tensorflow as tf
 
-    dataset, y = source.load(), source.load().y_train.copy()
+    dataset = source.load()
+    y = dataset.y_train.copy()
     random = np.random.default_rng(_SEED_OF_NOISE)
     anew, drawn = random.random(len(y)) < noise, random.integers(dataset.classes, size=len(y))
     y[anew] = drawn[anew]

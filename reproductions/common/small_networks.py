@@ -11,6 +11,8 @@ nets whose batch norm uses the statistics of the batch at hand.
 
 import itertools
 
+from reproductions.common import models
+
 NORM = "_norm"
 
 
@@ -23,7 +25,8 @@ def fc(shape, classes, width, seed):
     example = x = keras.Input(shape)
     x = layers.Flatten()(x)
     for name, units in (("first", 100), ("second", 50)):
-        x = layers.Dense(_scaled(units, width), "relu", name=name, kernel_initializer=next(start))(x)
+        units = models.scaled(units, width)
+        x = layers.Dense(units, "relu", name=name, kernel_initializer=next(start))(x)
     return keras.Model(example, layers.Dense(classes, name="last", kernel_initializer=next(start))(x))
 
 
@@ -50,9 +53,9 @@ def resnet8(shape, classes, width, seed):
         return BatchStatistics(name=name + NORM)(x)
 
     example = keras.Input(shape)
-    x = relu(conv(example, "first", _scaled(16, width)))
+    x = relu(conv(example, "first", models.scaled(16, width)))
     for number, channels in enumerate((16, 32, 64), 1):
-        channels, stride = _scaled(channels, width), 1 if number == 1 else 2
+        channels, stride = models.scaled(channels, width), 1 if number == 1 else 2
         y = relu(conv(x, f"block{number}a", channels, stride=stride))
         y = conv(y, f"block{number}b", channels)
         if stride > 1:
@@ -67,7 +70,3 @@ def _starts(seed):
     import keras
 
     return (keras.initializers.HeNormal(seed=seed * 10_000 + i) for i in itertools.count())
-
-
-def _scaled(channels, width):
-    return max(1, round(channels * width))

@@ -7,8 +7,6 @@ uninterrupted one does.
 
 import contextlib
 import dataclasses
-import os
-import time
 import typing
 
 import numpy as np
@@ -21,8 +19,6 @@ from reproductions.common import networks
 
 OPTIMIZERS = one_of("sgd", "momentum", "adam")
 _STEPS_A_CALL = 50  # the progress bar's grain
-# Often in a test of kills; a save takes milliseconds for the networks here.
-_SECONDS_BETWEEN_SAVES = float(os.environ.get("WEDGES_SECONDS_BETWEEN_SAVES", 5))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +139,7 @@ def _trained(problem, recipe, start, cut, until, marks):
         marks = _ends_of_cycles(recipe, landscape.steps_per_epoch)
     watch = until and _watch(until, problem, landscape.steps_per_epoch)
     optimizer = recipe.build(landscape.steps_per_epoch)
-    # The loop of several devices is not compiled; their parts are, by a strategy that must.
-    compiled = devices.compiled() and not devices.shares(landscape)
+    compiled = devices.compiled(landscape)
     with devices.looping(landscape), progress.bar(total=steps, unit="step") as bar:
         descent = wedges.Descent(landscape, start, optimizer, subspace=inside, jit_compile=compiled)
         found = _take(descent, steps, bar, marks or (), watch)
@@ -214,7 +209,6 @@ def _take(descent, steps, bar, marks=(), watch=None):
         descent.state = _state(saved)
         bar.update(len(losses))
         done = len(losses) == steps or bool(saved["reached"])
-    last_save = time.monotonic()
     while not done:
         upto = next((m for m in marks if m > len(losses)), steps)
         if watch is not None:
@@ -229,10 +223,9 @@ def _take(descent, steps, bar, marks=(), watch=None):
             low, snapshots = watch.look(descent.theta, losses, snapshots)
             low = workers.chiefs(low)
         done = low or len(losses) == steps
-        if done or time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
+        if done or kept.due:
             so_far = {"losses": losses, "snapshots": snapshots, "reached": np.array(low)}
             kept.save({**descent.state, **so_far})
-            last_save = time.monotonic()
         bar.update(count)
         bar.set_postfix_str(f"loss {losses[-count:].mean():.3f}", refresh=False)
     if not np.isfinite(losses).all():

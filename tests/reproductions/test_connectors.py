@@ -476,7 +476,7 @@ def test_surfaces_are_those_of_the_library(small):
 
 def test_a_tunnel_killed_anywhere_ends_bit_for_bit_the_same(small, tmp_path, monkeypatch):
     whole = connect_two(small, tmp_path / "whole")
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(cache, "SECONDS_BETWEEN_SAVES", 0)
     with monkeypatch.context() as killing:
         killing.setattr(store, "save", killed_after(store.save, 1, 4))  # in the first point, the second
         for _ in range(2):

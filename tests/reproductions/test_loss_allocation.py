@@ -349,7 +349,7 @@ def test_a_killed_run_goes_on_exactly(task, change, monkeypatch):
     recipe = dataclasses.replace(RECIPE, optimizer="adam", rate=0.01, **change)
     with workplace.at(dataclasses.replace(workplace.current(), checkpoints=task_folder("whole"))):
         whole = cache.cached(allocating.allocated, task, recipe, 2)
-    monkeypatch.setattr(allocating, "_SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(cache, "SECONDS_BETWEEN_SAVES", 0)
     monkeypatch.setattr(allocating, "_STEPS_A_LOOK", 20)
     take, taken = allocating._take, []
 

@@ -235,7 +235,7 @@ def stop(monkeypatch):
 @pytest.fixture
 def often(monkeypatch):
     monkeypatch.setattr(training, "_STEPS_A_CALL", 7)
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(cache, "SECONDS_BETWEEN_SAVES", 0.0)
 
 
 @pytest.mark.parametrize("cut", [None, CUTS[0], CUTS[2]], ids=["all weights", "dense", "transform"])

@@ -95,6 +95,6 @@ def twin(descent: Descent, landscape: Landscape) -> tuple[Descent, Recorded]:
         descent.theta,
         descent.optimizer,
         tolerance=descent.tolerance,
-        jit_compile=descent._static,
+        jit_compile=descent.jit_compile,
     )
     return runs, record

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from wedges import _checks, diagnosis
-from wedges._repr import nested
+from wedges._repr import short
 from wedges.connect import readings
 from wedges.curvature import Trace, eigenpairs, hessian, trace
 from wedges.landscape import Landscape, WithExamples
@@ -39,7 +39,7 @@ class Curvature(NamedTuple):
     examples: int | None  # n; None where the landscape has none
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
 
 class Card(NamedTuple):
@@ -61,7 +61,7 @@ class Card(NamedTuple):
     examples: int | None  # of training
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))

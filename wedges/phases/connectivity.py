@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _checks, simplex
-from wedges._repr import nested
+from wedges._repr import short
 from wedges.connect import Connector, Readings, joint_connector, readings
 from wedges.landscape import Around, Landscape
 from wedges.optimize import progress
@@ -40,7 +40,7 @@ class Deviation(NamedTuple):
     dip: float  # how far it falls below, at least 0
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
 
 class CurveTraining(NamedTuple):
@@ -54,7 +54,7 @@ class CurveTraining(NamedTuple):
     seed: int | list[int]  # of the positions t and of a random bend
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
 
 class ModeConnectivity(NamedTuple):
@@ -76,7 +76,7 @@ class ModeConnectivity(NamedTuple):
     training: CurveTraining | None  # None where nothing was trained here
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
 
 class Audit(NamedTuple):
@@ -97,7 +97,7 @@ class Audit(NamedTuple):
         return float(np.ptp([each.mc for each in self]))
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
 
 def deviation(t: ArrayLike, values: ArrayLike) -> Deviation:

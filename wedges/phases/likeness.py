@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from wedges import _checks
 from wedges._progress import bar
-from wedges._repr import nested
+from wedges._repr import short
 from wedges.compare import label_agreement, linear_cka
 from wedges.landscape import Landscape, WithExamples
 
@@ -35,7 +35,7 @@ class Similarity(NamedTuple):
     mixed: bool  # whether they were mixed
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
 
 def similarity(

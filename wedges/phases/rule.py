@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wedges._repr import nested
+from wedges._repr import short
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -78,7 +78,7 @@ class Phase(NamedTuple):
     thresholds: Thresholds
 
     def __repr__(self) -> str:
-        return nested(self)
+        return short(self)
 
     @property
     def nearest(self) -> str:
