@@ -335,9 +335,7 @@ def plot(arrays, config):
     }
     few, every, usual = shares["noise"][0].mean(), shares["noise"][-1].mean(), shares["base"][0].mean()
     title = f"Of the weights that move {few:.0%} help in a mean step with minibatches,\n"
-    title += (
-        f"{every:.1%} with all examples; with momentum and lr {config.lr:g} {usual:.0%} with minibatches"
-    )
+    title += f"{every:.1%} with all examples; with momentum at lr {config.lr:g} {usual:.0%}"
     figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
     hurt = [n for n, mean in zip(LAYERS["resnet"], sums.mean(axis=0), strict=True) if mean > 0]
     count = sum(each.above >= 0.99 for each in coincidences(arrays, config, "resnet base"))
