@@ -243,17 +243,14 @@ def plot(arrays, config):
     """Losses on the lines by setting; min Delta against distance and against turning."""
     plots, found = wedges.plots, grid(arrays, config)
     kept, rises = found["kept"], found["rises"]
-    title = (
-        f"The training loss falls all the way, to {RISES:g} nats, in {(kept & ~rises).sum()} of "
-        f"{kept.sum()} networks that trained,\nand in {(~kept & ~rises).sum()} of "
-        f"{kept.size - kept.sum()} that ended above a loss of {config.converged:g}. "
-    )
-    title += (
-        f"{pictures.counted(config.depths[0], 'hidden layer')} of {config.width}, {config.examples:,} "
-    )
-    title += (
-        f"examples of {config.dataset}, {pictures.counted(config.seeds, 'seed')}\nsolid: on the line, "
-    )
+    title = f"The training loss falls all the way, to {RISES:g} nats, in {(kept & ~rises).sum()} of "
+    title += f"{kept.sum()} networks that trained"
+    if not kept.all():
+        title += f",\nand in {(~kept & ~rises).sum()} of {(~kept).sum()} that ended above a loss of "
+        title += f"{config.converged:g}"
+    depth = pictures.counted(config.depths[0], "hidden layer")
+    title += f". {depth} of {config.width}, {config.examples:,} examples of {config.dataset}, "
+    title += f"{pictures.counted(config.seeds, 'seed')}\nsolid: on the line, "
     title += "the first seed, dashed where it ended above; dotted: in training, by share of its epochs"
     figure, axes = plots.grid(2, 3, title=title, panel=(4.5, 3.9))
     kinds = dict.fromkeys(s.kind for s in config.settings)
