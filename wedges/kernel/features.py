@@ -171,12 +171,13 @@ class Tangents:
         tolerance = 3 * np.sqrt(np.finfo(self.problem.dtype.as_numpy_dtype).eps) if exact else 0.05
         users = [i for own in self._of.values() for i in own]
         columns, kept = sorted({0, self.outputs - 1}), []
+        plain = self._plainly(theta, state, x, columns)
         for layer, calls, slopes in self._signals(theta, state, x):
             which, factor = self._of[id(layer)], _factor(layer, calls, slopes)
             if factor is None or any(users.count(i) > 1 for i in which):
                 continue
             fast = np.reshape(_rows(factor, columns)[:: _PROBED - 1], [2 * len(columns), -1])
-            slow = self._plainly(theta, state, x, which, columns)
+            slow = np.stack([np.concatenate([np.ravel(row[i]) for i in which]) for row in plain])
             pair = [a.astype(np.float64) @ a.T.astype(np.float64) for a in (fast, slow)]
             if np.abs(pair[0] - pair[1]).max() <= tolerance * np.abs(pair[1]).max():
                 kept.append(layer)
@@ -194,8 +195,8 @@ class Tangents:
             numbers = np.prod(factor.shape[1:])
         self._bytes += int(numbers) * self.problem.dtype.size
 
-    def _plainly(self, theta, state, x, which, columns):
-        """Derivatives of two examples by some variables, each by itself: [2 columns, weights]."""
+    def _plainly(self, theta, state, x, columns):
+        """Derivatives of some outputs of two examples, each by itself, by every variable."""
         found = []
         for i in (0, _PROBED - 1):
             with tf.GradientTape(persistent=True) as tape:
@@ -203,11 +204,9 @@ class Tangents:
                 one = tf.nest.map_structure(lambda t, i=i: t[i : i + 1], x)
                 outputs = self.flat(theta, state, one)[0]
                 chosen = [outputs[k] for k in columns]
-            for value in chosen:
-                slope = tape.gradient(value, theta, unconnected_gradients="zero")
-                parts = self.space.unflatten(slope)
-                found.append(np.concatenate([np.ravel(parts[v]) for v in which]))
-        return np.stack(found)
+            slopes = [tape.gradient(value, theta, unconnected_gradients="zero") for value in chosen]
+            found += [self.space.unflatten(slope) for slope in slopes]
+        return found
 
     def _elsewhere(self):
         """A theta near the model's own at which no weight is 0, so that all that depends on it shows."""
