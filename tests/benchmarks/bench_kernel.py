@@ -180,7 +180,11 @@ def neural_tangents(options):
         kernel = jax.jit(nt.empirical_ntk_fn(function, trace_axes=(), vmap_axes=0, implementation=way))
         run = lambda kernel=kernel: np.asarray(kernel(x, None, (w1, b1, w2, b2)))
         started = time.perf_counter()
-        theirs = run()  # compiles
+        try:
+            theirs = run()  # compiles
+        except RuntimeError as error:
+            print(f"neural-tangents, {way.name}: {str(error).splitlines()[0]}")
+            continue
         if time.perf_counter() - started > 60:
             print(f"neural-tangents, {way.name}: more than a minute, compiling included")
             continue
