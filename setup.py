@@ -55,6 +55,7 @@ setup(
             "loss-landscapes>=3.0.6",
             "pyhessian>=0.1",
             "hessian-eigenthings>=1.0.0a5",
+            "neural-tangents>=0.6.5",
         ],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
     },

@@ -13,6 +13,7 @@ from . import diagnosis as diagnosis
 from . import distribute as distribute
 from . import hyperplane as hyperplane
 from . import interpolation as interpolation
+from . import kernel as kernel
 from . import landscape as landscape
 from . import network as network
 from . import optimize as optimize
@@ -53,6 +54,8 @@ from .curvature import spectral_density as spectral_density
 from .curvature import trace as trace
 from .distribute import Distributed as Distributed
 from .hyperplane import Hyperplane as Hyperplane
+from .kernel import pl_ratio as pl_ratio
+from .kernel import tangent_kernel as tangent_kernel
 from .landscape import Landscape as Landscape
 from .landscape import Quadratic as Quadratic
 from .landscape import Restricted as Restricted

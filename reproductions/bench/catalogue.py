@@ -39,6 +39,7 @@ STORY = {
         "monotonic_interpolation",
         "loss_allocation",
     ),
+    "what a network's derivatives say: the tangent kernel": ("tangent_kernel",),
 }
 PROGRAMS = ("run_all", "report")  # that are no figure
 

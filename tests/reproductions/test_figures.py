@@ -37,6 +37,7 @@ IDS = {
     "taxonomy_diagnosis": ("taxonomy.diagnosis.",),
     "monotonic_interpolation": ("mli.",),
     "loss_allocation": ("lca.",),
+    "tangent_kernel": ("plstar.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
 
@@ -202,6 +203,10 @@ BAD = [
     ("loss_allocation", ["--seeds=1"], "--seeds=1: must be at least 2"),
     ("loss_allocation", ["--steps=3"], "--steps=3: must be at least 4"),
     ("loss_allocation", ["--model=fc"], "Unknown command line flag 'model'"),
+    ("tangent_kernel", ["--two=64"], "--two=64: must be at least two different widths"),
+    ("tangent_kernel", ["--own=64,64"], "--own=64,64: must be at least two different widths"),
+    ("tangent_kernel", ["--floor=1"], "--floor=1: must be between 0 and 1"),
+    ("tangent_kernel", ["--points=2"], "--points=2: must be at least 8"),
     ("taxonomy_diagnosis", ["--trees=1"], "--trees=1: must be even, at least 2"),
     ("taxonomy_diagnosis", ["--draws=-1"], "--draws=-1: must be at least 0"),
     ("toy_cut", ["--sizes=10"], "--sizes=10: must be DxN with 0 < N < D"),

@@ -1,0 +1,336 @@
+"""What is needed of a block of examples for their tangent kernel; and the kernel of two blocks.
+
+One forward pass, one backward pass to the layers' signals for each output: each layer with a formula
+gives an `Outer` or derivatives by its weights. The weights of other layers are differentiated example
+by example. So any model has features, and the kernel is the same whichever way it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from wedges import _keras
+from wedges._tensorflow import graph
+from wedges.kernel import formulas, taps
+from wedges.kernel.formulas import Outer
+from wedges.network.second_order import exact_second_derivatives
+
+if TYPE_CHECKING:
+    from wedges.network import NetworkLandscape
+
+_UNROLLED = 20  # outputs whose backward passes are written out in the graph; more go in a loop
+_PROBED = 3  # examples on which formulas are tried
+_AT_ONCE = 2**22  # numbers in a product of Gram matrices, of which there are a few at a time
+
+
+class Features(NamedTuple):
+    """Of n examples and O outputs."""
+
+    outers: list[Outer]
+    rows: list[tf.Tensor]  # derivatives [n, O, weights] of other weights
+
+    def cut(self, n: int) -> Features:
+        """Those of the first n examples."""
+        outers = [Outer(o.a[:n], o.d[:n], o.width) for o in self.outers]
+        return Features(outers, [r[:n] for r in self.rows])
+
+
+class Tangents:
+    """The derivatives of a network's outputs by its weights, in the forms that a kernel needs.
+
+    Args:
+      landscape: whose network and examples.
+
+    Attributes:
+      outputs: O, how many numbers the network gives for an example.
+    """
+
+    def __init__(self, landscape: NetworkLandscape) -> None:
+        self.problem, self.space = landscape.problem, landscape.space
+        self.landscape = landscape
+        model, known = landscape.network.model, {id(v): i for i, v in enumerate(self.space.variables)}
+        _, outputs, _ = self.problem.probed
+        if len(tf.nest.flatten(outputs)) > 1:
+            raise ValueError(
+                f"model {model.name!r} must have one output for a tangent kernel; received "
+                f"{len(tf.nest.flatten(outputs))}. Make a model of one of them."
+            )
+        self.outputs = int(np.prod(tf.nest.flatten(outputs)[0].shape[1:]))
+        self._layers, self._of = [], {}  # and which of theta's variables a layer's formula is about
+        for layer in _keras.flat_layers(model):
+            own = [known.get(id(v)) for v in taps.weights(layer)] if taps.tappable(layer) else []
+            if own and None not in own:
+                self._layers.append(layer)
+                self._of[id(layer)] = own
+        self._by_rows: set[int] = set()
+        self._bytes = 1
+        self._try_formulas()
+        found = {i for layer in self._layers for i in self._of[id(layer)]}
+        self._others = [i for i in range(len(self.space.variables)) if i not in found]
+        sizes = [self.space.sizes[i] for i in self._others]
+        self._bytes += self.outputs * sum(sizes) * self.problem.dtype.size
+
+    # ---- features of a block ------------------------------------------------------------------------
+
+    @graph
+    def features(
+        self, theta: tf.Tensor, state: list[tf.Tensor], x: Any
+    ) -> tuple[list[tuple[tf.Tensor, tf.Tensor]], list[tf.Tensor]]:
+        """(a, d) of the outers and the rows of inputs x [n, ...] at theta [D]."""
+        outers, rows = [], []
+        for layer, calls, slopes in self._signals(theta, state, x):
+            found = formulas.factors(layer, calls, slopes)
+            if isinstance(found, Outer) and id(layer) not in self._by_rows:
+                outers.append(found)
+            else:
+                rows.append(found.rows() if isinstance(found, Outer) else found)
+        if self._others:
+            rows.append(self._one_by_one(theta, state, x))
+        return [(o.a, o.d) for o in outers], rows
+
+    def of(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any) -> Features:
+        """The `Features` of inputs x [n, ...] at theta [D]."""
+        outers, rows = self.features(theta, state, x)
+        return Features([Outer(a, d, a.shape[-1]) for a, d in outers], rows)
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory the features of one example take, while they are computed."""
+        return self._bytes
+
+    def _signals(self, theta, state, x):
+        """(layer, its calls, slopes of the outputs by the signal of each) of layers with a formula."""
+        with tf.GradientTape(persistent=True) as tape, taps.tapped(self._layers, tape) as calls:
+            outputs = self.flat(theta, state, x)
+        signals = [call.z for layer in self._layers for call in calls[id(layer)]]
+        slopes = iter(self._slopes(tape, outputs, signals))
+        for layer in self._layers:
+            own = calls[id(layer)]
+            if own:
+                yield layer, own, [next(slopes) for _ in own]
+
+    def flat(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any) -> tf.Tensor:
+        """The outputs [n, O] of inputs x [n, ...] at theta [D]."""
+        (z,) = tf.nest.flatten(self.problem.outputs(theta, state, x))
+        return tf.reshape(z, [z.shape[0], self.outputs])
+
+    def _slopes(self, tape, outputs, signals):
+        """The derivatives of each output by each of the signals, [n, O, ...]."""
+        if not signals:
+            return []
+        dtype = self.problem.dtype
+
+        def one(k):
+            up = tf.one_hot(tf.fill([outputs.shape[0]], k), self.outputs, dtype=outputs.dtype)
+            found = tape.gradient(outputs, signals, up, unconnected_gradients="zero")
+            return [tf.cast(tf.convert_to_tensor(d), dtype) for d in found]
+
+        if self.outputs <= _UNROLLED:
+            found = zip(*[one(k) for k in range(self.outputs)], strict=True)
+            return [tf.stack(d, axis=1) for d in found]
+        kinds = [dtype] * len(signals)
+        found = tf.map_fn(one, tf.range(self.outputs), fn_output_signature=kinds, parallel_iterations=1)
+        shaped = [
+            tf.ensure_shape(d, [self.outputs, *z.shape]) for d, z in zip(found, signals, strict=True)
+        ]
+        return [tf.transpose(d, [1, 0, *range(2, d.shape.rank)]) for d in shaped]
+
+    def _one_by_one(self, theta, state, x):
+        """Derivatives by the weights without a formula, an example at a time, [n, O, weights]."""
+
+        def of_one(x):
+            values = self.space.unflatten(theta)
+            sources = [values[i] for i in self._others]
+            one = tf.nest.map_structure(lambda t: t[None], x)
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(sources)
+                columns = tf.unstack(self.flat(self.space.flatten(values), state, one)[0])
+            rows = [tape.gradient(c, sources, unconnected_gradients="zero") for c in columns]
+            return tf.stack([tf.concat([tf.reshape(g, [-1]) for g in row], axis=0) for row in rows])
+
+        size = sum(self.space.sizes[i] for i in self._others)
+        found = tf.map_fn(of_one, x, fn_output_signature=self.problem.dtype, parallel_iterations=2)
+        return tf.ensure_shape(found, [tf.nest.flatten(x)[0].shape[0], self.outputs, size])
+
+    # ---- which formulas hold ------------------------------------------------------------------------
+
+    def _try_formulas(self):
+        """Keep the layers whose formula gives of a few examples, at a random theta, what it should.
+
+        That is the Gram matrix of their plain derivatives. A layer may be called with something else
+        than examples along its first axis, or have a weight in common with another one.
+        """
+        x = self.problem.examples.first(_PROBED)[0]
+        x = tf.nest.map_structure(lambda t: tf.gather(t, np.arange(_PROBED) % t.shape[0]), x)
+        theta, state = self._elsewhere(), self.problem.network.state
+        exact = self.problem.network.model.compute_dtype == self.problem.dtype.name
+        tolerance = 3 * np.sqrt(np.finfo(self.problem.dtype.as_numpy_dtype).eps) if exact else 0.05
+        users = [i for own in self._of.values() for i in own]
+        columns, kept = sorted({0, self.outputs - 1}), []
+        plain = self._plainly(theta, state, x, columns)
+        for layer, calls, slopes in self._signals(theta, state, x):
+            which, factor = self._of[id(layer)], _factor(layer, calls, slopes)
+            if factor is None or any(users.count(i) > 1 for i in which):
+                continue
+            fast = np.reshape(_rows(factor, columns)[:: _PROBED - 1], [2 * len(columns), -1])
+            slow = np.stack([np.concatenate([np.ravel(row[i]) for i in which]) for row in plain])
+            pair = [a.astype(np.float64) @ a.T.astype(np.float64) for a in (fast, slow)]
+            if np.abs(pair[0] - pair[1]).max() <= tolerance * np.abs(pair[1]).max():
+                kept.append(layer)
+                self._count(layer, factor)
+        self._layers = kept
+
+    def _count(self, layer, factor):
+        """Choose how a layer adds to the kernel, and count the memory that one example takes for it."""
+        if isinstance(factor, Outer):
+            numbers = np.prod(factor.a.shape[1:]) + np.prod(factor.d.shape[1:])
+            if not factor.cheaper():
+                self._by_rows.add(id(layer))
+                numbers += self.outputs * factor.d.shape[3] * factor.width * factor.d.shape[4]
+        else:
+            numbers = np.prod(factor.shape[1:])
+        self._bytes += int(numbers) * self.problem.dtype.size
+
+    def _plainly(self, theta, state, x, columns):
+        """Derivatives of some outputs of two examples, each by itself, by every variable."""
+        found = []
+        for i in (0, _PROBED - 1):
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(theta)
+                one = tf.nest.map_structure(lambda t, i=i: t[i : i + 1], x)
+                outputs = self.flat(theta, state, one)[0]
+                chosen = [outputs[k] for k in columns]
+            slopes = [tape.gradient(value, theta, unconnected_gradients="zero") for value in chosen]
+            found += [self.space.unflatten(slope) for slope in slopes]
+        return found
+
+    def _elsewhere(self):
+        """A theta near the model's own at which no weight is 0, so that all that depends on it shows."""
+        parts = self.space.unflatten(self.space.read())
+        moved = []
+        for k, value in enumerate(parts):
+            noise = tf.random.stateless_normal(value.shape, [k, 1], dtype=value.dtype)
+            size = tf.sqrt(tf.reduce_mean(tf.square(value))) if tf.size(value) else 0.0
+            moved.append(value + tf.maximum(tf.cast(0.3 * size, value.dtype), 0.05) * noise)
+        return self.space.flatten(moved)
+
+    # ---- products with J and J^T ----------------------------------------------------------------------
+
+    @graph
+    def pullback(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any, u: tf.Tensor) -> tf.Tensor:
+        """J^T u. u [n, O] -> [D]."""
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            outputs = self.flat(theta, state, x)
+        return tape.gradient(outputs, theta, u, unconnected_gradients="zero")
+
+    @graph
+    def pushforward(self, theta: tf.Tensor, state: list[tf.Tensor], x: Any, v: tf.Tensor) -> tf.Tensor:
+        """J v. v [D] -> [n, O]. J^T u is linear in u, so its slope is J."""
+        with exact_second_derivatives(self.problem.network.model):
+            u = tf.zeros([tf.nest.flatten(x)[0].shape[0], self.outputs], theta.dtype)
+            with tf.GradientTape() as outer:
+                outer.watch(u)
+                back = self.pullback.python_function(theta, state, x, u)
+            return outer.gradient(back, u, v, unconnected_gradients="zero")
+
+
+def _rows(factor, columns):
+    """Derivatives of some of the outputs by a layer's weights, [n, columns, weights]."""
+    if isinstance(factor, Outer):
+        return factor._replace(d=tf.gather(factor.d, columns, axis=1)).rows().numpy()
+    return tf.gather(factor, columns, axis=1).numpy()
+
+
+def _factor(layer, calls, slopes):
+    """What a formula gives; None where there is none for the way in which the layer is called."""
+    try:
+        found = formulas.factors(layer, calls, slopes)
+    except (ValueError, tf.errors.InvalidArgumentError):
+        return None
+    first = found.d if isinstance(found, Outer) else found
+    return None if found is None or first.shape[0] != _PROBED else found
+
+
+# ---- the kernel of two blocks -------------------------------------------------------------------------
+
+
+def gram(one: Features, two: Features, *, traced: bool) -> tf.Tensor:
+    """The kernel between two blocks in float64, [n O, m O]; traced over outputs, [n, m]."""
+    parts = [_of_outers(a, b, traced) for a, b in zip(one.outers, two.outers, strict=True)]
+    parts += [_of_rows(a, b, traced) for a, b in zip(one.rows, two.rows, strict=True)]
+    return tf.add_n(parts)
+
+
+def _of_rows(a, b, traced):
+    """Of derivatives [n, O, weights] themselves."""
+    if traced:
+        a, b = (tf.reshape(t, [t.shape[0], -1]) for t in (a, b))
+    else:
+        a, b = (tf.reshape(t, [-1, t.shape[-1]]) for t in (a, b))
+    width = max(1, _AT_ONCE // max(a.shape[0], b.shape[0]))  # columns in float64 at once
+    parts = [_times(a[:, i : i + width], b[:, i : i + width]) for i in range(0, a.shape[1], width)]
+    return tf.add_n(parts)
+
+
+def _times(a, b):
+    return tf.matmul(tf.cast(a, tf.float64), tf.cast(b, tf.float64), transpose_b=True)
+
+
+def _of_outers(one, two, traced):
+    """Of two `Outer`, some examples of each at a time."""
+    (n, outputs, positions, groups, _), m = one.d.shape, two.d.shape[0]
+    if positions == groups == 1:
+        return _of_one_position(one, two, traced)
+    per_pair = groups * positions**2 * (1 if traced else outputs**2)
+    side = max(1, int(np.sqrt(_AT_ONCE / per_pair)))
+    rows = [
+        tf.concat([_of_few(a, b, traced) for b in _pieces(two, m, side)], axis=1)
+        for a in _pieces(one, n, side)
+    ]
+    return tf.concat(rows, axis=0)
+
+
+def _pieces(outer: Outer, n: int, side: int) -> Iterator[Outer]:
+    for i in range(0, n, side):
+        yield Outer(outer.a[i : i + side], outer.d[i : i + side], outer.width)
+
+
+def _of_one_position(one, two, traced):
+    n, outputs, m = one.d.shape[0], one.d.shape[1], two.d.shape[0]
+    inputs = _inputs(one, two)[0]  # [n, m]
+    shape = [-1, outputs * one.d.shape[-1]] if traced else [-1, one.d.shape[-1]]
+    slopes = _times(tf.reshape(one.d, shape), tf.reshape(two.d, shape))
+    if traced:
+        return inputs * slopes
+    blocks = tf.reshape(slopes, [n, outputs, m, outputs]) * inputs[:, None, :, None]
+    return tf.reshape(blocks, [n * outputs, m * outputs])
+
+
+def _inputs(one, two):
+    """Gram matrices of a, [G, n P, m P]; of one-hot vectors whether they are the same."""
+    if not one.a.dtype.is_floating:
+        a, b = (tf.reshape(o.a, [-1]) for o in (one, two))
+        return tf.cast(a[:, None] == b[None], tf.float64)[None]
+    a, b = (tf.transpose(tf.cast(o.a, tf.float64), [2, 0, 1, 3]) for o in (one, two))  # [G, n, P, A]
+    a, b = (tf.reshape(t, [t.shape[0], -1, t.shape[-1]]) for t in (a, b))
+    return tf.matmul(a, b, transpose_b=True)
+
+
+def _of_few(one, two, traced):
+    (n, outputs, positions, groups, wide), m = one.d.shape, two.d.shape[0]
+    inputs = _inputs(one, two)
+    order = [3, 0, 2, 1, 4] if traced else [3, 0, 1, 2, 4]  # outputs beside M, or beside examples
+    d, e = (tf.transpose(tf.cast(o.d, tf.float64), order) for o in (one, two))
+    d, e = (tf.reshape(t, [groups, -1, outputs * wide if traced else wide]) for t in (d, e))
+    slopes = tf.matmul(d, e, transpose_b=True)
+    if traced:
+        both = tf.reshape(inputs * slopes, [groups, n, positions, m, positions])
+        return tf.reduce_sum(both, axis=[0, 2, 4])
+    slopes = tf.reshape(slopes, [groups, n, outputs, positions, m, outputs, positions])
+    inputs = tf.reshape(inputs, [groups, n, 1, positions, m, 1, positions])
+    return tf.reshape(tf.reduce_sum(inputs * slopes, axis=[0, 3, 6]), [n * outputs, m * outputs])
