@@ -39,6 +39,7 @@ STORY = {
         "monotonic_interpolation",
         "loss_allocation",
     ),
+    "other losses: differential equations": ("roughness",),
 }
 PROGRAMS = ("run_all", "report")  # that are no figure
 

@@ -37,6 +37,7 @@ IDS = {
     "taxonomy_diagnosis": ("taxonomy.diagnosis.",),
     "monotonic_interpolation": ("mli.",),
     "loss_allocation": ("lca.",),
+    "roughness": ("roughness.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
 
@@ -192,6 +193,10 @@ def test_a_second_run_measures_nothing_again_and_plot_only_draws(
 # ---- bad input --------------------------------------------------------------------------------------
 
 BAD = [
+    ("roughness", ["--problems=cube"], "--problems=cube: choose from line, ball, cube10"),
+    ("roughness", ["--directions=1"], "--directions=1: must be at least 2"),
+    ("roughness", ["--slice_steps=1"], "--slice_steps=1: must be at least 2"),
+    ("roughness", ["--distances=0"], "--distances=0: must be above 0"),
     (
         "loss_allocation",
         ["--batch_size=200"],
