@@ -65,16 +65,14 @@ class Config(networks.NetworkConfig):
 def measure(config):
     """ "<problem> <residual> <fresh or fixed> <name>" [seeds, ...], see `follow`; "cnn start <name>" and
     "cnn optimum <name>" [optima], as `equations.at`; what is known exactly "known <name>" []."""
+    seeds = range(config.seed, config.seed + config.optima)
+    arrays = named("cnn", stacked(parallel.over(functools.partial(of_network, config), seeds)))
     tasks = {key: [task(config, key, seed) for seed in config.repeats] for key in keys(config)}
     every = [each for own in tasks.values() for each in own]
     watched = progress.bar("trainings", iterable=every, unit="training")
     found = iter(parallel.over(functools.partial(follow, config), watched))
-    arrays = {}
     for key, own in tasks.items():
         arrays |= named(" ".join(key), stacked([next(found) for _ in own]))
-    seeds = range(config.seed, config.seed + config.optima)
-    rows = parallel.over(functools.partial(of_network, config), seeds)
-    arrays |= named("cnn", stacked(rows))
     return arrays | named("known", cache.cached(known_roughness.known, config.seed))
 
 
