@@ -52,8 +52,8 @@ class Collocation(Landscape):
       boundary: a `Domain`, whose factor B makes u vanish on its boundary, and in which all points must
         be; any function B of points x [N, d] -> [N]; a `Penalty`; or None, B = 1.
       derivatives: "forward" carries value, gradient and Laplacian through the layers together; "reverse"
-        takes nested tapes, through any model. By default the first where the model allows it, which is
-        faster, see `wedges/NOTES.md`.
+        takes nested tapes, through any model. By default the first where the model allows it. With a
+        Laplacian it is the faster one; of a gradient alone the second is, see `wedges/NOTES.md`.
 
     Attributes:
       network: the `StatelessModel`; space: its `WeightSpace`.
