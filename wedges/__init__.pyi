@@ -6,6 +6,7 @@ from . import archive as archive
 from . import average as average
 from . import callbacks as callbacks
 from . import clustered as clustered
+from . import collocation as collocation
 from . import compare as compare
 from . import connect as connect
 from . import curvature as curvature
@@ -20,6 +21,7 @@ from . import optimize as optimize
 from . import phases as phases
 from . import plots as plots
 from . import probe as probe
+from . import roughness as roughness
 from . import rugged as rugged
 from . import select as select
 from . import short as short
@@ -39,6 +41,7 @@ from .callbacks import LossAllocation as LossAllocation
 from .callbacks import Sharpness as Sharpness
 from .callbacks import SnapshotEnsemble as SnapshotEnsemble
 from .callbacks import Trajectory as Trajectory
+from .collocation import Collocation as Collocation
 from .compare import cosine_matrix as cosine_matrix
 from .compare import disagreement as disagreement
 from .compare import label_agreement as label_agreement
@@ -73,6 +76,7 @@ from .probe import isotropic as isotropic
 from .probe import line as line
 from .probe import radial_profile as radial_profile
 from .probe import tunnel_width as tunnel_width
+from .roughness import roughness_index as roughness_index
 from .short import eigenvalue_count as eigenvalue_count
 from .short import gradient_rank as gradient_rank
 from .short import smallest_cut as smallest_cut

@@ -27,6 +27,8 @@ here. A new version of Keras is a reason to run the tests, and to add it.
     BackupAndRestore._weights_path     its two files, written in this order
     BackupAndRestore._training_metadata_path
     CallbackList.callbacks             looked at anew whenever something is called on all of them
+    Functional._run_through_graph      a model's layers in their order, each called by a function
+    Sequential._functional             what a sequential model is once its input is known
 """
 
 from __future__ import annotations
@@ -51,6 +53,16 @@ SEED_STATE = "seed_generator_state"
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The model and all layers in it at any depth, each before those that it holds."""
     return model._flatten_layers()
+
+
+def through_graph(model: keras.Model, x: Any, operation: Callable[[Any], Callable[..., Any]]) -> Any:
+    """What a model of layers makes of x, each layer or operation called as operation(layer)(...).
+
+    None for a model that is no graph of layers. x and what is made of it are anything but structures.
+    """
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    run = getattr(graph, "_run_through_graph", None)
+    return None if run is None else run(x, operation_fn=operation)
 
 
 def attention_outputs(attention: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -40,6 +40,7 @@ STORY = {
         "loss_allocation",
     ),
     "what a network's derivatives say: the tangent kernel": ("tangent_kernel",),
+    "other losses: differential equations": ("roughness",),
 }
 PROGRAMS = ("run_all", "report")  # that are no figure
 

@@ -38,6 +38,7 @@ IDS = {
     "monotonic_interpolation": ("mli.",),
     "loss_allocation": ("lca.",),
     "tangent_kernel": ("plstar.",),
+    "roughness": ("roughness.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
 
@@ -193,6 +194,10 @@ def test_a_second_run_measures_nothing_again_and_plot_only_draws(
 # ---- bad input --------------------------------------------------------------------------------------
 
 BAD = [
+    ("roughness", ["--problems=cube"], "--problems=cube: choose from line, ball, cube10"),
+    ("roughness", ["--directions=1"], "--directions=1: must be at least 2"),
+    ("roughness", ["--slice_steps=1"], "--slice_steps=1: must be at least 2"),
+    ("roughness", ["--distances=0"], "--distances=0: must be above 0"),
     (
         "loss_allocation",
         ["--batch_size=200"],

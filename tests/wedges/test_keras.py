@@ -24,6 +24,8 @@ def test_every_private_name_exists():
         (keras.callbacks.CallbackList(), "callbacks"),
         *((backup, f"_{name}") for name in ("save_model", "current_epoch", "weights_path")),
         (backup, "_training_metadata_path"),
+        (model, "_functional"),
+        (model._functional, "_run_through_graph"),
     ]:
         assert hasattr(owner, name), f"Keras {keras.__version__} has no {name}"
     with scope:
