@@ -48,8 +48,8 @@ def examples(kind, images):
     }[kind]
 
 
-def test_there_are_eight_blocks_of_python():
-    assert len(blocks("python")) == 8
+def test_there_are_nine_blocks_of_python():
+    assert len(blocks("python")) == 9
 
 
 @pytest.mark.parametrize(
