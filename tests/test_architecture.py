@@ -15,7 +15,17 @@ from reproductions.bench import catalogue
 
 ROOT = pathlib.Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "wedges").rglob("*.py"))
-NETWORK = {"network", "hyperplane", "callbacks", "average", "_keras"}  # rooms that know Keras' models
+# Rooms that know Keras' models.
+NETWORK = {
+    "network",
+    "hyperplane",
+    "callbacks",
+    "average",
+    "regularizers",
+    "proximal",
+    "coding",
+    "_keras",
+}
 BENCH = sorted((ROOT / "reproductions" / "bench").glob("*.py"))
 COMMON = sorted((ROOT / "reproductions" / "common").glob("*.py"))
 PROGRAMS = sorted((ROOT / "reproductions").glob("*.py"))

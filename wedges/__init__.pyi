@@ -6,7 +6,9 @@ from . import archive as archive
 from . import average as average
 from . import callbacks as callbacks
 from . import clustered as clustered
+from . import coding as coding
 from . import compare as compare
+from . import compressibility as compressibility
 from . import connect as connect
 from . import curvature as curvature
 from . import diagnosis as diagnosis
@@ -19,6 +21,8 @@ from . import optimize as optimize
 from . import phases as phases
 from . import plots as plots
 from . import probe as probe
+from . import proximal as proximal
+from . import regularizers as regularizers
 from . import rugged as rugged
 from . import select as select
 from . import short as short
@@ -38,6 +42,7 @@ from .callbacks import LossAllocation as LossAllocation
 from .callbacks import Sharpness as Sharpness
 from .callbacks import SnapshotEnsemble as SnapshotEnsemble
 from .callbacks import Trajectory as Trajectory
+from .coding import compressed_size as compressed_size
 from .compare import cosine_matrix as cosine_matrix
 from .compare import disagreement as disagreement
 from .compare import label_agreement as label_agreement
@@ -70,6 +75,9 @@ from .probe import isotropic as isotropic
 from .probe import line as line
 from .probe import radial_profile as radial_profile
 from .probe import tunnel_width as tunnel_width
+from .proximal import Proximal as Proximal
+from .regularizers import Compressibility as Compressibility
+from .regularizers import HoyerSquare as HoyerSquare
 from .short import eigenvalue_count as eigenvalue_count
 from .short import gradient_rank as gradient_rank
 from .short import smallest_cut as smallest_cut
