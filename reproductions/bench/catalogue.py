@@ -38,6 +38,7 @@ STORY = {
     "what training did: from the first weights to the last": (
         "monotonic_interpolation",
         "loss_allocation",
+        "compressibility",
     ),
 }
 PROGRAMS = ("run_all", "report")  # that are no figure

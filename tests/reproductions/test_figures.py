@@ -37,6 +37,7 @@ IDS = {
     "taxonomy_diagnosis": ("taxonomy.diagnosis.",),
     "monotonic_interpolation": ("mli.",),
     "loss_allocation": ("lca.",),
+    "compressibility": ("compress.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
 
@@ -192,6 +193,14 @@ def test_a_second_run_measures_nothing_again_and_plot_only_draws(
 # ---- bad input --------------------------------------------------------------------------------------
 
 BAD = [
+    ("compressibility", ["--c=0.1,-1"], "--c=0.1,-1: must be above 0"),
+    ("compressibility", ["--bits=8,1"], "--bits=8,1: must be from 2 to 16"),
+    (
+        "compressibility",
+        ["--validation=2000"],
+        "--validation=2000: digits has 1137 training examples besides the 300 of --examples",
+    ),
+    ("compressibility", ["--products=5"], "--products=5: must be at least 6"),
     (
         "loss_allocation",
         ["--batch_size=200"],
