@@ -338,7 +338,8 @@ def _draw_accuracy(ax, arrays, config, network):
     dense = 100 * means(arrays, network, "accuracy")[0, 0]
     ax.axhline(dense, color="black", linewidth=1)
     pictures.level(ax, dense - 100 * LOST)
-    ax.text(1, dense, "dense", va="bottom", fontsize=8)
+    beside = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8}
+    ax.text(0.99, dense, "dense", **beside)
     ax.set_ylim(max(0, dense - 12), dense + 3)
     zeros = {
         k: 100 * means(arrays, network, "zeros")[picked(arrays, config, network, k)] for k in ("c", "l1")
@@ -437,10 +438,11 @@ def _draw_flow(ax, arrays):
 
 def _draw_curvature(ax, arrays, config, network):
     """Largest eigenvalue and trace of what is compared, over the dense network's."""
-    own = list(looks(config, network).items())
+    own, drawn = list(looks(config, network).items()), [1.0]
     for name, shift, fill in (("local top", -0.15, True), ("local trace", 0.15, False)):
         values = arrays[f"{network} {name}"]
-        values = values / values[0].mean()
+        values = np.abs(values / values[0].mean())
+        drawn.extend(values.ravel())
         for y, (_, look) in enumerate(own):
             how = {
                 "linestyle": "",
@@ -456,7 +458,7 @@ def _draw_curvature(ax, arrays, config, network):
         f"{NAMES[network]}: C's largest eigenvalue {top:.2g} times dense\nfilled: largest; open: trace"
     )
     how = {"x": "of the training loss's Hessian, over the dense mean", "log": "x"}
-    wedges.plots.label_axes(ax, title=title, ticks=_ticks(ax), **how)
+    wedges.plots.label_axes(ax, title=title, ticks=_ticks(np.array(drawn)), **how)
 
 
 def _draw_layers(ax, arrays, config):
@@ -477,10 +479,11 @@ def _draw_layers(ax, arrays, config):
 
 def _draw_bits(ax, arrays, config):
     """Accuracy against bytes at all numbers of bits."""
-    best = []
+    best, drawn = [], []
     for kind in ("none", "l1", "c"):
         i, look = picked(arrays, config, "fc", kind), looks(config, "fc")[kind]
         size = arrays["fc sizes"][i, :, :, -1] / arrays["fc sizes"][0, :, :1, -1]
+        drawn.extend(size.mean(axis=0))
         x, accuracy = size.mean(axis=0), 100 * arrays["fc accuracy"][i, :, :-1]
         label = compressing.KINDS[kind]
         wedges.plots.curve(ax, x, accuracy, color=look["color"], label=label, marker=look["marker"])
@@ -498,14 +501,15 @@ def _draw_bits(ax, arrays, config):
     )
     title = f"Bytes at {', '.join(map(str, bits(config)))} bits, right to left:\n{found}"
     how = {"x": "bytes by lzma over dense at 8 bits", "y": "test accuracy (%)", "legend": 8, "log": "x"}
-    wedges.plots.label_axes(ax, title=title, ticks=_ticks(ax), **how)
+    wedges.plots.label_axes(ax, title=title, ticks=_ticks(np.array(drawn)), **how)
 
 
-def _ticks(ax):
-    """1, 2 and 5 times powers of ten within the axis; its ends, where there are fewer than two."""
-    low, high = ax.get_xlim()
-    found = [m * 10.0**k for k in range(-4, 5) for m in (1, 2, 5) if low <= m * 10.0**k <= high]
-    return found if len(found) > 1 else [float(f"{v:.2g}") for v in (max(low, 1e-4), high)]
+def _ticks(values):
+    """1, 2 and 5 times powers of ten around the values, for a logarithmic axis."""
+    low, high = 0.8 * values.min(), 1.25 * values.max()
+    every = [m * 10.0**k for k in range(-4, 5) for m in (1, 2, 5)]
+    found = [v for v in every if low <= v <= high]
+    return found if len(found) > 1 else [float(f"{v:.2g}") for v in (low, high)]
 
 
 if __name__ == "__main__":
