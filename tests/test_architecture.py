@@ -16,7 +16,18 @@ from reproductions.bench import catalogue
 ROOT = pathlib.Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "wedges").rglob("*.py"))
 # Rooms that know Keras' models; the kernel is made of what each kind of layer adds to it.
-NETWORK = {"network", "hyperplane", "callbacks", "average", "collocation", "kernel", "_keras"}
+NETWORK = {
+    "network",
+    "hyperplane",
+    "callbacks",
+    "average",
+    "collocation",
+    "kernel",
+    "regularizers",
+    "proximal",
+    "coding",
+    "_keras",
+}
 BENCH = sorted((ROOT / "reproductions" / "bench").glob("*.py"))
 COMMON = sorted((ROOT / "reproductions" / "common").glob("*.py"))
 PROGRAMS = sorted((ROOT / "reproductions").glob("*.py"))

@@ -6,8 +6,10 @@ from . import archive as archive
 from . import average as average
 from . import callbacks as callbacks
 from . import clustered as clustered
+from . import coding as coding
 from . import collocation as collocation
 from . import compare as compare
+from . import compressibility as compressibility
 from . import connect as connect
 from . import curvature as curvature
 from . import diagnosis as diagnosis
@@ -21,6 +23,8 @@ from . import optimize as optimize
 from . import phases as phases
 from . import plots as plots
 from . import probe as probe
+from . import proximal as proximal
+from . import regularizers as regularizers
 from . import roughness as roughness
 from . import rugged as rugged
 from . import select as select
@@ -41,6 +45,7 @@ from .callbacks import LossAllocation as LossAllocation
 from .callbacks import Sharpness as Sharpness
 from .callbacks import SnapshotEnsemble as SnapshotEnsemble
 from .callbacks import Trajectory as Trajectory
+from .coding import compressed_size as compressed_size
 from .collocation import Collocation as Collocation
 from .compare import cosine_matrix as cosine_matrix
 from .compare import disagreement as disagreement
@@ -76,6 +81,9 @@ from .probe import isotropic as isotropic
 from .probe import line as line
 from .probe import radial_profile as radial_profile
 from .probe import tunnel_width as tunnel_width
+from .proximal import Proximal as Proximal
+from .regularizers import Compressibility as Compressibility
+from .regularizers import HoyerSquare as HoyerSquare
 from .roughness import roughness_index as roughness_index
 from .short import eigenvalue_count as eigenvalue_count
 from .short import gradient_rank as gradient_rank

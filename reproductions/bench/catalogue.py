@@ -38,6 +38,7 @@ STORY = {
     "what training did: from the first weights to the last": (
         "monotonic_interpolation",
         "loss_allocation",
+        "compressibility",
     ),
     "what a network's derivatives say: the tangent kernel": ("tangent_kernel",),
     "other losses: differential equations": ("roughness",),

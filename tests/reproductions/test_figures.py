@@ -39,6 +39,7 @@ IDS = {
     "loss_allocation": ("lca.",),
     "tangent_kernel": ("plstar.",),
     "roughness": ("roughness.",),
+    "compressibility": ("compress.",),
 }
 FILES = {"check.json", "config.json", "figure.png", "results.npz"}
 
@@ -198,6 +199,14 @@ BAD = [
     ("roughness", ["--directions=1"], "--directions=1: must be at least 2"),
     ("roughness", ["--slice_steps=1"], "--slice_steps=1: must be at least 2"),
     ("roughness", ["--distances=0"], "--distances=0: must be above 0"),
+    ("compressibility", ["--c=0.1,-1"], "--c=0.1,-1: must be above 0"),
+    ("compressibility", ["--bits=8,1"], "--bits=8,1: must be from 2 to 16"),
+    (
+        "compressibility",
+        ["--validation=2000"],
+        "--validation=2000: digits has 1137 training examples besides the 300 of --examples",
+    ),
+    ("compressibility", ["--products=5"], "--products=5: must be at least 6"),
     (
         "loss_allocation",
         ["--batch_size=200"],
