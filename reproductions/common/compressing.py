@@ -10,7 +10,6 @@ import numpy as np
 
 import wedges
 from reproductions.common import networks, training
-from wedges import coding, compressibility
 
 # Of the penalties, and what they are called.
 KINDS = {
@@ -134,9 +133,9 @@ def weighed(problem, theta, validation, bits):
     kernels = [w for w in arrays if w.ndim > 1]
     sizes, thetas = [], []
     for n in bits:
-        streams = [coding.encode(arrays, n, coder) for coder in coding.CODERS]
+        streams = [wedges.coding.encode(arrays, n, coder) for coder in wedges.coding.CODERS]
         sizes.append([len(stream) for stream in streams])
-        thetas.append(np.concatenate([w.ravel() for w in coding.decode(streams[-1])]))
+        thetas.append(np.concatenate([w.ravel() for w in wedges.coding.decode(streams[-1])]))
     thetas.append(theta)
     accuracies = {
         "accuracy": networks.unseen(problem),
@@ -153,21 +152,21 @@ def weighed(problem, theta, validation, bits):
 def of_kernels(kernels):
     """What `weighed` says of kernels alone."""
     alive = [w for w in kernels if w.any()]
-    units = [np.abs(w[w != 0]) / compressibility.critical_magnitude(w) for w in alive]
+    units = [np.abs(w[w != 0]) / wedges.compressibility.critical_magnitude(w) for w in alive]
     units = np.concatenate([np.zeros(0), *units])
-    codes = np.concatenate([coding.quantize(w, 8).codes.ravel() for w in kernels])
+    codes = np.concatenate([wedges.coding.quantize(w, 8).codes.ravel() for w in kernels])
     others = codes[codes != 0]
     count = max(1, len(units))
     zeros = np.array([np.mean(w == 0) for w in kernels])
     of_alive = lambda function: np.array([function(w) if w.any() else 0.0 for w in kernels])
     return {
         "layer zeros": zeros,
-        "ratio": of_alive(compressibility.ratio),
+        "ratio": of_alive(wedges.compressibility.ratio),
         "norm": of_alive(lambda w: np.linalg.norm(w.astype(np.float64))),
         "zeros": np.array(sum((w == 0).sum() for w in kernels) / sum(w.size for w in kernels)),
         "ternarity": np.array(np.sum((units >= 0.5) & (units <= 1.5)) / count),
-        "entropy": np.array(coding.entropy(others) if len(others) else 0.0),
-        "entropy of all": np.array(coding.entropy(codes)),
+        "entropy": np.array(wedges.coding.entropy(others) if len(others) else 0.0),
+        "entropy of all": np.array(wedges.coding.entropy(codes)),
         "magnitudes": np.histogram(np.minimum(units, BINS[-1]), BINS)[0] / count,
     }
 

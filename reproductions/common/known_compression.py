@@ -3,7 +3,6 @@
 import numpy as np
 
 import wedges
-from wedges import compressibility
 
 ENDED = 1.05  # C of a flow that has come down to one component, or nearly
 
@@ -21,7 +20,7 @@ def algebra(seed, sizes=(2, 3, 5, 10, 40, 120)):
     for k in sizes:
         a = rng.uniform(0.1, 10)
         w = a * rng.choice([-1.0, 1.0], k)
-        C = compressibility.NormRatio(k)
+        C = wedges.compressibility.NormRatio(k)
         value, gradient = (v.numpy() for v in C.value_and_gradient(w))
         found["value"].append(abs(value / np.sqrt(k) - 1))
         found["gradient"].append(a * np.abs(gradient).max())
@@ -29,7 +28,7 @@ def algebra(seed, sizes=(2, 3, 5, 10, 40, 120)):
         values = np.linalg.eigvalsh(wedges.curvature.dense(wedges.hessian(C, w)))
         known = np.append(np.full(k - 1, -unit), 0.0)
         found["saddle"].append(np.abs(values - known).max() / unit)
-        beside = compressibility.NormRatio(k + 1)
+        beside = wedges.compressibility.NormRatio(k + 1)
         rise = lambda far, w=w, of=beside, at=value: (float(of(np.append(w, far))) - at) / far
         slope = 2 * rise(5e-5 * a) - rise(1e-4 * a)  # without the term of the second order
         found["kink"].append(abs(slope * a * np.sqrt(k) - 1))
@@ -111,8 +110,8 @@ def wandering(seed, dimension=30, n=20):
     sparse = wedges.minimize(toy, dense, under, 5000).theta
     hessian = wedges.curvature.dense(wedges.hessian(toy, dense))
     return {
-        "wedges dense": compressibility.ratio(dense),
-        "wedges sparse": compressibility.ratio(sparse),
+        "wedges dense": wedges.compressibility.ratio(dense),
+        "wedges sparse": wedges.compressibility.ratio(sparse),
         "wedges loss": wedges.probe.line(toy, dense, sparse, 51).losses.max(),
         "wedges trace": np.trace(hessian) / (dimension - n),
     }
