@@ -19,7 +19,7 @@ NETWORKS = ("fc", "cnn")
 class Config(data.DataConfig):
     """Settings of the runs."""
 
-    seed: int = options.but(paper=10, quick=0)  # lower ones are for pilots
+    seed: int = options.but(paper=10, quick=0)  # 0 was the pilot's
     dataset: str = options.but(paper="fashion_mnist", quick="digits")
     examples: int = option("trained on, the first", at_least(50), paper=20_000, quick=1100, smoke=300)
     validation: int = option("more of them, to choose strengths", paper=10_000, quick=330, smoke=100)
@@ -28,26 +28,26 @@ class Config(data.DataConfig):
     epochs: int = option("of training", paper=40, quick=60, smoke=4)
     l1: Floats = option(
         "strengths of L1",
-        paper=(3e-5, 1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3),
+        paper=(3e-5, 1e-4, 2e-4, 3e-4, 4e-4, 8e-4),
         quick=(1e-4, 3e-4, 1e-3, 2e-3),
         smoke=(3e-4, 3e-3),
     )
     l2: Floats = option("strengths of L2", paper=(1e-5, 1e-4, 1e-3), quick=(1e-3,))
     c: Floats = option(
         "strengths of C, each kernel",
-        paper=(1e-3, 3e-3, 1e-2, 2e-2, 4e-2, 8e-2),
+        paper=(2e-3, 5e-3, 7e-3, 9e-3, 1.2e-2, 2e-2),
         quick=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
         smoke=(3e-3, 3e-2),
     )
     hoyer: Floats = option(
         "strengths of C^2 / D",
-        paper=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+        paper=(0.3, 1.0, 3.0, 4.5, 7.0, 15.0),
         quick=(0.1, 0.3, 1.0, 3.0),
         smoke=(1.0,),
     )
     one: Floats = option(
         "strengths of C, all kernels as one",
-        paper=(3e-3, 1e-2, 3e-2, 1e-1),
+        paper=(5e-3, 1e-2, 1.5e-2, 2e-2),
         quick=(1e-2, 3e-2),
         smoke=(2e-2,),
     )
