@@ -26,15 +26,20 @@ from reproductions.common import networks, pictures, toys, training, wide
 from reproductions.common.arrays import named, stacked, under
 
 TWO, THREE = (32, 64, 128, 256, 512, 1024, 2048, 4096), (32, 64, 128, 256, 512, 1024)
-_widths = lambda what, **presets: option(f"widths of {what}", at_least(8), **presets)
 
 
 @options.settings
 class Config(networks.NetworkConfig):
     seed: int = but(paper=10, quick=0)  # 0 to 2 were the pilot's
-    two: Ints = _widths("two layers", paper=TWO, quick=(64, 256, 1024), smoke=(32, 128))
-    three: Ints = _widths("three layers", paper=THREE, quick=(64, 256), smoke=(32, 64))
-    own: Ints = _widths("Keras' own form", paper=(32, 256, 2048), quick=(64, 512), smoke=(32, 64))
+    two: Ints = option(
+        "widths of two layers", at_least(8), paper=TWO, quick=(64, 256, 1024), smoke=(32, 128)
+    )
+    three: Ints = option(
+        "widths of three layers", at_least(8), paper=THREE, quick=(64, 256), smoke=(32, 64)
+    )
+    own: Ints = option(
+        "widths of Keras' own form", at_least(8), paper=(32, 256, 2048), quick=(64, 512), smoke=(32, 64)
+    )
     points: int = option("n, points on the sphere", at_least(8), paper=64, smoke=40)
     dimension: int = option("d, coordinates of a point", at_least(2), paper=16)
     seeds: int = option("independent points and weights", paper=3, quick=1, smoke=2)

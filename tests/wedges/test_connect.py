@@ -229,7 +229,7 @@ def test_compiled_with_xla_the_points_are_the_same(way):
     make = {"connector": connector, "joint": lambda *a, **k: joint_connector(*a, seed=0, **k)}[way]
 
     def follow(descent, steps, name):
-        compiled.append(descent._static)
+        compiled.append(descent.jit_compile)
         descent.run(steps)
 
     run = lambda jit: make(

@@ -459,7 +459,7 @@ def test_cuts_too_large_to_hold_together_are_taken_one_by_one_and_then_as_transf
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_the_descents_are_compiled_as_asked(jit_compile):
-    asked = lambda descent, *_: flags.append(descent._static)
+    asked = lambda descent, *_: flags.append(descent.jit_compile)
     flags, settings = [], EXACT | {"jit_compile": jit_compile, "follow": asked}
     wedges.smallest_cut(wedges.Quadratic(np.ones(3)), np.zeros(3), [2], samples=1, seed=0, **settings)
     assert flags == [jit_compile]
