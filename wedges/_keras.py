@@ -82,16 +82,16 @@ def learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
 
 def batches_given(model: keras.Model) -> int | None:
     """How many batches' gradients its optimizer was given, accumulated ones too; None: unknown."""
-    iterations = getattr(_optimizer(model), "_iterations", None)
+    iterations = getattr(optimizer_of(model), "_iterations", None)
     return None if iterations is None else int(iterations)
 
 
 def trained_by_optimizer(model: keras.Model) -> list[keras.Variable]:
     """The variables that its optimizer was built to train, whatever has been frozen since."""
-    return list(getattr(_optimizer(model), "_trainable_variables", []))
+    return list(getattr(optimizer_of(model), "_trainable_variables", []))
 
 
-def _optimizer(model):
+def optimizer_of(model: keras.Model) -> Any:
     """What a model was compiled with, without what scales losses around it; None without."""
     optimizer = getattr(model, "optimizer", None)
     return getattr(optimizer, "inner_optimizer", optimizer)

@@ -321,18 +321,28 @@ def filter_plane(
     theta = np.asarray(_checks.one_point(landscape, theta))
     x, y = _distances("x", x), _distances("y", y)
     if filters is None:
-        space = getattr(landscape.core, "space", None)
-        if space is None or space.dimension != landscape.dimension:
+        filters = filters_of(landscape)
+        if filters is None:
             raise ValueError(
                 "landscape must be a network's whole space, whose filters are known, or filters must be "
                 f"given; received {landscape!r}."
             )
-        filters = space.filters
     d = filter_normalized(theta, filters, 2, seed=seed).astype(theta.dtype)
     kind = theta.dtype.type
     point = lambda k: theta + kind(x[k % len(x)]) * d[0] + kind(y[k // len(x)]) * d[1]
     losses = _losses(landscape, point, len(x) * len(y), "filter plane", jobs)
     return FilterPlane(x, y, losses.reshape(len(y), len(x)), d)
+
+
+def filters_of(landscape: Landscape) -> np.ndarray | None:
+    """The filter of each component of theta [D], -1 for none, as a network's whole space knows it.
+
+    None for any other landscape.
+    """
+    space = getattr(landscape.core, "space", None)
+    if space is None or space.dimension != landscape.dimension:
+        return None
+    return space.filters
 
 
 def radial_profile(

@@ -16,10 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from wedges import _keras
 from wedges._tensorflow import compiled
 from wedges.callbacks.places import FIRST, Placed
 from wedges.callbacks.standing import trained_values
-from wedges.regularizers import check_penalty, proximal_step, undefined_at_zero
+from wedges.regularizers import check_penalty, proximal_steps, undefined_at_zero
 
 
 class Proximal(Placed):
@@ -109,15 +110,10 @@ class Proximal(Placed):
                 )
 
     def _move(self, h):
-        if self.group:
-            flat = tf.concat([tf.reshape(v.value, [-1]) for v in self._variables], axis=0)
-            sizes = [int(np.prod(v.shape)) for v in self._variables]
-            parts = tf.split(proximal_step(flat, self.penalty, h), sizes)
-            for v, part in zip(self._variables, parts, strict=True):
-                v.assign(tf.reshape(part, v.shape))
-            return
-        for v in self._variables:
-            v.assign(proximal_step(v.value, self.penalty, h))
+        values = [v.value for v in self._variables]
+        moved = proximal_steps(values, self.penalty, h, group=self.group)
+        for v, value in zip(self._variables, moved, strict=True):
+            v.assign(value)
 
     def _chosen(self):
         variables = self._given
@@ -144,8 +140,7 @@ class Proximal(Placed):
         return variables
 
     def _optimizer(self):
-        optimizer = getattr(self.model, "optimizer", None)
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+        optimizer = _keras.optimizer_of(self.model)
         if getattr(optimizer, "learning_rate", None) is None:
             raise ValueError(
                 "a proximal step needs the learning rate of the model's optimizer; received "

@@ -7,7 +7,7 @@
     HoyerSquare       strength C(w)^2 / D
     together          one penalty of several weights as one vector
     forces            the two forces of a penalty: one that shrinks all alike, one that scales
-    proximal_step     a step of both, after which small components are 0
+    proximal_step     a step of both, after which small components are 0; `proximal_steps` of several
 
 What C is and what it says of a vector is in `wedges.compressibility`.
 """
@@ -254,6 +254,18 @@ def proximal_step(w: TensorLike, penalty: Any, step: TensorLike) -> tf.Tensor:
     step = tf.cast(step, w.dtype)
     z = w + step * grow * w
     return tf.sign(z) * tf.maximum(tf.abs(z) - step * shrink, tf.zeros_like(z))
+
+
+def proximal_steps(
+    weights: Sequence[TensorLike], penalty: Any, step: TensorLike, *, group: bool = False
+) -> list[tf.Tensor]:
+    """The `proximal_step` of several weights: of each by itself, or of all as one vector (`group`)."""
+    weights = [tf.convert_to_tensor(w) for w in weights]
+    if not group:
+        return [proximal_step(w, penalty, step) for w in weights]
+    flat = tf.concat([tf.reshape(w, [-1]) for w in weights], axis=0)
+    parts = tf.split(proximal_step(flat, penalty, step), [w.shape.num_elements() for w in weights])
+    return [tf.reshape(part, w.shape) for part, w in zip(parts, weights, strict=True)]
 
 
 def check_penalty(penalty: Any) -> None:

@@ -263,9 +263,7 @@ def roughness_index(
 def _filters(landscape, filters):
     """The filter of each component [D]; None where there are none."""
     if filters is None:
-        space = getattr(landscape.core, "space", None)
-        known = space is not None and space.dimension == landscape.dimension
-        return space.filters if known else None
+        return probe.filters_of(landscape)
     filters = np.asarray(filters)
     if filters.shape != (landscape.dimension,) or filters.dtype.kind not in "iu":
         raise ValueError(

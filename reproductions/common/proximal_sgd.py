@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from wedges.regularizers import proximal_step
+from wedges.regularizers import proximal_steps
 
 
 class ProximalSGD(keras.optimizers.SGD):
@@ -30,11 +30,7 @@ class ProximalSGD(keras.optimizers.SGD):
         theta = tf.convert_to_tensor(variable)
         h = tf.cast(learning_rate, theta.dtype) / (1 - self.momentum)
         kernels = [theta[start:end] for start, end in self.spans]
-        if self.one:
-            sizes = [end - start for start, end in self.spans]
-            kernels = tf.split(proximal_step(tf.concat(kernels, 0), self.penalty, h), sizes)
-        else:
-            kernels = [proximal_step(w, self.penalty, h) for w in kernels]
+        kernels = proximal_steps(kernels, self.penalty, h, group=self.one)
         parts, at = [], 0
         for (start, end), w in zip(self.spans, kernels, strict=True):
             parts += [theta[at:start], w]
