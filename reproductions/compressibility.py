@@ -39,8 +39,9 @@ class Config(compress_runs.Config):
 
 def measure(config):
     """ "<network> <name>" [settings, seeds, ...] as `compressing.weighed`; "<network> picked" [kinds],
-    places of the settings compared; of these "<network> local <name>", "line" and "own" [kinds, seeds,
-    ...], lines from the dense network and from the first weights; "known <name>" [seeds, ...]."""
+    places of the settings compared; of these "<network> local <name>", "balance", "line" and "own"
+    [kinds, seeds, ...], lines from the dense network and from the first weights, and "fc scaled
+    <name>", with all kernels as long as the dense ones; "known <name>" [seeds, ...]."""
     nets, arrays = subjects(config), {}
     items = [(n, s, seed) for n in nets for seed in config.repeats for s in settings(config, n)]
     watched = progress.bar("trainings", iterable=items, unit="run")
@@ -91,6 +92,10 @@ def _around(nets, examples, products, points, item):
             "local", cache.cached(compressing.local, measured, theta, spans, examples, products)
         )
         found |= named("own", cache.cached(compressing.line, measured, start, theta, points))
+        found |= named("balance", cache.cached(compressing.balance, measured, theta, setting, spans))
+        if name == "fc":  # of ReLU: SimpleCNN has other activations
+            scaled = cache.cached(compressing.rescaled, measured, theta, dense, examples)
+            found |= named("scaled", scaled)
         if setting == DENSE:  # a point is no line
             nowhere = {"losses": found["own losses"][-1:].repeat(points), "barrier": 0.0, "draw_up": 0.0}
             return found | named("line", nowhere)
@@ -241,6 +246,11 @@ def summary(arrays, config):
             for name, words in LOCAL.items():
                 value = np.abs(arrays[f"{n} local {name}"][j])
                 found[f"{label}: log10 of the {words}"] = np.log10(np.maximum(value, 1e-9))
+            if kind != "none":
+                found[f"{label}: cosine of gradients"] = arrays[f"{n} balance cosine"][j]
+            if n == "fc":
+                value = np.log10(np.maximum(np.abs(arrays["fc scaled top"][j]), 1e-9))
+                found[f"{label}: log10 of the largest eigenvalue, lengths of dense"] = value
             found[f"{label}: barrier from dense"] = arrays[f"{n} line barrier"][j]
             found[f"{label}: rise from the first weights"] = arrays[f"{n} own draw_up"][j]
     return found | {"flow: mean C at the end": under("known", arrays)["flow"][:, -1].mean(axis=1)}
@@ -439,24 +449,27 @@ def _draw_flow(ax, arrays):
 def _draw_curvature(ax, arrays, config, network):
     """Largest eigenvalue and trace of what is compared, over the dense network's."""
     own, drawn = list(looks(config, network).items()), [1.0]
-    for name, shift, fill in (("local top", -0.15, True), ("local trace", 0.15, False)):
+    rows = [("local top", -0.2, True), ("local trace", 0.2, False)]
+    if f"{network} scaled top" in arrays:
+        rows.append(("scaled top", 0.0, None))
+    for name, shift, fill in rows:
         values = arrays[f"{network} {name}"]
         values = np.abs(values / values[0].mean())
         drawn.extend(values.ravel())
         for y, (_, look) in enumerate(own):
-            how = {
-                "linestyle": "",
-                "markersize": 6,
-                "markerfacecolor": look["color"] if fill else "white",
-            }
-            ax.plot(values[y], np.full(values.shape[1], y + shift), **how, **look)
+            how = {"linestyle": "", "markersize": 6, **look}
+            how |= {"marker": "x"} if fill is None else {}
+            how |= {"markerfacecolor": "white"} if fill is False else {}
+            ax.plot(values[y], np.full(values.shape[1], y + shift), **how)
     ax.set_yticks(range(len(own)), [compressing.KINDS[kind] for kind, _ in own], fontsize=8)
     ax.invert_yaxis()
     pictures.here(ax, 1)
     top = _ratio(arrays, config, network, "c", "local top")
-    title = (
-        f"{NAMES[network]}: C's largest eigenvalue {top:.2g} times dense\nfilled: largest; open: trace"
-    )
+    title = f"{NAMES[network]}: C's largest eigenvalue {top:.2g} times dense\n"
+    title += "filled: largest; open: trace"
+    if len(rows) > 2:
+        scaled = _ratio(arrays, config, network, "c", "scaled top")
+        title += f"; x: largest, kernels as long as dense ({scaled:.2g})"
     how = {"x": "of the training loss's Hessian, over the dense mean", "log": "x"}
     wedges.plots.label_axes(ax, title=title, ticks=_ticks(np.array(drawn)), **how)
 

@@ -1,6 +1,7 @@
 """Networks that are trained under a penalty on their kernels, and what is left of them.
 
-`weighed`, `local` and `line` take long, and are for `cached`: their keys hold nothing of a figure.
+`weighed`, `local`, `rescaled`, `balance` and `line` take long, and are for `cached`: their keys hold
+nothing of a figure.
 """
 
 import dataclasses
@@ -23,6 +24,20 @@ KINDS = {
 BINS = np.linspace(0, 4, 41)  # of |w| in units of r^2 / s
 
 
+def penalty_of(kind, strength):
+    """A penalty of `KINDS`, a Keras regularizer; None for none."""
+    import keras
+
+    return {
+        "none": lambda strength: None,
+        "l2": keras.regularizers.L2,
+        "l1": keras.regularizers.L1,
+        "c": wedges.Compressibility,
+        "hoyer": wedges.HoyerSquare,
+        "one": wedges.Compressibility,
+    }[kind](strength)
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe(training.Recipe):
     """How to train under a penalty: as `training.Recipe` says, by SGD with momentum 0.9, and a proximal
@@ -40,20 +55,10 @@ class Recipe(training.Recipe):
 
     def build(self, steps_per_epoch):
         """The Keras optimizer."""
-        import keras
-
         from reproductions.common.proximal_sgd import ProximalSGD
 
-        penalties = {
-            "none": lambda strength: None,
-            "l2": keras.regularizers.L2,
-            "l1": keras.regularizers.L1,
-            "c": wedges.Compressibility,
-            "hoyer": wedges.HoyerSquare,
-            "one": wedges.Compressibility,
-        }
-        penalty, one = penalties[self.kind](self.strength), self.kind == "one"
-        return ProximalSGD(self.learning_rate, 0.9, penalty, self.spans, one)
+        penalty = penalty_of(self.kind, self.strength)
+        return ProximalSGD(self.learning_rate, 0.9, penalty, self.spans, self.kind == "one")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +196,55 @@ def local(problem, theta, spans, examples, products):
         found |= {f"{name}top": top, f"{name}trace": mean, f"{name}trace error": error}
     gradient = networks.seen(problem).value_and_gradient(theta)[1]
     return {**found, "gradient": np.linalg.norm(np.asarray(gradient, np.float64))}
+
+
+def rescaled(problem, theta, other, examples):
+    """The same function in other units: of a stack of ReLU layers W_l the first ones are brought to the
+    length that they have in another theta, and the last one takes what is left,
+
+        W_l <- a_l W_l, b_l <- a_1 .. a_l b_l, W_last <- W_last / (a_1 .. a_(last - 1)),
+
+    so that C of each kernel and all outputs are as before, and curvatures are compared at one scale.
+    "top", the largest eigenvalue of its Hessian; "off", how far that moves the loss, relative, []."""
+    space = networks.landscape(problem).space
+    arrays = [np.asarray(w, np.float64) for w in space.unflatten(theta)]
+    wanted = [np.linalg.norm(w) for w in space.unflatten(other) if w.shape.rank > 1]
+    places, product = [i for i, w in enumerate(arrays) if w.ndim > 1], 1.0
+    for place, length in zip(places[:-1], wanted[:-1], strict=True):
+        own = np.linalg.norm(arrays[place])
+        factor = length / own if own > 0 else 1.0
+        product *= factor
+        arrays[place] *= factor
+        arrays[place + 1] *= product  # its biases
+    arrays[places[-1]] /= product
+    moved = np.concatenate([w.ravel() for w in arrays]).astype(theta.dtype)
+    landscape = networks.seen(problem, examples)
+    top = wedges.eigenpairs(wedges.hessian(landscape, moved), 1, seed=0, tolerance=0.02).values[0]
+    before = float(landscape(theta))
+    return {"top": top, "off": np.array(abs(float(landscape(moved)) - before) / before)}
+
+
+def balance(problem, theta, setting, spans):
+    """Of the weights that are not 0 the gradient of the training loss g and that of the penalty p, which
+    add to 0 where training has come to rest: "cosine" of g and -p; "rest", |g + p| / |g|; "pull", the
+    length of p, []. NaN without a penalty."""
+    gradient = np.asarray(networks.seen(problem).value_and_gradient(theta)[1], np.float64)
+    kernels = [theta[start:end].astype(np.float64) for start, end in spans]
+    penalty = penalty_of(setting.kind, setting.strength)
+    if penalty is None:
+        return dict.fromkeys(("cosine", "rest", "pull"), np.array(np.nan))
+    whole = [np.concatenate(kernels)] if setting.kind == "one" else kernels
+    found = [wedges.regularizers.forces(penalty, w) for w in whole]
+    pull = [float(f.shrink) * np.sign(w) - float(f.grow) * w for f, w in zip(found, whole, strict=True)]
+    w, p = np.concatenate(kernels), np.concatenate(pull)
+    g = np.concatenate([gradient[start:end] for start, end in spans])
+    g, p = g[w != 0], p[w != 0]
+    length = np.linalg.norm
+    return {
+        "cosine": np.array(-g @ p / (length(g) * length(p))),
+        "rest": np.array(length(g + p) / length(g)),
+        "pull": np.array(length(p)),
+    }
 
 
 def line(problem, first, last, points):

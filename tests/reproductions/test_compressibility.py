@@ -10,7 +10,7 @@ import pytest
 import wedges
 from reproductions import compressibility as figure
 from reproductions.bench import options, workplace
-from reproductions.common import compress_runs, compressing, known_compression
+from reproductions.common import compress_runs, compressing, known_compression, networks
 from reproductions.common.arrays import named, under
 from reproductions.common.proximal_sgd import ProximalSGD
 from wedges.regularizers import proximal_step
@@ -149,6 +149,71 @@ def test_kernels_are_weighed_by_hand():
 def test_kernels_without_weights_are_weighed():
     found = compressing.of_kernels([np.zeros((2, 2), np.float32)])
     assert found["zeros"] == 1 and found["entropy"] == found["ternarity"] == found["ratio"][0] == 0
+
+
+def small():
+    """A problem of a small fully connected network, theta, and another theta."""
+    problem = compress_runs.subjects(CONFIG)["fc"].measured
+    theta = networks.start(problem)
+    other = networks.start(dataclasses.replace(problem, initial=problem.initial + 1))
+    return problem, theta, 2 * other
+
+
+def test_in_other_units_a_network_is_the_same_function_and_other_curvatures_come_out(place):
+    problem, theta, other = small()
+    found = compressing.rescaled(problem, theta, other, 100)
+    assert found["off"] < 1e-5
+    before = compressing.local(problem, theta, compressing.spans(problem), 100, 6)["top"]
+    assert abs(found["top"] / before - 1) > 0.1
+    # Where the lengths are the same already nothing changes.
+    same = compressing.rescaled(problem, theta, theta, 100)
+    assert same["off"] == 0 and same["top"] == pytest.approx(before, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["l1", "c", "hoyer", "one", "l2"])
+def test_gradients_of_loss_and_penalty_are_balanced_by_hand(place, kind):
+    problem, theta, _ = small()
+    spans = compressing.spans(problem)
+    theta = theta.copy()
+    theta[spans[0][0] : spans[0][0] + 20] = 0
+    found = compressing.balance(problem, theta, compressing.Setting(kind, 0.02), spans)
+    g = np.asarray(networks.seen(problem).value_and_gradient(theta)[1], np.float64)
+    kernels = [theta[a:b].astype(np.float64) for a, b in spans]
+    w, g = np.concatenate(kernels), np.concatenate([g[a:b] for a, b in spans])
+    c = lambda v: np.abs(v).sum() / np.linalg.norm(v)
+    penalty = {
+        "l1": lambda w: np.abs(np.concatenate(w)).sum(),
+        "l2": lambda w: np.square(np.concatenate(w)).sum(),
+        "c": lambda w: sum(c(v) for v in w),
+        "hoyer": lambda w: sum(c(v) ** 2 / v.size for v in w),
+        "one": lambda w: c(np.concatenate(w)),
+    }[kind]
+    ends = np.cumsum([0, *map(len, kernels)])
+    split = lambda w: [w[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    # A derivative by finite differences along g, along itself, and of three components.
+    alive, h = w != 0, 1e-6
+    slope = lambda d: 0.02 * (penalty(split(w + h * d)) - penalty(split(w - h * d))) / (2 * h)
+    along = slope(np.where(alive, g, 0))
+    g_alive = np.where(alive, g, 0)
+    pull = found["pull"]
+    wanted = -along / (np.linalg.norm(g_alive) * pull)
+    assert found["cosine"] == pytest.approx(wanted, abs=1e-4)
+    rest = np.sqrt(g_alive @ g_alive + 2 * along + pull**2) / np.linalg.norm(g_alive)
+    assert found["rest"] == pytest.approx(rest, rel=1e-4)
+    if kind == "l1":
+        assert pull == pytest.approx(0.02 * np.sqrt(alive.sum()))
+    if kind == "l2":
+        assert pull == pytest.approx(0.04 * np.linalg.norm(w))
+    if kind in ("c", "one"):  # |grad C|^2 = (k - C^2) / r^2 of k weights that are not 0
+        parts = [w] if kind == "one" else kernels
+        square = sum((np.sum(v != 0) - c(v) ** 2) / (v @ v) for v in parts)
+        assert pull == pytest.approx(0.02 * np.sqrt(square))
+
+
+def test_without_a_penalty_nothing_is_balanced(place):
+    problem, theta, _ = small()
+    found = compressing.balance(problem, theta, compress_runs.DENSE, compressing.spans(problem))
+    assert all(np.isnan(v) for v in found.values())
 
 
 @pytest.fixture(scope="module")
