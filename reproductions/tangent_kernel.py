@@ -433,6 +433,12 @@ def _at(widths):
     return {"ticks": widths[:: -(-len(widths) // 4)], "legend": 8}
 
 
+def _room(ax, below=1.0, above=1.0):
+    """Room for a legend on a logarithmic axis, by factors."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low / below, high * above)
+
+
 def _draw_bend(ax, arrays, config):
     plots, lines = wedges.plots, []
     for g, label, color, marker in (
@@ -451,6 +457,7 @@ def _draw_bend(ax, arrays, config):
     if min(lines[2:]) < max(lines[:2]):
         title = "The norm of the output's Hessian\nagainst the width"
     plots.label_axes(ax, title=title, x="width m", y="|Hess f|$_2$", log="xy", **_at(config.two))
+    _room(ax, above=12)
 
 
 def _draw_change(ax, arrays, config):
@@ -466,6 +473,7 @@ def _draw_change(ax, arrays, config):
         title = "The wider, the less the kernel changes,\nfor weights that have moved this far"
     y = "relative change of K, |theta - theta$_0$|"
     plots.label_axes(ax, title=title, x="width m", y=y, log="xy", **_at(config.two))
+    _room(ax, below=15)
 
 
 def _draw_own(ax, arrays, config):
@@ -486,6 +494,7 @@ def _draw_own(ax, arrays, config):
     title = "K at the start: by Keras' default the smallest\n"
     title += f"eigenvalue (dashed) goes as m$^{{{power:.2f}}}$"
     plots.label_axes(ax, title=title, x="width m", y="eigenvalue of K", log="xy", **_at(config.two))
+    _room(ax, below=1000)
 
 
 def _draw_network(ax, arrays, config):
