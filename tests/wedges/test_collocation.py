@@ -221,6 +221,44 @@ def test_its_products_with_the_hessian_are_so_too(kind):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("penalty", [False, True])
+def test_without_a_laplacian_one_theta_goes_by_tapes_and_several_forwards(monkeypatch, penalty):
+    from wedges.collocation import landscape as module
+
+    monkeypatch.setattr(module, "compiled", lambda function: function)  # traced calls would hide it
+    model, problem = residual_net(3, blocks=1), on_ball(3)
+    boundary = Penalty(Ball(3).boundary(5, seed=0), 2.0) if penalty else problem.domain
+    fresh = Fresh(problem.domain, 11, seed=2, measured=problem.domain.quadrature(2))
+    chosen, first, other = (
+        wedges.Collocation(model, Ritz(problem.source), fresh, boundary=boundary, derivatives=way)
+        for way in (None, "forward", "reverse")
+    )
+    assert [each.derivatives for each in (chosen, first, other)] == ["either", "forward", "reverse"]
+    assert "float64, reverse at one theta, forward at several)" in repr(chosen)
+    ways, carried, taped = [], module.forward.field, module.Collocation._taped
+    monkeypatch.setattr(module.forward, "field", lambda *a: ways.append("forward") or carried(*a))
+    monkeypatch.setattr(module.Collocation, "_taped", lambda *a: ways.append("reverse") or taped(*a))
+    theta = points(first)
+    v = np.random.default_rng(1).standard_normal(theta.shape)
+
+    def way(call, *args):
+        """How the landscape that chooses found what the others agree on."""
+        ways.clear()
+        mine, found = call(chosen, *args), set(ways)
+        for each in (first, other):
+            for a, b in zip(tf.nest.flatten(mine), tf.nest.flatten(call(each, *args)), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-9)
+        return found
+
+    kind = wedges.Collocation
+    for call in (kind.__call__, kind.value_and_gradient, lambda landscape, t: landscape.sample(t, 3)):
+        assert way(call, theta[0]) == way(call, theta[:1]) == {"reverse"}
+        assert way(call, theta) == way(call, theta[:, None]) == {"forward"}
+    assert way(kind.hessian_product, theta[0], v[0]) == {"reverse"}
+    assert way(kind.hessian_product, theta[0], v) == {"forward"}
+    assert way(kind.field, theta[0]) == {"forward"}  # with its Laplacian
+
+
 def test_the_field_is_that_of_differences_of_the_model():
     model = residual_net(2)
     landscape = wedges.Collocation(model, Galerkin(on_cube(2).source), Cube(2).uniform(5, seed=0))
@@ -441,7 +479,11 @@ def test_it_pickles(tmp_path):
 
 def test_it_shows_in_a_line():
     landscape = wedges.Collocation(net(1), Ritz(on_cube(1).source), Cube(1).quadrature(4))
-    assert "D = 13, Ritz at 4 points of R^1, float64, forward)" in repr(landscape)
+    assert "D = 13, Ritz at 4 points of R^1, float64, reverse at one theta, forward at " in repr(
+        landscape
+    )
+    landscape = wedges.Collocation(net(1), Galerkin(on_cube(1).source), Cube(1).quadrature(4))
+    assert "D = 13, Galerkin at 4 points of R^1, float64, forward)" in repr(landscape)
 
 
 def test_a_field_names_what_it_holds():

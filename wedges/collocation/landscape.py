@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
 
 DERIVATIVES = ("forward", "reverse")
+_SHOWN = {"either": "reverse at one theta, forward at several"}
 # Numbers of one layer, over points and thetas, that are computed at a time: what stays in the cache.
 _NUMBERS = 2**17
 
@@ -52,13 +53,16 @@ class Collocation(Landscape):
       boundary: a `Domain`, whose factor B makes u vanish on its boundary, and in which all points must
         be; any function B of points x [N, d] -> [N]; a `Penalty`; or None, B = 1.
       derivatives: "forward" carries value, gradient and Laplacian through the layers together; "reverse"
-        takes nested tapes, through any model. By default the first where the model allows it. With a
-        Laplacian it is the faster one; of a gradient alone the second is, see `wedges/NOTES.md`.
+        takes nested tapes, through any model. By default the faster one where the model allows both:
+        forward, but for a residual without Laplacian (`second = False`, as deep Ritz) at one theta [D],
+        where tapes are faster. Several thetas [R, D] in one call go forwards together as stacked
+        weights. Both ways give the same numbers up to rounding.
 
     Attributes:
       network: the `StatelessModel`; space: its `WeightSpace`.
       residual, points, boundary: as given.
-      derivatives: "forward" or "reverse", what is done.
+      derivatives: "forward" or "reverse", what is done; "either" where it is "reverse" for one theta and
+        "forward" for several.
       x, weights: the points of the loss [N, d], and their weights [N].
 
     Raises:
@@ -126,17 +130,14 @@ class Collocation(Landscape):
         n, d = self.x.shape
         return (
             f"Collocation(model {self.network.model.name!r}, D = {self.dimension:,}, {kind} at {n:,} "
-            f"points of R^{d}, {self.dtype.name}, {self.derivatives})"
+            f"points of R^{d}, {self.dtype.name}, {_SHOWN.get(self.derivatives, self.derivatives)})"
         )
 
     # ---- theta -> loss ------------------------------------------------------------------------------
 
     def __call__(self, theta: TensorLike) -> tf.Tensor:
         theta = self.point(theta)
-        if theta.shape.rank == 1:
-            return self._losses(theta)
-        found = self._losses(tf.reshape(theta, [-1, self.dimension]))  # [R]
-        return tf.reshape(found, tf.shape(theta)[:-1])
+        return tf.reshape(self._losses(self._flat(theta)), tf.shape(theta)[:-1])
 
     def sample(self, theta: TensorLike, step: int | tf.Tensor) -> tf.Tensor:
         """The loss that step number `step` sees: over new points with `Fresh`, else the loss itself.
@@ -147,13 +148,13 @@ class Collocation(Landscape):
             return self(theta)
         theta, n = self.point(theta), self.points.n
         x = self.points.domain.draw(n, self.points.seed, step, self.dtype)
-        flat = theta if theta.shape.rank == 1 else tf.reshape(theta, [-1, self.dimension])
-        loss = self._loss(flat, x, tf.fill([n], tf.constant(1 / n, self.dtype)), self._factor_at(x))
+        weights = tf.fill([n], tf.constant(1 / n, self.dtype))
+        loss = self._loss(self._flat(theta), x, weights, self._factor_at(x))
         return tf.reshape(loss, tf.shape(theta)[:-1])
 
     def value_and_gradient(self, theta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
         theta = self.point(theta)
-        if self.derivatives == "forward" or theta.shape.rank == 1 or theta.shape.num_elements() is None:
+        if self._forward_at(theta) or theta.shape.rank == 1 or theta.shape.num_elements() is None:
             return super().value_and_gradient(theta)
         # Tapes of tapes over a loop take many times what they take one by one.
         rows = tf.unstack(tf.reshape(theta, [-1, self.dimension]))
@@ -163,7 +164,7 @@ class Collocation(Landscape):
 
     def hessian_product(self, theta: TensorLike, v: TensorLike) -> tf.Tensor:
         theta, v = self.point_and_directions(theta, v)
-        if self.derivatives == "forward" or v.shape.rank == 1 or v.shape.num_elements() is None:
+        if self._forward_at(v) or v.shape.rank == 1 or v.shape.num_elements() is None:
             return super().hessian_product(theta, v)
         flat = lambda a: tf.unstack(tf.reshape(tf.broadcast_to(a, v.shape), [-1, self.dimension]))
         products = map(super().hessian_product, flat(theta), flat(v))
@@ -212,7 +213,7 @@ class Collocation(Landscape):
             return self._loss(theta, *where)
         rows = max(1, _NUMBERS // (self.x.shape[0] * _widest(self.network.model)))
         count = theta.shape[0]
-        if count is None or count <= rows or self.derivatives == "reverse":
+        if count is None or count <= rows or not self._forward_at(theta):
             return self._loss(theta, *where)
         blocks = -(-count // rows)
         rows = -(-count // blocks)
@@ -233,7 +234,7 @@ class Collocation(Landscape):
 
     def _field(self, theta, x, factor, laplacian):
         """u at x [N, d]: a `Field` [N, ...], or [R, N, ...] of thetas [R, D]."""
-        if self.derivatives == "forward":
+        if self._forward_at(theta, laplacian):
             found = forward.field(self.network.model, self._weights(theta), x, laplacian)
         elif theta.shape.rank == 1:
             found = self._taped(theta, x, laplacian)
@@ -244,6 +245,16 @@ class Collocation(Landscape):
             parts = tf.map_fn(some, theta, fn_output_signature=signature)
             found = Field(*parts, *[None] * (3 - len(parts)))
         return found if factor is None else factor.times(found)
+
+    def _flat(self, theta):
+        """theta [..., D] as one [D], or several [R, D]."""
+        one = theta.shape.num_elements() == self.dimension
+        return tf.reshape(theta, [self.dimension] if one else [-1, self.dimension])
+
+    def _forward_at(self, theta, laplacian=False):
+        """Whether derivatives by x are carried forwards at theta [D] or thetas [..., D]."""
+        more = theta.shape.rank > 1 or laplacian
+        return self.derivatives == "forward" or (self.derivatives == "either" and more)
 
     def _taped(self, theta, x, laplacian):
         with self.network.at(theta, self.network.state) as scope:
@@ -275,7 +286,9 @@ class Collocation(Landscape):
                 "derivatives must be 'reverse' or None for this model; received 'forward', which does "
                 f"not know {why}."
             )
-        return "reverse" if why else "forward"
+        if why:
+            return "reverse"
+        return "forward" if derivatives or self._second else "either"
 
     def _check_residual(self):
         x = self.x[:3]
