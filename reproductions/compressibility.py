@@ -469,7 +469,7 @@ def _draw_curvature(ax, arrays, config, network):
     title += "filled: largest; open: trace"
     if len(rows) > 2:
         scaled = _ratio(arrays, config, network, "c", "scaled top")
-        title += f"; x: largest, kernels as long as dense ({scaled:.2g})"
+        title += f"; x: at the dense lengths ({scaled:.2g})"
     how = {"x": "of the training loss's Hessian, over the dense mean", "log": "x"}
     wedges.plots.label_axes(ax, title=title, ticks=_ticks(np.array(drawn)), **how)
 

@@ -268,17 +268,21 @@ def gram(one: Features, two: Features, *, traced: bool) -> tf.Tensor:
 
 def _of_rows(a, b, traced):
     """Of derivatives [n, O, weights] themselves."""
-    if traced:
-        a, b = (tf.reshape(t, [t.shape[0], -1]) for t in (a, b))
-    else:
-        a, b = (tf.reshape(t, [-1, t.shape[-1]]) for t in (a, b))
-    width = max(1, _AT_ONCE // max(a.shape[0], b.shape[0]))  # columns in float64 at once
-    parts = [_times(a[:, i : i + width], b[:, i : i + width]) for i in range(0, a.shape[1], width)]
+    flat = lambda t: tf.reshape(t, [t.shape[0], -1] if traced else [-1, t.shape[-1]])
+    columns = flat(a).shape[1]
+    width = max(1, _AT_ONCE // max(flat(a).shape[0], flat(b).shape[0]))  # in float64 at once
+    cut = lambda t, i: tf.cast(flat(t)[:, i : i + width], tf.float64)
+    parts = [_times(lambda t, i=i: cut(t, i), a, b) for i in range(0, columns, width)]
     return tf.add_n(parts)
 
 
-def _times(a, b):
-    return tf.matmul(tf.cast(a, tf.float64), tf.cast(b, tf.float64), transpose_b=True)
+def _times(flat, one, two):
+    """flat(one) flat(two)^T, [..., n, k] each in float64."""
+    a = flat(one)
+    b = a if one is two else flat(two)  # the same: half of the product is enough
+    if "CPU" in a.device:  # NumPy's library takes a third of TensorFlow's time in float64
+        return tf.convert_to_tensor(a.numpy() @ b.numpy().swapaxes(-1, -2))
+    return tf.matmul(a, b, transpose_b=True)
 
 
 def _of_outers(one, two, traced):
@@ -304,7 +308,7 @@ def _of_one_position(one, two, traced):
     n, outputs, m = one.d.shape[0], one.d.shape[1], two.d.shape[0]
     inputs = _inputs(one, two)[0]  # [n, m]
     shape = [-1, outputs * one.d.shape[-1]] if traced else [-1, one.d.shape[-1]]
-    slopes = _times(tf.reshape(one.d, shape), tf.reshape(two.d, shape))
+    slopes = _times(lambda o: tf.cast(tf.reshape(o.d, shape), tf.float64), one, two)
     if traced:
         return inputs * slopes
     blocks = tf.reshape(slopes, [n, outputs, m, outputs]) * inputs[:, None, :, None]
@@ -316,18 +320,24 @@ def _inputs(one, two):
     if not one.a.dtype.is_floating:
         a, b = (tf.reshape(o.a, [-1]) for o in (one, two))
         return tf.cast(a[:, None] == b[None], tf.float64)[None]
-    a, b = (tf.transpose(tf.cast(o.a, tf.float64), [2, 0, 1, 3]) for o in (one, two))  # [G, n, P, A]
-    a, b = (tf.reshape(t, [t.shape[0], -1, t.shape[-1]]) for t in (a, b))
-    return tf.matmul(a, b, transpose_b=True)
+
+    def flat(outer):
+        a = tf.transpose(tf.cast(outer.a, tf.float64), [2, 0, 1, 3])  # [G, n, P, A]
+        return tf.reshape(a, [a.shape[0], -1, a.shape[-1]])
+
+    return _times(flat, one, two)
 
 
 def _of_few(one, two, traced):
     (n, outputs, positions, groups, wide), m = one.d.shape, two.d.shape[0]
     inputs = _inputs(one, two)
     order = [3, 0, 2, 1, 4] if traced else [3, 0, 1, 2, 4]  # outputs beside M, or beside examples
-    d, e = (tf.transpose(tf.cast(o.d, tf.float64), order) for o in (one, two))
-    d, e = (tf.reshape(t, [groups, -1, outputs * wide if traced else wide]) for t in (d, e))
-    slopes = tf.matmul(d, e, transpose_b=True)
+
+    def flat(outer):
+        d = tf.transpose(tf.cast(outer.d, tf.float64), order)
+        return tf.reshape(d, [groups, -1, outputs * wide if traced else wide])
+
+    slopes = _times(flat, one, two)
     if traced:
         both = tf.reshape(inputs * slopes, [groups, n, positions, m, positions])
         return tf.reduce_sum(both, axis=[0, 2, 4])
