@@ -45,7 +45,7 @@ def test_blocks_of_examples_and_between_two_sets_are_parts_of_one_kernel(monkeyp
     assert_close(between, whole[:6, 8:18], 1e-14)
     monkeypatch.setattr(wedges.kernel.matrix, "_SIDE", 6)  # 3 examples a block, one of which is cut
     monkeypatch.setattr(wedges.kernel.matrix, "_HELD", 1)
-    monkeypatch.setattr(wedges.kernel.features, "_AT_ONCE", 100)
+    monkeypatch.setattr(wedges.kernel.gram, "_AT_ONCE", 100)
     assert_close(wedges.tangent_kernel(landscape, theta), whole, 1e-14)
     traced = wedges.tangent_kernel(landscape, theta, 4, x, outputs="trace")
     assert_close(traced, np.einsum("ikjk->ij", whole.reshape(11, 2, 11, 2))[:4], 1e-14)
@@ -95,7 +95,7 @@ def test_patches_times_a_kernel_are_a_convolution(size, k, stride, rate, padding
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.booleans(), st.booleans())
 def test_gram_matrices_and_derivatives_give_one_kernel(outputs, positions, groups, traced, chosen):
-    gram = wedges.kernel.features.gram
+    gram = wedges.kernel.gram.gram
     width, features = 4, []
     for n in (2, 3):
         a = normal(n, n, positions, groups, width)

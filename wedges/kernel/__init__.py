@@ -17,8 +17,8 @@ array([[2., 1., 1.],
 2.6667
 
 In here: `taps` hooks into the layers of a model, `formulas` knows what each kind of layer adds to K,
-`features` computes what is needed of a block of examples, `matrix`, `condition` and `bend` are what a
-user calls.
+`features` computes what is needed of a block of examples, `gram` multiplies two blocks, `matrix`,
+`condition` and `bend` are what a user calls.
 """
 
 from wedges.kernel.bend import output_hessian, output_hessian_norm

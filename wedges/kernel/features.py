@@ -7,7 +7,6 @@ by example. So any model has features, and the kernel is the same whichever way 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _UNROLLED = 20  # outputs whose backward passes are written out in the graph; more go in a loop
 _PROBED = 3  # examples on which formulas are tried
-_AT_ONCE = 2**22  # numbers in a product of Gram matrices, of which there are a few at a time
 
 
 class Features(NamedTuple):
@@ -32,6 +30,12 @@ class Features(NamedTuple):
 
     outers: list[Outer]
     rows: list[tf.Tensor]  # derivatives [n, O, weights] of other weights
+
+    @property
+    def bytes(self) -> int:
+        """How much memory they take."""
+        parts = [t for o in self.outers for t in (o.a, o.d)] + self.rows
+        return sum(t.dtype.size * int(np.prod(t.shape)) for t in parts)
 
     def cut(self, n: int) -> Features:
         """Those of the first n examples."""
@@ -254,93 +258,3 @@ def _factor(layer, calls, slopes):
         return None
     first = found.d if isinstance(found, Outer) else found
     return None if found is None or first.shape[0] != _PROBED else found
-
-
-# ---- the kernel of two blocks -------------------------------------------------------------------------
-
-
-def gram(one: Features, two: Features, *, traced: bool) -> tf.Tensor:
-    """The kernel between two blocks in float64, [n O, m O]; traced over outputs, [n, m]."""
-    parts = [_of_outers(a, b, traced) for a, b in zip(one.outers, two.outers, strict=True)]
-    parts += [_of_rows(a, b, traced) for a, b in zip(one.rows, two.rows, strict=True)]
-    return tf.add_n(parts)
-
-
-def _of_rows(a, b, traced):
-    """Of derivatives [n, O, weights] themselves."""
-    flat = lambda t: tf.reshape(t, [t.shape[0], -1] if traced else [-1, t.shape[-1]])
-    columns = flat(a).shape[1]
-    width = max(1, _AT_ONCE // max(flat(a).shape[0], flat(b).shape[0]))  # in float64 at once
-    cut = lambda t, i: tf.cast(flat(t)[:, i : i + width], tf.float64)
-    parts = [_times(lambda t, i=i: cut(t, i), a, b) for i in range(0, columns, width)]
-    return tf.add_n(parts)
-
-
-def _times(flat, one, two):
-    """flat(one) flat(two)^T, [..., n, k] each in float64."""
-    a = flat(one)
-    b = a if one is two else flat(two)  # the same: half of the product is enough
-    if "CPU" in a.device:  # NumPy's library takes a third of TensorFlow's time in float64
-        return tf.convert_to_tensor(a.numpy() @ b.numpy().swapaxes(-1, -2))
-    return tf.matmul(a, b, transpose_b=True)
-
-
-def _of_outers(one, two, traced):
-    """Of two `Outer`, some examples of each at a time."""
-    (n, outputs, positions, groups, _), m = one.d.shape, two.d.shape[0]
-    if positions == groups == 1:
-        return _of_one_position(one, two, traced)
-    per_pair = groups * positions**2 * (1 if traced else outputs**2)
-    side = max(1, int(np.sqrt(_AT_ONCE / per_pair)))
-    rows = [
-        tf.concat([_of_few(a, b, traced) for b in _pieces(two, m, side)], axis=1)
-        for a in _pieces(one, n, side)
-    ]
-    return tf.concat(rows, axis=0)
-
-
-def _pieces(outer: Outer, n: int, side: int) -> Iterator[Outer]:
-    for i in range(0, n, side):
-        yield Outer(outer.a[i : i + side], outer.d[i : i + side], outer.width)
-
-
-def _of_one_position(one, two, traced):
-    n, outputs, m = one.d.shape[0], one.d.shape[1], two.d.shape[0]
-    inputs = _inputs(one, two)[0]  # [n, m]
-    shape = [-1, outputs * one.d.shape[-1]] if traced else [-1, one.d.shape[-1]]
-    slopes = _times(lambda o: tf.cast(tf.reshape(o.d, shape), tf.float64), one, two)
-    if traced:
-        return inputs * slopes
-    blocks = tf.reshape(slopes, [n, outputs, m, outputs]) * inputs[:, None, :, None]
-    return tf.reshape(blocks, [n * outputs, m * outputs])
-
-
-def _inputs(one, two):
-    """Gram matrices of a, [G, n P, m P]; of one-hot vectors whether they are the same."""
-    if not one.a.dtype.is_floating:
-        a, b = (tf.reshape(o.a, [-1]) for o in (one, two))
-        return tf.cast(a[:, None] == b[None], tf.float64)[None]
-
-    def flat(outer):
-        a = tf.transpose(tf.cast(outer.a, tf.float64), [2, 0, 1, 3])  # [G, n, P, A]
-        return tf.reshape(a, [a.shape[0], -1, a.shape[-1]])
-
-    return _times(flat, one, two)
-
-
-def _of_few(one, two, traced):
-    (n, outputs, positions, groups, wide), m = one.d.shape, two.d.shape[0]
-    inputs = _inputs(one, two)
-    order = [3, 0, 2, 1, 4] if traced else [3, 0, 1, 2, 4]  # outputs beside M, or beside examples
-
-    def flat(outer):
-        d = tf.transpose(tf.cast(outer.d, tf.float64), order)
-        return tf.reshape(d, [groups, -1, outputs * wide if traced else wide])
-
-    slopes = _times(flat, one, two)
-    if traced:
-        both = tf.reshape(inputs * slopes, [groups, n, positions, m, positions])
-        return tf.reduce_sum(both, axis=[0, 2, 4])
-    slopes = tf.reshape(slopes, [groups, n, outputs, positions, m, outputs, positions])
-    inputs = tf.reshape(inputs, [groups, n, 1, positions, m, 1, positions])
-    return tf.reshape(tf.reduce_sum(inputs * slopes, axis=[0, 3, 6]), [n * outputs, m * outputs])

@@ -12,15 +12,16 @@ from scipy.sparse.linalg import LinearOperator
 
 from wedges import _checks
 from wedges._progress import bar
-from wedges.kernel.features import Features, Tangents, gram
+from wedges.kernel.features import Features, Tangents
+from wedges.kernel.gram import gram
 from wedges.landscape import Landscape
 from wedges.network import NetworkLandscape
 
 if TYPE_CHECKING:
     from tensorflow.types.experimental import TensorLike
 
-_BLOCK = 2**26  # bytes of features in a block of examples
-_HELD = 2**28  # bytes of features that are held for blocks to come
+_BLOCK = 2**28  # bytes that a block of examples takes while its features are computed
+_HELD = 2**29  # bytes of features that are held for blocks to come
 _SIDE = 1000  # rows of the kernel that a block makes at most
 
 
@@ -88,7 +89,7 @@ def tangent_kernel(
         for j in _there_and_back(i, columns.count, i if others is None else 0)
     ]
     for i, j in bar(iterable=pairs, desc="tangent kernel", unit="block"):
-        found = gram(rows[i], columns[j], traced=traced).numpy()
+        found = gram(rows[i], columns[j], traced=traced)
         at, to = (slice(each * s.start, each * s.stop) for s in (rows.at(i), columns.at(j)))
         kernel[at, to] = found
         if others is None:
@@ -204,7 +205,6 @@ class _Blocks:
         most = min(_BLOCK // tangents.bytes, _SIDE // tangents.outputs)
         self._length = math.ceil(self.size / math.ceil(self.size / max(1, most)))  # about equal ones
         self.count = math.ceil(self.size / self._length)
-        self._room = max(1, _HELD // (self._length * tangents.bytes))
         self._held: OrderedDict[int, Features] = OrderedDict()
 
     def at(self, i: int) -> slice:
@@ -221,6 +221,6 @@ class _Blocks:
         x = tf.nest.map_structure(lambda t: tf.gather(t, places), self._x)
         found = self._tangents.of(self._theta, self._state, x)
         self._held[i] = found if n == self._length else found.cut(n)
-        if len(self._held) > self._room:
+        while len(self._held) > 1 and sum(f.bytes for f in self._held.values()) > _HELD:
             self._held.popitem(last=False)
         return self._held[i]
