@@ -227,12 +227,12 @@ def rescaled(problem, theta, other, examples):
 def balance(problem, theta, setting, spans):
     """Of the weights that are not 0 the gradient of the training loss g and that of the penalty p, which
     add to 0 where training has come to rest: "cosine" of g and -p; "rest", |g + p| / |g|; "pull", the
-    length of p, []. NaN without a penalty."""
+    length of p, []. Without a penalty there is no pull: 0, 1 and 0."""
     gradient = np.asarray(networks.seen(problem).value_and_gradient(theta)[1], np.float64)
     kernels = [theta[start:end].astype(np.float64) for start, end in spans]
     penalty = penalty_of(setting.kind, setting.strength)
     if penalty is None:
-        return dict.fromkeys(("cosine", "rest", "pull"), np.array(np.nan))
+        return {"cosine": np.array(0.0), "rest": np.array(1.0), "pull": np.array(0.0)}
     whole = [np.concatenate(kernels)] if setting.kind == "one" else kernels
     found = [wedges.regularizers.forces(penalty, w) for w in whole]
     pull = [float(f.shrink) * np.sign(w) - float(f.grow) * w for f, w in zip(found, whole, strict=True)]

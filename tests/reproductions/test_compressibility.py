@@ -213,7 +213,7 @@ def test_gradients_of_loss_and_penalty_are_balanced_by_hand(place, kind):
 def test_without_a_penalty_nothing_is_balanced(place):
     problem, theta, _ = small()
     found = compressing.balance(problem, theta, compress_runs.DENSE, compressing.spans(problem))
-    assert all(np.isnan(v) for v in found.values())
+    assert found == {"cosine": 0, "rest": 1, "pull": 0}
 
 
 @pytest.fixture(scope="module")
