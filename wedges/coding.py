@@ -253,4 +253,9 @@ def _coded(data, coder):
 
 
 def _read(data, coder):
-    return {"zlib": zlib, "bz2": bz2, "lzma": lzma}[coder].decompress(data)
+    kinds = {"zlib": zlib.decompressobj, "bz2": bz2.BZ2Decompressor, "lzma": lzma.LZMADecompressor}
+    reader = kinds[coder]()
+    found = reader.decompress(data)
+    if not reader.eof or reader.unused_data:
+        raise TypeError("a part of it is cut off, or longer than it says")
+    return found

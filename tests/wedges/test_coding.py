@@ -192,6 +192,6 @@ def test_a_layer_whose_weights_are_not_floating_is_named():
 def test_a_stream_that_is_not_whole_is_refused(coder):
     stream = coding.encode([np.ones((30, 30), np.float32), np.ones(3, np.float32)], 8, coder)
     words = "^stream must be one that encode has made, whole; received another"
-    for damaged in (b"", stream[:3], stream[:20], stream[:-1], b"x" + stream, 7):
+    for damaged in (b"", stream[:3], stream[:20], stream[:-1], b"x" + stream, stream + b"x", 7):
         with pytest.raises(ValueError, match=words):
             coding.decode(damaged)
