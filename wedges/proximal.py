@@ -86,7 +86,9 @@ class Proximal(Placed):
         return float(sum((v == 0).sum() for v in values) / sum(v.size for v in values))
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._variables, self._dead = self._chosen(), set()
+        self._variables, self._dead = [], set()
+        if self.model.built or self._given is not None:
+            self._variables = self._chosen()
         optimizer = self._optimizer()
         if getattr(optimizer, "use_ema", False):
             raise ValueError(
@@ -101,6 +103,7 @@ class Proximal(Placed):
         self._before = self._taken(), _keras.batches_given(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._variables = self._variables or self._chosen()  # of a model that its first batch has built
         if rates := self._rates():
             self._take(tf.constant(rates / (1 - self._momentum()), tf.float64))
 

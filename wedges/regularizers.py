@@ -47,7 +47,8 @@ class _OfNorms(keras.regularizers.Regularizer):
         return {"strength": self.strength}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.strength:g})"
+        rest = [f"{name}={value}" for name, value in self.get_config().items() if value is True]
+        return f"{type(self).__name__}({', '.join([f'{self.strength:g}', *rest])})"
 
     def _value(self, c, size):
         """The penalty, of C and D."""
@@ -70,7 +71,8 @@ class Compressibility(_OfNorms):
 
     In the loss, as a `kernel_regularizer`, it makes small weights but no zeros, since descent steps over
     the kink at 0: `Proximal` makes zeros. It is not for weights that begin at 0, such as biases: there C
-    is not defined, and the penalty and its gradient are 0. It is saved and loaded with a model.
+    is not defined, and the penalty and its gradient are 0. It is saved with a model. Where a program
+    only loads one, have it name `wedges.Compressibility` before: `import wedges` alone loads nothing.
 
     >>> penalty = wedges.Compressibility(0.1)
     >>> round(float(penalty(tf.constant([[3.0, 4.0], [0.0, 0.0]]))), 3)
@@ -104,7 +106,8 @@ class Compressibility(_OfNorms):
 class HoyerSquare(_OfNorms):
     """strength (|w|_1 / |w|_2)^2 / D of each weight that it is given for, D its number of components.
 
-    Between strength / D and strength; strength k / D of a ternary w with k components other than 0.
+    Between strength / D and strength; strength k / D of a ternary w with k components other than 0. It
+    is saved and loaded as `Compressibility` is.
 
     >>> penalty = wedges.HoyerSquare(0.1)
     >>> round(float(penalty(tf.constant([[3.0, -3.0], [0.0, 0.0]]))), 3)

@@ -157,6 +157,22 @@ def test_a_rate_that_a_callback_sets_as_a_batch_begins_is_that_of_its_step():
         np.testing.assert_allclose(kernel(model), 1 - 0.01 - 0.02 - 0.03, rtol=1e-5)
 
 
+def test_a_model_that_its_first_batch_builds_is_seen_from_then_on():
+    ones = layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    model, sparse = keras.Sequential([ones]), wedges.Proximal(L1(1.0))
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    x, y = np.zeros((4, 3)), np.zeros((4, 1))
+    history = model.fit(x, y, batch_size=1, verbose=0, callbacks=[sparse]).history
+    np.testing.assert_allclose(kernel(model), 1 - 4 * 0.01, rtol=1e-5)
+    assert history["zeros"] == [0] and sparse.zeros == 0
+    dead = keras.Sequential([layers.Dense(1, kernel_initializer="zeros")])
+    dead.compile("sgd", "mse")
+    with pytest.raises(
+        ValueError, match="^variables must have a component other than 0, or HoyerSquare"
+    ):
+        dead.fit(x, y, verbose=0, callbacks=[wedges.Proximal(wedges.HoyerSquare(0.1))])
+
+
 def test_a_constraint_holds_afterwards():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, kernel_constraint="unit_norm")])
     model.compile("sgd", "mse")

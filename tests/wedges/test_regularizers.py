@@ -192,7 +192,8 @@ def test_it_is_saved_with_a_model_and_named_by_its_settings(penalty, tmp_path):
     assert type(found) is type(penalty) and found.get_config() == penalty.get_config()
     np.testing.assert_allclose(sum(loaded.losses), sum(model.losses))
     again = keras.regularizers.deserialize(keras.regularizers.serialize(penalty))
-    assert again.get_config() == penalty.get_config()
+    assert again.get_config() == penalty.get_config() and repr(again) == repr(penalty)
+    assert ("normalize=True" in repr(penalty)) == penalty.get_config().get("normalize", False)
 
 
 def test_a_landscape_adds_it_and_sees_its_curvature():
