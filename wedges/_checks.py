@@ -78,6 +78,12 @@ def not_negative(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a finite number, at least 0; received {_shown(value)}.")
 
 
+def number(name: str, value: Any) -> None:
+    """Any finite number."""
+    if not np.isfinite(_number(value)):
+        raise ValueError(f"{name} must be a finite number; received {_shown(value)}.")
+
+
 def share(name: str, value: Any) -> None:
     """A number between 0 and 1, neither of them."""
     if not 0 < _number(value) < 1:

@@ -9,8 +9,8 @@ The quantiser: each array w of two or more axes by itself, uniform and symmetric
 
     step = max |w| / (2^(bits - 1) - 1),    codes = round(w / step),    w ~ step codes
 
-so that zeros stay zeros. Arrays of fewer axes (biases, normalisations and their statistics) are kept as
-they are. The stream holds, little-endian throughout:
+so that zeros stay zeros. Arrays of fewer axes (biases, normalisations and their statistics, counters in
+whole numbers) are kept as they are. The stream holds, little-endian throughout:
 
     4 bytes "wdg1", 1 byte number of the coder, 1 byte bits, 4 bytes number of arrays
     of each array 1 byte dtype, 1 byte axes, 4 bytes each length, and 8 bytes step if it is quantised
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 CODERS = ("zlib", "bz2", "lzma")
 _MAGIC = b"wdg1"
-_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_DTYPES = (*_FLOATS, *(f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64)))
 _FEWEST_AXES = 2  # of what is quantised
 
 
@@ -73,7 +74,10 @@ def quantize(w: ArrayLike, bits: int = 8) -> Quantized:
     bits = _checks.whole("bits", bits, 2, 16)
     w = _floating("w", w)
     levels = 2 ** (bits - 1) - 1
-    step = float(np.abs(w.astype(np.float64)).max(initial=0.0)) / levels
+    largest = float(np.abs(w.astype(np.float64)).max(initial=0.0))
+    step = largest / levels
+    if largest and not 0 < step * levels < np.inf:  # at the ends of what float64 can hold
+        step = float(np.nextafter(step, 0.0 if step else 1.0))
     codes = np.zeros(w.shape) if step == 0 else np.rint(w.astype(np.float64) / step)
     return Quantized(np.clip(codes, -levels, levels).astype(_kind(bits)), step)
 
@@ -93,8 +97,8 @@ def compressed_size(model: keras.Model | Sequence[ArrayLike], bits: int = 8, cod
       coder: "zlib", "bz2" or "lzma".
 
     Raises:
-      ValueError: a model that is not built, weights that are not floating or not finite, bits out of
-        range, an unknown coder.
+      ValueError: a model that is not built, weights of two or more axes that are not floating, weights
+        that are no finite numbers, bits out of range, an unknown coder.
     """
     return len(encode(model, bits, coder))
 
@@ -170,7 +174,7 @@ def _decoded(stream):
     found, places = [], [0, 0]
     for dtype, shape, step in arrays:
         block, i = (kept, 1) if step is None else (codes, 0)
-        stored = dtype.newbyteorder("<") if step is None and dtype.kind == "f" else dtype
+        stored = dtype.newbyteorder("<") if step is None and dtype.kind in "fiu" else dtype
         stored = stored if step is None else _kind(bits)
         values = np.frombuffer(block, stored, _count(shape), places[i])
         places[i] += values.nbytes
@@ -203,13 +207,22 @@ def _weights(model):
             raise ValueError(
                 f"model must be a keras.Model or a list of arrays; received {_checks.called(model)}."
             )
-        return [_floating(f"weights[{i}]", w) for i, w in enumerate(model)]
+        return [_stored(f"weights[{i}]", w) for i, w in enumerate(model)]
     if not model.built:
         raise ValueError(
             f"model {model.name!r} is not built, so it has no weights yet; call "
             "model.build(input_shape), or the model once on an example."
         )
-    return [_floating(f"weight {v.path!r}", v) for v in model.weights]
+    return [_stored(f"weight {v.path!r}", v) for v in model.weights]
+
+
+def _stored(name, w):
+    """Floating numbers, or whole ones where they are not quantised."""
+    if not isinstance(w, (list, tuple)):
+        array = np.asarray(w)
+        if array.ndim < _FEWEST_AXES and array.dtype.kind in "iu":
+            return array
+    return _floating(name, w)
 
 
 def _floating(name, w):
@@ -217,9 +230,9 @@ def _floating(name, w):
         array = np.asarray(w)
     except (TypeError, ValueError):
         array = np.array(None)
-    if array.dtype.name not in _DTYPES:
+    if array.dtype.name not in _FLOATS:
         kind = array.dtype.name if array.dtype != object else type(w).__name__
-        raise ValueError(f"{name} must be floating numbers, {', '.join(_DTYPES)}; received {kind}.")
+        raise ValueError(f"{name} must be floating numbers, {', '.join(_FLOATS)}; received {kind}.")
     _checks.finite(name, array.astype(np.float64))
     return array
 
@@ -233,7 +246,7 @@ def _dtype(name):
 
 
 def _little(w):
-    return w.astype(w.dtype.newbyteorder("<")) if w.dtype.kind == "f" else w
+    return w.astype(w.dtype.newbyteorder("<")) if w.dtype.kind in "fiu" else w
 
 
 def _kind(bits):
@@ -253,4 +266,9 @@ def _coded(data, coder):
 
 
 def _read(data, coder):
-    return {"zlib": zlib, "bz2": bz2, "lzma": lzma}[coder].decompress(data)
+    kinds = {"zlib": zlib.decompressobj, "bz2": bz2.BZ2Decompressor, "lzma": lzma.LZMADecompressor}
+    reader = kinds[coder]()
+    found = reader.decompress(data)
+    if not reader.eof or reader.unused_data:
+        raise TypeError("a part of it is cut off, or longer than it says")
+    return found

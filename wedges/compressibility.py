@@ -79,7 +79,7 @@ def critical_magnitude(w: ArrayLike) -> float:
       ValueError: as for `ratio`.
     """
     sizes = _sizes(w)
-    return float(np.abs(np.asarray(w, np.float64)).max() * (sizes @ sizes) / sizes.sum())
+    return float(np.abs(np.asarray(w, np.float64)).max() * ((sizes @ sizes) / sizes.sum()))
 
 
 def ternarity(w: ArrayLike, low: float = 0.5, high: float = 1.5) -> float:
@@ -133,12 +133,20 @@ class NormRatio(Landscape):
 
     Args:
       dimension: D.
-      dtype: of theta and of C.
+      dtype: of theta and of C, a floating one.
+
+    Raises:
+      ValueError: no dimension, or another dtype.
     """
 
     def __init__(self, dimension: int, dtype: DTypeLike = "float64") -> None:
         self.dimension = _checks.whole("dimension", dimension)
-        self.dtype = tf.as_dtype(dtype)
+        try:
+            self.dtype = tf.as_dtype(dtype)
+        except TypeError:
+            self.dtype = tf.string  # which is none, either
+        if not self.dtype.is_floating:
+            raise ValueError(f"dtype must be a floating one; received {dtype!r}.")
 
     def __call__(self, theta: ArrayLike) -> tf.Tensor:
         theta = self.point(theta)  # [..., D]

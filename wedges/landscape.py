@@ -68,7 +68,7 @@ class Landscape(abc.ABC):
         with tf.GradientTape() as tape:
             tape.watch(theta)
             loss = self(theta)
-        return loss, tape.gradient(loss, theta)
+        return loss, tape.gradient(loss, theta, unconnected_gradients="zero")
 
     def jet(self, theta: TensorLike, direction: TensorLike) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """L(theta + t p) and its first and second derivative by t, at t = 0.
@@ -102,7 +102,7 @@ class Landscape(abc.ABC):
             with tf.GradientTape() as inner:
                 inner.watch(theta)
                 loss = self(theta)
-            slope = tf.reduce_sum(inner.gradient(loss, theta) * v)  # []
+            slope = tf.reduce_sum(inner.gradient(loss, theta, unconnected_gradients="zero") * v)  # []
         return outer.gradient(slope, theta, unconnected_gradients="zero")
 
     def length(self, step: TensorLike) -> tf.Tensor:

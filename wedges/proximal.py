@@ -36,7 +36,8 @@ class Proximal(Placed):
     comparable with those of SGD.
 
     The share of zeros is in the logs as "zeros", for `History`, `CSVLogger` and others. Where several
-    steps run at once (`steps_per_execution`), so many are made up for in one.
+    steps run at once (`steps_per_execution`), so many are made up for in one. Constraints of the weights
+    are applied once more afterwards.
 
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, use_bias=False)])
     >>> model.compile(keras.optimizers.SGD(0.1), "mse")
@@ -53,8 +54,9 @@ class Proximal(Placed):
       group: all of them are one vector, instead of each by itself.
 
     Raises:
-      ValueError: another penalty; when `fit` begins, an optimizer without a learning rate, no weights of
-        two axes, variables that are not floating, or are 0 under a penalty that is not defined there.
+      ValueError: another penalty; when `fit` begins, an optimizer without a learning rate, with a
+        momentum of 1 or with `use_ema`, whose averages have no exact zeros, no weights of two axes,
+        variables that are not floating, or are 0 under a penalty that is not defined there.
 
     Warns:
       UserWarning: a weight has become 0 as a whole.
@@ -84,18 +86,26 @@ class Proximal(Placed):
         return float(sum((v == 0).sum() for v in values) / sum(v.size for v in values))
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._variables, self._dead = self._chosen(), set()
-        self._optimizer()
+        self._variables, self._dead = [], set()
+        if self.model.built or self._given is not None:
+            self._variables = self._chosen()
+        optimizer = self._optimizer()
+        if getattr(optimizer, "use_ema", False):
+            raise ValueError(
+                "a proximal step needs an optimizer without use_ema, whose averages have no exact "
+                f"zeros; received {type(optimizer).__name__} with use_ema=True."
+            )
+        if self._momentum() >= 1:
+            raise ValueError(f"a proximal step needs a momentum below 1; received {self._momentum():g}.")
         self._take = compiled(self._move)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self._before = self._taken(), float(self._optimizer().learning_rate)
+        self._before = self._taken(), _keras.batches_given(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        before, rate = self._before
-        if steps := self._taken() - before:
-            momentum = float(getattr(self._optimizer(), "momentum", 0.0) or 0.0)
-            self._take(tf.constant(steps * rate / (1 - momentum), tf.float64))
+        self._variables = self._variables or self._chosen()  # of a model that its first batch has built
+        if rates := self._rates():
+            self._take(tf.constant(rates / (1 - self._momentum()), tf.float64))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None:
@@ -113,7 +123,7 @@ class Proximal(Placed):
         values = [v.value for v in self._variables]
         moved = proximal_steps(values, self.penalty, h, group=self.group)
         for v, value in zip(self._variables, moved, strict=True):
-            v.assign(value)
+            v.assign(value if v.constraint is None else v.constraint(value))
 
     def _chosen(self):
         variables = self._given
@@ -147,6 +157,20 @@ class Proximal(Placed):
                 f"{type(optimizer).__name__}, which has none."
             )
         return optimizer
+
+    def _rates(self):
+        """The learning rates of the steps since the batch began, added up."""
+        optimizer, (taken, given) = self._optimizer(), self._before
+        schedule = _keras.learning_rate(optimizer)
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            # As it is now: a callback may have set it after this one had seen the batch begin.
+            return (self._taken() - taken) * float(optimizer.learning_rate)
+        every = optimizer.gradient_accumulation_steps or 1
+        steps = range(given, _keras.batches_given(self.model))
+        return sum(float(schedule(tf.constant(i))) for i in steps if (i + 1) % every == 0)
+
+    def _momentum(self):
+        return float(getattr(self._optimizer(), "momentum", 0.0) or 0.0)
 
     def _taken(self):
         """How many steps the optimizer has taken; several gradients may be gathered for one."""

@@ -39,14 +39,16 @@ class _OfNorms(keras.regularizers.Regularizer):
 
     def __call__(self, x: Any) -> tf.Tensor:
         """The penalty of all components of x, []; 0 where all of them are, with gradient 0."""
-        return self._value(_norms(x)[0], _size(x))
+        x = _floating(x)
+        return tf.cast(self._value(_norms(x)[0], _size(x)), x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """All settings, as Keras wants them to make a copy."""
         return {"strength": self.strength}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.strength:g})"
+        rest = [f"{name}={value}" for name, value in self.get_config().items() if value is True]
+        return f"{type(self).__name__}({', '.join([f'{self.strength:g}', *rest])})"
 
     def _value(self, c, size):
         """The penalty, of C and D."""
@@ -69,7 +71,8 @@ class Compressibility(_OfNorms):
 
     In the loss, as a `kernel_regularizer`, it makes small weights but no zeros, since descent steps over
     the kink at 0: `Proximal` makes zeros. It is not for weights that begin at 0, such as biases: there C
-    is not defined, and the penalty and its gradient are 0. It is saved and loaded with a model.
+    is not defined, and the penalty and its gradient are 0. It is saved with a model. Where a program
+    only loads one, have it name `wedges.Compressibility` before: `import wedges` alone loads nothing.
 
     >>> penalty = wedges.Compressibility(0.1)
     >>> round(float(penalty(tf.constant([[3.0, 4.0], [0.0, 0.0]]))), 3)
@@ -103,7 +106,8 @@ class Compressibility(_OfNorms):
 class HoyerSquare(_OfNorms):
     """strength (|w|_1 / |w|_2)^2 / D of each weight that it is given for, D its number of components.
 
-    Between strength / D and strength; strength k / D of a ternary w with k components other than 0.
+    Between strength / D and strength; strength k / D of a ternary w with k components other than 0. It
+    is saved and loaded as `Compressibility` is.
 
     >>> penalty = wedges.HoyerSquare(0.1)
     >>> round(float(penalty(tf.constant([[3.0, -3.0], [0.0, 0.0]]))), 3)
@@ -125,15 +129,27 @@ class HoyerSquare(_OfNorms):
         return 2 * tf.cast(self.strength, c.dtype) * c / size
 
 
+def _floating(w):
+    """Weights as a tensor of floating numbers."""
+    w = tf.convert_to_tensor(w)
+    if not w.dtype.is_floating:
+        raise ValueError(f"w must be floating numbers; received {w.dtype.name}.")
+    return w
+
+
+def _wide(x):
+    """A tensor in single precision at least: half has no room for a sum, or for D."""
+    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
+
+
 def _size(x):
-    """D, the number of components of a tensor, in its dtype."""
-    x = tf.convert_to_tensor(x)
-    return tf.cast(tf.size(x), x.dtype)
+    """D, the number of components of a tensor."""
+    return tf.cast(tf.size(x), _wide(x).dtype)
 
 
 def _norms(x):
     """C and the L2 norm of all components of a tensor: [], []; 0 and 0 of zeros."""
-    x = tf.convert_to_tensor(x)
+    x = _wide(x)
     # C is the same in any unit; in this one no square is 0 or infinite.
     unit = tf.stop_gradient(tf.reduce_max(tf.abs(x)))
     known = unit > 0
@@ -183,8 +199,7 @@ class _Together(keras.regularizers.Regularizer):
         self.penalty, self.others = penalty, others
 
     def __call__(self, x):
-        flat = [tf.reshape(tf.convert_to_tensor(v), [-1]) for v in (x, *self.others)]
-        return self.penalty(tf.concat(flat, axis=0))
+        return self.penalty(_one_vector([tf.convert_to_tensor(v) for v in (x, *self.others)]))
 
 
 # ---- the proximal step ------------------------------------------------------------------------------
@@ -215,9 +230,9 @@ def forces(penalty: Any, w: TensorLike) -> Forces:
       w: floating numbers of any shape, together one vector.
 
     Raises:
-      ValueError: another penalty.
+      ValueError: another penalty, or numbers that are not floating.
     """
-    w = tf.convert_to_tensor(w)
+    w = _wide(_floating(w))
     check_penalty(penalty)
     if not isinstance(penalty, _OfNorms):
         l1, l2 = (tf.cast(getattr(penalty, name, 0.0), w.dtype) for name in ("l1", "l2"))
@@ -247,13 +262,20 @@ def proximal_step(w: TensorLike, penalty: Any, step: TensorLike) -> tf.Tensor:
       penalty: as for `forces`.
       step: the length of the step, the learning rate, at least 0.
 
+    Raises:
+      ValueError: as `forces`; a number below 0 as the step.
+
     Source: Parikh & Boyd 2014, Proximal algorithms (section 4.2: forward and backward steps).
     """
-    w = tf.convert_to_tensor(w)
+    if not tf.is_tensor(step):
+        _checks.not_negative("step", step)
+    given = _floating(w)
+    w = _wide(given)
     shrink, grow = forces(penalty, w)
     step = tf.cast(step, w.dtype)
     z = w + step * grow * w
-    return tf.sign(z) * tf.maximum(tf.abs(z) - step * shrink, tf.zeros_like(z))
+    moved = tf.sign(z) * tf.maximum(tf.abs(z) - step * shrink, tf.zeros_like(z))
+    return tf.cast(moved, given.dtype)
 
 
 def proximal_steps(
@@ -263,9 +285,16 @@ def proximal_steps(
     weights = [tf.convert_to_tensor(w) for w in weights]
     if not group:
         return [proximal_step(w, penalty, step) for w in weights]
-    flat = tf.concat([tf.reshape(w, [-1]) for w in weights], axis=0)
-    parts = tf.split(proximal_step(flat, penalty, step), [w.shape.num_elements() for w in weights])
-    return [tf.reshape(part, w.shape) for part, w in zip(parts, weights, strict=True)]
+    moved = proximal_step(_one_vector(weights), penalty, step)
+    parts = tf.split(moved, [w.shape.num_elements() for w in weights])
+    back = lambda part, w: tf.cast(tf.reshape(part, w.shape), w.dtype)
+    return [back(part, w) for part, w in zip(parts, weights, strict=True)]
+
+
+def _one_vector(weights):
+    """Tensors as one vector, of the widest of their dtypes."""
+    widest = max((_wide(w).dtype for w in weights), key=lambda kind: kind.size)
+    return tf.concat([tf.reshape(tf.cast(w, widest), [-1]) for w in weights], axis=0)
 
 
 def check_penalty(penalty: Any) -> None:

@@ -213,7 +213,7 @@ def roughness_index(
 
     Raises:
       ValueError: fewer than two directions or steps, a distance not above 0, random directions without a
-        seed, filters or directions of another shape.
+        seed, filters or directions of another shape, directions that are normalised by filters of 0.
 
     Warns:
       UserWarning: slices on which the loss is the same everywhere, or not finite.
@@ -223,6 +223,7 @@ def roughness_index(
     theta = np.asarray(_checks.one_point(landscape, theta))
     _checks.positive("distance", distance)
     steps = _checks.whole("steps", steps, 2)
+    published = (published,) if isinstance(published, str) else published
     for name in published:
         _checks.choice("published", name, PUBLISHED)
     filters = _filters(landscape, filters)
@@ -275,8 +276,11 @@ def _filters(landscape, filters):
 
 def _directions(theta, directions, filters, seed):
     """Directions [M, D] of theta's dtype, drawn or as given."""
-    if np.ndim(directions):
-        d = np.array(directions, theta.dtype)
+    if isinstance(directions, (list, tuple)) or np.ndim(directions):
+        try:
+            d = np.array(directions, theta.dtype)
+        except (TypeError, ValueError):  # no numbers, or rows of different lengths
+            d = np.empty(0)
         if d.ndim != 2 or len(d) < 2 or d.shape[1] != len(theta):
             raise ValueError(
                 f"directions must be at least 2, [M, {len(theta)}], or their number; received {d.shape}."
@@ -289,7 +293,13 @@ def _directions(theta, directions, filters, seed):
         raise ValueError("seed must be given for random directions; received None.")
     if filters is None:
         return probe.isotropic(len(theta), count, seed=seed, dtype=theta.dtype)
-    return probe.filter_normalized(theta, filters, count, seed=seed).astype(theta.dtype)
+    d = probe.filter_normalized(theta, filters, count, seed=seed).astype(theta.dtype)
+    if not d.any(axis=1).all():
+        raise ValueError(
+            "theta must have filters other than 0 for directions that are normalised by them; received "
+            "only zeros. Give the directions themselves."
+        )
+    return d
 
 
 def _second_order(landscape, theta, d):

@@ -182,7 +182,7 @@ def jacobian(landscape, theta, x):
     landscape.space.write(theta)
     with tf.GradientTape(persistent=True) as tape:
         z = model(x, training=False)
-        z = tf.reshape(z, [-1])
+        z = tf.reshape(tf.cast(z, landscape.dtype), [-1])
     parts = tape.jacobian(
         z,
         [v.value for v in landscape.space.variables],

@@ -83,6 +83,32 @@ def test_every_floating_dtype_comes_back(dtype):
     np.testing.assert_array_equal(found[1], model.get_weights()[1])
 
 
+def test_counters_in_whole_numbers_are_kept():
+    """As those of a layer that has been adapted to data."""
+    scale = layers.Normalization()
+    scale.adapt(np.arange(6.0).reshape(3, 2))
+    model = keras.Sequential([keras.Input((2,)), scale, layers.Dense(2)])
+    found = coding.decode(coding.encode(model))
+    for back, w in zip(found, model.get_weights(), strict=True):
+        assert back.dtype == np.asarray(w).dtype and back.shape == np.shape(w)
+    model.set_weights(found)
+    counters = [np.array([-3, 2], k) for k in ("int8", "int16", "int32", ">i8")] + [np.uint64(2**63)]
+    for back, w in zip(coding.decode(coding.encode(counters)), counters, strict=True):
+        np.testing.assert_array_equal(back, w)
+        assert back.dtype.name == w.dtype.name
+
+
+@pytest.mark.parametrize("bits", [2, 8, 9, 16])
+def test_the_largest_and_the_smallest_numbers_come_back(bits):
+    limits = np.finfo(np.float64)
+    for value in (limits.max, limits.smallest_subnormal, 3 * limits.smallest_subnormal):
+        w = np.array([[value, 0.0], [-value, 0.0]])
+        (found,) = coding.decode(coding.encode([w], bits))
+        half = coding.quantize(w, bits).step / 2
+        assert np.isfinite(found).all() and np.abs(found - w).max() <= half
+        assert found.any() and not found[:, 1].any()
+
+
 def test_a_model_runs_on_what_comes_back():
     model = keras.Sequential(
         [
@@ -167,7 +193,7 @@ def test_other_bad_input_is_one_line():
     with pytest.raises(ValueError, match="^coder must be 'zlib', 'bz2' or 'lzma'; received 'gzip'"):
         wedges.compressed_size(W, coder="gzip")
     with pytest.raises(ValueError, match=r"^weights\[0\] must be floating numbers, .*; received int8"):
-        wedges.compressed_size([np.ones(3, np.int8)])
+        wedges.compressed_size([np.ones((3, 3), np.int8)])
     with pytest.raises(ValueError, match=r"^weights\[1\] must be finite; received NaN or infinity"):
         wedges.compressed_size([W[0], np.float32([np.nan])])
     for model in ("model.keras", W[0], 3):
@@ -192,6 +218,6 @@ def test_a_layer_whose_weights_are_not_floating_is_named():
 def test_a_stream_that_is_not_whole_is_refused(coder):
     stream = coding.encode([np.ones((30, 30), np.float32), np.ones(3, np.float32)], 8, coder)
     words = "^stream must be one that encode has made, whole; received another"
-    for damaged in (b"", stream[:3], stream[:20], stream[:-1], b"x" + stream, 7):
+    for damaged in (b"", stream[:3], stream[:20], stream[:-1], b"x" + stream, stream + b"x", 7):
         with pytest.raises(ValueError, match=words):
             coding.decode(damaged)

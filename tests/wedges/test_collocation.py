@@ -25,6 +25,8 @@ from wedges.collocation import (
 
 pytestmark = pytest.mark.usefixtures("doubles")
 
+F, AT = Galerkin(on_cube(2).source), Cube(2).uniform(4, seed=0)
+F1 = Galerkin(on_cube(1).source)
 PROBLEMS = [on_cube(1), on_cube(2), on_cube(3), on_ball(1), on_ball(2), on_ball(3)]
 named = lambda problem: str(problem.domain)
 
@@ -284,6 +286,121 @@ class Own(keras.Model):
         return self.last(self.first(x)) * keras.ops.sum(x, axis=1, keepdims=True)
 
 
+def differences(model, x, h=1e-4):
+    """Laplace of the model's output at x [N, d], by central differences."""
+    u = lambda x: model(x).numpy()[:, 0]
+    return sum((u(x + e) - 2 * u(x) + u(x - e)) / h**2 for e in h * np.eye(x.shape[1]))
+
+
+def slopes_are_those_of_differences(landscape, bends=True):
+    """Of the loss by theta, and of the slopes along one direction."""
+    theta = points(landscape)[1]
+    v = np.random.default_rng(5).standard_normal(len(theta))
+    h = 1e-5 / np.linalg.norm(v)
+    gradient = landscape.value_and_gradient(theta)[1]
+    ahead, behind = theta + h * v, theta - h * v
+    slope = (landscape(ahead) - landscape(behind)) / (2 * h)
+    np.testing.assert_allclose(np.dot(gradient, v), slope, rtol=1e-5)
+    if not bends:
+        return
+    product = landscape.hessian_product(theta, v)
+    bend = [landscape.value_and_gradient(t)[1] for t in (ahead, behind)]
+    along = np.dot(bend[0] - bend[1], v) / (2 * h)
+    np.testing.assert_allclose(np.dot(product, v), along, rtol=1e-4)
+    np.testing.assert_allclose(landscape.jet(theta, v)[1:], [slope, along], rtol=1e-4)
+
+
+@pytest.mark.parametrize("norm", [layers.LayerNormalization, layers.BatchNormalization])
+def test_a_normalisation_s_second_derivatives_are_right(norm):
+    """TensorFlow's own of `tf.nn.moments`, which Keras calls, are not."""
+    normal = lambda seed: keras.initializers.RandomNormal(0, 1.0, seed=seed)
+    first = layers.Dense(4, kernel_initializer=normal(0), bias_initializer=normal(1))
+    model = net(2, first, norm(), layers.Activation("tanh"), layers.Dense(1))
+    landscape = wedges.Collocation(model, Galerkin(on_cube(2).source), Cube(2).uniform(5, seed=0))
+    found = landscape.field(landscape.space.read()).laplacian
+    known = differences(model, landscape.x.numpy())
+    np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-5)
+    slopes_are_those_of_differences(landscape, bends=norm is layers.BatchNormalization)
+    around = wedges.Squared(landscape)  # which takes derivatives of its own
+    theta = points(landscape)[1]
+    loss, gradient = landscape.value_and_gradient(theta)
+    np.testing.assert_allclose(around.value_and_gradient(theta)[1], loss * gradient, rtol=1e-8)
+    if norm is layers.LayerNormalization:
+        product = landscape.hessian_product(theta, gradient)
+        known = loss * product + gradient * tf.reduce_sum(gradient**2)
+        np.testing.assert_allclose(around.hessian_product(theta, gradient), known, rtol=1e-8)
+    function = lambda x: tf.nn.moments(x**2, axes=[1])[1]  # of x^2, y^2: (x^2 - y^2)^2 / 4
+    u = differentiate(function, np.array([[1.0, 2.0]]))
+    np.testing.assert_allclose(u.laplacian, [2 * (1 + 4)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("way", ["forward", "reverse"])
+def test_softsign_has_second_derivatives(way):
+    model = net(2, layers.Dense(4, "softsign"), layers.Dense(1))
+    landscape = wedges.Collocation(
+        model, Galerkin(on_cube(2).source), Cube(2).uniform(5, seed=0), derivatives=way
+    )
+    found = landscape.field(landscape.space.read()).laplacian
+    np.testing.assert_allclose(found, differences(model, landscape.x.numpy()), atol=1e-5)
+    slopes_are_those_of_differences(landscape, bends=way == "forward")  # by tapes it takes long
+
+
+def test_an_operation_without_a_second_derivative_is_named():
+    bent = lambda z: tf.math.igamma(1 + z * z, tf.ones_like(z))
+    model = net(2, layers.Dense(4, bent), layers.Dense(1))
+    with pytest.raises(ValueError, match="the operation IgammaGradA, which has no second derivative"):
+        wedges.Collocation(model, F, AT)
+
+
+class Twice(keras.Model):
+    """A graph of layers, with a call that makes more of them."""
+
+    def call(self, x, training=None):
+        return 2 * super().call(x, training=training)
+
+
+def test_what_a_call_adds_shows_also_where_the_model_s_own_weights_are_0():
+    x = keras.Input((2,))
+    model = Twice(x, layers.Dense(1, kernel_initializer="zeros")(layers.Dense(3, "tanh")(x)))
+    landscape = wedges.Collocation(model, F, AT)
+    assert landscape.derivatives == "reverse"
+    theta = points(landscape)[1]
+    u = landscape.field(theta).value
+    landscape.write(theta)
+    np.testing.assert_allclose(u, model(AT).numpy()[:, 0], rtol=1e-12)
+
+
+def test_a_loss_that_does_not_move_with_theta_has_derivatives_of_0():
+    """The Laplacian of a linear model is 0 whatever its weights."""
+    for way in ("forward", "reverse"):
+        landscape = wedges.Collocation(net(2, layers.Dense(1)), F, AT, derivatives=way)
+        theta = points(landscape)
+        loss, gradient = landscape.value_and_gradient(theta[0])
+        np.testing.assert_allclose(loss, landscape(theta[1]))
+        assert not np.any(gradient) and not np.any(landscape.hessian_product(theta[0], theta[1:]))
+
+
+class Scaled(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, x):
+        return self.scale * x
+
+
+def test_weights_without_axes_take_several_thetas():
+    landscape = wedges.Collocation(net(1, Scaled()), lambda x, u: u.gradient[..., 0], [[0.5]])
+    np.testing.assert_allclose(landscape([[2.0], [3.0]]), [2, 3])
+
+
+def test_a_model_that_couples_points_is_refused():
+    """Also one whose coupling is hidden in an activation: it does the same to rows and columns."""
+    for coupled in (lambda z: z - tf.reduce_mean(z), lambda z: z - tf.reduce_mean(z, axis=0)):
+        model = net(2, layers.Dense(3), layers.Lambda(coupled), layers.Dense(1))
+        with pytest.raises(ValueError, match="^model '.*' must give u at a point from this point alone"):
+            wedges.Collocation(model, F, AT)
+
+
 def own(d):
     model = Own()
     model(np.zeros((1, d)))
@@ -407,6 +524,96 @@ def test_points_without_weights_all_count_alike(n, seed):
     np.testing.assert_allclose(wedges.Collocation(model, own, x)([2.0, 1.0]), (2 * x + 1).mean())
 
 
+# ---- functions of points ----------------------------------------------------------------------------
+
+
+def test_functions_of_points_may_be_numpy_s_where_nothing_is_differentiated():
+    """Also for points that only a graph will know, those of a descent's steps."""
+    model, problem = net(1), on_cube(1)
+    by_numpy = lambda x: np.pi**2 * np.sin(np.pi * np.asarray(x)[:, 0])
+    losses = []
+    for source in (problem.source, by_numpy, lambda x: np.pi**2 * np.sin(np.pi * x[:, 0])):
+        fresh = Fresh(Cube(1), 6, seed=0, measured=Cube(1).quadrature(5))
+        landscape = wedges.Collocation(model, Galerkin(source), fresh, boundary=Cube(1))
+        theta = points(landscape)[1]
+        found = wedges.minimize(landscape, theta, keras.optimizers.SGD(1e-4), 3)
+        losses.append([*found[1], landscape(theta), landscape.sample(theta, 7)])
+        error = landscape.relative_error(theta, lambda x: np.sin(np.pi * np.asarray(x)[:, 0]))
+        assert error == pytest.approx(landscape.relative_error(theta, problem.solution))
+    np.testing.assert_allclose(losses[1:], [losses[0]] * 2, rtol=1e-9)
+
+
+def test_one_number_as_a_source_is_that_at_all_points():
+    model, at = net(1), Cube(1).quadrature(4)
+    constant = lambda x: tf.fill([tf.shape(x)[0]], tf.constant(2.0, x.dtype))
+    made = [wedges.Collocation(model, Galerkin(f), at) for f in (constant, lambda x: 2.0)]
+    theta = points(made[0])[0]
+    assert made[0](theta) == made[1](theta)
+
+
+COLUMN = r"must give a number for each point, \[N\] of x \[N, 1\]; received shape \(\d, 1\)"
+LINE = Cube(1).quadrature(4)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: wedges.Collocation(m, Galerkin(lambda x: 2 * x), LINE), "source " + COLUMN),
+        (lambda m: wedges.Collocation(m, Ritz(lambda x: 2 * x), LINE), "source " + COLUMN),
+        (
+            lambda m: wedges.Collocation(m, F1, LINE, boundary=lambda x: x * (1 - x)),
+            "boundary " + COLUMN,
+        ),
+        (
+            lambda m: wedges.Collocation(
+                m, F1, LINE, boundary=Penalty([[0.0], [1.0]], 1.0, lambda x: x)
+            ),
+            "values of boundary " + COLUMN,
+        ),
+        (
+            lambda m: wedges.Collocation(m, F1, LINE).relative_error(np.ones(13), lambda x: x),
+            "solution " + COLUMN,
+        ),
+        (
+            lambda m: wedges.Collocation(m, F1, LINE).relative_error(np.ones(13), lambda x: 0 * x[:, 0]),
+            "solution must not be 0 at all points",
+        ),
+        (
+            lambda m: wedges.Collocation(m, F1, LINE, boundary=lambda x: np.prod(x * (1 - x), axis=1)),
+            "boundary must be made of operations of TensorFlow or Keras, .*; received .*ndarray",
+        ),
+        (lambda m: differentiate(lambda x: x, np.ones((2, 1))), "function " + COLUMN),
+        (
+            lambda m: differentiate(lambda x: np.sin(x)[:, 0], np.ones((2, 1))),
+            "function must be made of",
+        ),
+    ],
+)
+def test_functions_that_cannot_be_right_are_one_line(call, words):
+    """A column [N, 1] would make all pairs of points; NumPy's numbers have no derivatives."""
+    with pytest.raises(ValueError, match=f"^{words}") as error:
+        call(net(1))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("domain", [Cube(3), Ball(2), Ball(3)], ids=str)
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_points_on_the_boundary_are_inside_however_they_were_rounded(domain, kind):
+    edge = domain.boundary(200, seed=0).astype(kind)
+    f = lambda x: x[:, 0]
+    wedges.Collocation(net(domain.dimension), Galerkin(f), edge, boundary=domain)
+    assert domain.contains(edge).all()
+    above = edge.copy() if isinstance(domain, Ball) else np.ones((3, 3))
+    with pytest.raises(ValueError, match="^points must lie in"):
+        wedges.Collocation(net(domain.dimension), Galerkin(f), 1.001 * above, boundary=domain)
+
+
+def test_rounded_sums_and_whole_numbers_are_points_of_a_domain():
+    assert Cube(1).contains([[1 + 2.0**-52], [-(2.0**-53)]]).all()
+    for domain in (Cube(2), Ball(2)):
+        assert domain.contains([[0, 1], [2, 0]]).tolist() == [True, False]
+
+
 # ---- a landscape as any other -----------------------------------------------------------------------
 
 
@@ -503,9 +710,6 @@ def two_inputs(d):
     return keras.Model([a, b], layers.Dense(1)(layers.Add()([a, b])))
 
 
-F, AT = Galerkin(on_cube(2).source), Cube(2).uniform(4, seed=0)
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -584,6 +788,10 @@ def test_what_makes_no_landscape_is_one_line(make, words):
         (
             lambda: Ball(4).quadrature(3),
             "dimension must be at most 3 for a ball's quadrature; received 4",
+        ),
+        (
+            lambda: Ball(2).quadrature(20_000),
+            "n must leave at most 4,194,304 points in all; received 800,000,000 in Ball",
         ),
         (
             lambda: Cube(10).quadrature(20),

@@ -80,6 +80,11 @@ def test_numbers_whose_squares_are_no_floats_have_a_ratio():
         assert c.critical_magnitude([3 * unit, 4 * unit]) == pytest.approx(25 / 7 * unit)
 
 
+def test_the_critical_magnitude_is_in_the_unit_of_w():
+    for unit in (1e308, 1.0, 1e-308):
+        assert c.critical_magnitude([unit, -unit, 0.0]) == pytest.approx(unit)
+
+
 def test_ternarity_counts_by_hand():
     w = np.array([1.0, -2.0, 3.0, 0.0])  # r^2 / s = 14 / 6: 1 is below half of it, 2 and 3 are between
     assert c.ternarity(w) == pytest.approx(2 / 3)
@@ -204,4 +209,7 @@ def test_bad_limits_are_named():
         c.ternarity([1.0], -1)
     with pytest.raises(ValueError, match="^dimension must be a whole number, at least 1"):
         c.NormRatio(0)
+    for dtype in ("int32", "text", 3.0):
+        with pytest.raises(ValueError, match="^dtype must be a floating one; received"):
+            c.NormRatio(3, dtype)
     assert np.isnan(float(wedges.compressibility.NormRatio(2)([0.0, 0.0])))

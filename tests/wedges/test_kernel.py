@@ -61,6 +61,57 @@ def test_products_with_the_operator_are_those_with_the_matrix(kind):
     assert_close(operator.T @ V[:, 0], K @ V[:, 0])
 
 
+def test_examples_of_several_inputs_of_other_lengths_can_be_given():
+    landscape, theta, x = made(MODELS["two inputs"][0]())
+    whole = wedges.tangent_kernel(landscape, theta)
+    for of in (x, tuple(x)):
+        assert_close(wedges.tangent_kernel(landscape, theta, of), whole, 1e-14)
+    one = [a[1:2] for a in x]
+    assert_close(wedges.tangent_kernel(landscape, theta, one), whole[2:4, 2:4], 1e-14)
+    found, known = (wedges.kernel.output_hessian(landscape, theta, of) for of in (one, 1))
+    v = normal(5, landscape.dimension)
+    np.testing.assert_allclose(found @ v, known @ v, rtol=1e-12)
+    plain, theta, _ = made(MODELS["dense"][0]())
+    with pytest.raises(ValueError, match="^examples must be arrays; received "):
+        wedges.tangent_kernel(plain, theta, [[1.0, 2.0, 3.0, 4.0], [1.0]])
+
+
+def test_weights_of_the_model_that_are_no_numbers_cost_no_formula():
+    model = MODELS["dense"][0]()
+    model.set_weights([np.nan * w for w in model.get_weights()])
+    landscape, theta, x = made(model)
+    K = wedges.tangent_kernel(landscape, theta)
+    J = jacobian(landscape, theta, x)
+    assert_close(K, J @ J.T)
+    assert not landscape._tangents._others
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_layer_alone_may_compute_in_half_precision(policy):
+    keras.config.set_dtype_policy("float32")
+    half = lambda size, act=None: keras.layers.Dense(size, act, dtype=policy)
+    model = keras.Sequential([keras.Input((4,)), half(5, "tanh"), half(3)])
+    landscape, theta, x = made(model)
+    J = jacobian(landscape, theta, x).astype(np.float64)
+    assert_close(wedges.tangent_kernel(landscape, theta), J @ J.T, 0.05)
+    assert not landscape._tangents._others
+
+
+def test_a_model_whose_examples_depend_on_one_another_is_refused():
+    class Centred(keras.layers.Layer):
+        def call(self, x):
+            return x - tf.reduce_mean(x, axis=0, keepdims=True)
+
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3), Centred(), keras.layers.Dense(2)]
+    )
+    landscape, theta, _ = made(model)
+    words = "^model '.*' must give an example the same outputs alone as among others to have a tangent"
+    for call in (wedges.tangent_kernel, wedges.kernel.kernel_operator, wedges.pl_ratio):
+        with pytest.raises(ValueError, match=words):
+            call(landscape, theta)
+
+
 def test_statistics_that_follow_theta_are_held_in_a_kernel():
     landscape, theta, x = made(MODELS["batch norm"][0](), batch_norm="reestimate")
     landscape.write(theta)  # with its statistics

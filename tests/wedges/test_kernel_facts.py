@@ -201,6 +201,63 @@ def test_other_losses_and_statistics_are_refused_where_eigenvalues_are_wanted():
     refused(lambda: wedges.pl_ratio(moving, theta), "frozen")
 
 
+def test_a_loss_that_is_square_on_a_few_examples_only_is_refused():
+    """What is looked at are all examples, at the theta that is asked for."""
+    n = 12
+    landscape, theta, x = made(MODELS["one output"][0](), n=n)
+    y = normal(1, n, 1)
+    late = landscape.on(x, y, sample_weight=np.where(np.arange(n) < 8, 1.0, 50.0))
+    refused(lambda: wedges.pl_ratio(late, theta), "square loss", "differ in weight")
+    even = landscape.on(x, y, sample_weight=np.full(n, 50.0))
+    found = wedges.pl_ratio(even, theta)
+    assert found.smallest <= found.ratio <= found.largest
+    huber = landscape.on(x, y, loss=keras.losses.Huber(delta=20.0))
+    found = wedges.pl_ratio(huber, theta)
+    assert found.scale == pytest.approx(1 / n) and found.smallest <= found.ratio <= found.largest
+    refused(lambda: wedges.pl_ratio(huber, 300 * theta), "square loss", "far from its targets")
+
+
+def test_losses_that_layers_add_are_refused_where_eigenvalues_are_wanted():
+    class Adding(layers.Layer):
+        def call(self, x):
+            self.add_loss(keras.ops.mean(x**2))
+            return x
+
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(5, "tanh"), Adding(), layers.Dense(1)])
+    landscape, theta, _ = made(model)
+    refused(lambda: wedges.pl_ratio(landscape, theta), "layers add", "eigenvalues=False")
+    assert wedges.pl_ratio(landscape, theta, eigenvalues=False).ratio > 0
+
+
+def test_a_smallest_eigenvalue_that_is_rounding_is_0():
+    """Outputs of a softmax add up to 1, so that a direction of K is always 0."""
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(9, "tanh"), layers.Dense(2, "softmax")])
+    landscape, theta, _ = made(model)
+    found = wedges.pl_ratio(landscape, theta)
+    assert found.smallest == 0 < found.ratio <= found.largest
+    single, theta, _ = made(MODELS["one output"][0]())
+    values = np.linalg.eigvalsh(wedges.tangent_kernel(single, theta))
+    assert wedges.pl_ratio(single, theta).smallest == pytest.approx(2 / N * values[0], rel=1e-9)
+
+
+def test_zeros_of_two_signs_are_one_input():
+    landscape, theta, x = made(MODELS["one output"][0]())
+    x[0], x[3] = 0.0, -0.0
+    twice = landscape.on(x, normal(0, N, 1))
+    refused(lambda: wedges.pl_ratio(twice, theta), "numbers 0 and 3")
+
+
+def test_a_ratio_of_numbers_that_are_none_is_refused():
+    landscape, theta, _ = made(MODELS["one output"][0]())
+    for eigenvalues in (True, False):
+        call = lambda e=eigenvalues: wedges.pl_ratio(landscape, 1e300 * theta, eigenvalues=e)
+        refused(call, "finite loss and gradient")
+        for minimum in ("0", None, np.nan):
+            how = {"minimum": minimum, "eigenvalues": eigenvalues}
+            refused(lambda how=how: wedges.pl_ratio(landscape, theta, **how), "minimum")
+    refused(lambda: wedges.pl_ratio(wedges.Quadratic([1.0]), [1.0]), "eigenvalues=False")
+
+
 def test_models_of_several_outputs_are_refused():
     x = keras.Input((3,))
     model = keras.Model(x, [layers.Dense(1)(x), layers.Dense(2)(x)])

@@ -126,6 +126,63 @@ def test_it_follows_a_schedule():
     np.testing.assert_allclose(kernel(model), 1 - 3 * 0.1 - 2 * 0.01, rtol=1e-5)
 
 
+def test_steps_at_once_have_each_its_own_rate_of_a_schedule():
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.01])  # step 0 | 1, 2, 3
+    model = linear(np.ones(5), keras.optimizers.SGD(rates), steps_per_execution=4)
+    x, y = np.zeros((4, 5)), np.zeros((4, 1))
+    model.fit(x, y, batch_size=1, verbose=0, callbacks=[wedges.Proximal(L1(1.0))])
+    np.testing.assert_allclose(kernel(model), 1 - 0.1 - 3 * 0.01, rtol=1e-5)
+
+
+def test_gathered_gradients_have_the_rate_of_a_schedule_with_which_they_are_taken():
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.01])  # batches 0, 1 | 2, 3
+    model = linear(np.ones(5), keras.optimizers.SGD(rates, gradient_accumulation_steps=2))
+    x, y = np.zeros((4, 5)), np.zeros((4, 1))
+    model.fit(x, y, batch_size=1, verbose=0, callbacks=[wedges.Proximal(L1(1.0))])
+    np.testing.assert_allclose(kernel(model), 1 - 0.1 - 0.01, rtol=1e-5)
+
+
+def test_a_rate_that_a_callback_sets_as_a_batch_begins_is_that_of_its_step():
+    class Warmup(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 0.01 * (batch + 1)
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 0.9
+
+    for callbacks in ([Warmup(), wedges.Proximal(L1(1.0))], [wedges.Proximal(L1(1.0)), Warmup()]):
+        model = linear(np.ones(5), keras.optimizers.SGD(0.5))
+        x, y = np.zeros((3, 5)), np.zeros((3, 1))
+        model.fit(x, y, batch_size=1, verbose=0, callbacks=callbacks)
+        np.testing.assert_allclose(kernel(model), 1 - 0.01 - 0.02 - 0.03, rtol=1e-5)
+
+
+def test_a_model_that_its_first_batch_builds_is_seen_from_then_on():
+    ones = layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    model, sparse = keras.Sequential([ones]), wedges.Proximal(L1(1.0))
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    x, y = np.zeros((4, 3)), np.zeros((4, 1))
+    history = model.fit(x, y, batch_size=1, verbose=0, callbacks=[sparse]).history
+    np.testing.assert_allclose(kernel(model), 1 - 4 * 0.01, rtol=1e-5)
+    assert history["zeros"] == [0] and sparse.zeros == 0
+    dead = keras.Sequential([layers.Dense(1, kernel_initializer="zeros")])
+    dead.compile("sgd", "mse")
+    with pytest.raises(
+        ValueError, match="^variables must have a component other than 0, or HoyerSquare"
+    ):
+        dead.fit(x, y, verbose=0, callbacks=[wedges.Proximal(wedges.HoyerSquare(0.1))])
+
+
+def test_a_constraint_holds_afterwards():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, kernel_constraint="unit_norm")])
+    model.compile("sgd", "mse")
+    x, y = np.zeros((4, 4)), np.zeros((4, 3))
+    model.fit(x, y, verbose=0, callbacks=[wedges.Proximal(L1(10.0))])
+    kernels = model.layers[0].get_weights()[0]
+    np.testing.assert_allclose(np.linalg.norm(kernels, axis=0), 1, rtol=1e-5)
+    assert 0 < (kernels == 0).sum() < 12
+
+
 def test_other_optimizers_take_it_with_their_rate():
     model = linear(np.ones(4), keras.optimizers.Adam(0.01))
     model.fit(np.zeros((4, 4)), np.zeros((4, 1)), verbose=0, callbacks=[wedges.Proximal(L1(1.0))])
@@ -170,6 +227,19 @@ def test_bad_input_is_one_line():
     flat.compile("sgd", "mse")
     with pytest.raises(ValueError, match="must have a trained weight of two or more axes"):
         flat.fit(np.ones((2, 2)), np.ones((2, 2)), verbose=0, callbacks=[wedges.Proximal(L1(0.1))])
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"use_ema": True}, "without use_ema, whose averages have no exact zeros; received SGD"),
+        ({"momentum": 1.0}, "a momentum below 1; received 1"),
+    ],
+)
+def test_an_optimizer_that_leaves_no_zeros_or_has_no_end_is_refused(how, words):
+    model = linear(np.ones(3), keras.optimizers.SGD(0.1, **how))
+    with pytest.raises(ValueError, match=f"^a proximal step needs (an optimizer )?{words}"):
+        fit(model, np.zeros(3), wedges.Proximal(L1(1.0)))
 
 
 def test_an_optimizer_without_a_rate_is_named():

@@ -135,6 +135,41 @@ def test_alone_it_leads_to_one_component():
     assert np.flatnonzero(w).tolist() == [largest]
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_in_half_precision_there_is_room_for_many_components(kind):
+    """100,000 is no float16, neither as D nor as a sum; half of the components are 1, the others 0."""
+    w = tf.cast(np.arange(100_000) % 2, kind)
+    for penalty, known in (
+        (wedges.Compressibility(1.0), np.sqrt(50_000)),
+        (wedges.Compressibility(1.0, normalize=True), np.sqrt(0.5)),
+        (wedges.HoyerSquare(1.0), 0.5),
+    ):
+        found = penalty(w)
+        assert found.dtype == w.dtype and float(found) == pytest.approx(known, rel=2**-8)
+        step = regularizers.proximal_step(w, penalty, 0.1)  # of a ternary vector: none
+        assert step.dtype == w.dtype
+        np.testing.assert_array_equal(step, w)
+    few = tf.cast([1.0, 0.25], kind)
+    shrink, grow = (float(part) for part in regularizers.forces(wedges.HoyerSquare(1.0), few))
+    assert [shrink, grow] == pytest.approx([2 * 1.25 / (2 * 1.0625), 2 * 1.25**2 / (2 * 1.0625**2)])
+
+
+def test_weights_of_several_dtypes_are_one_vector_too():
+    weights = [tf.constant([3.0, 0.25]), tf.constant([[-1.0]], tf.float64), tf.cast([0.5], "bfloat16")]
+    penalty = wedges.Compressibility(1.0)
+    found = regularizers.proximal_steps(weights, penalty, 0.1, group=True)
+    known = np.asarray(regularizers.proximal_step([3.0, 0.25, -1.0, 0.5], penalty, 0.1))
+    assert [f.dtype for f in found] == [w.dtype for w in weights]
+    flat = np.concatenate([np.ravel(tf.cast(f, tf.float64)) for f in found])
+    np.testing.assert_allclose(flat, known, rtol=2**-8)
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(3, dtype="float64"), layers.Dense(1, dtype="float32")]
+    )
+    regularizers.together([layer.kernel for layer in model.layers], penalty)
+    whole = np.concatenate([np.ravel(layer.kernel) for layer in model.layers])
+    assert float(model.losses[0]) == pytest.approx(ratio(whole), rel=1e-6)
+
+
 # ---- in Keras ---------------------------------------------------------------------------------------
 
 
@@ -157,7 +192,8 @@ def test_it_is_saved_with_a_model_and_named_by_its_settings(penalty, tmp_path):
     assert type(found) is type(penalty) and found.get_config() == penalty.get_config()
     np.testing.assert_allclose(sum(loaded.losses), sum(model.losses))
     again = keras.regularizers.deserialize(keras.regularizers.serialize(penalty))
-    assert again.get_config() == penalty.get_config()
+    assert again.get_config() == penalty.get_config() and repr(again) == repr(penalty)
+    assert ("normalize=True" in repr(penalty)) == penalty.get_config().get("normalize", False)
 
 
 def test_a_landscape_adds_it_and_sees_its_curvature():
@@ -229,6 +265,14 @@ def test_bad_arguments_are_named():
     for penalty in (None, "l1", keras.regularizers.OrthogonalRegularizer()):
         with pytest.raises(ValueError, match=words):
             regularizers.forces(penalty, np.ones(2))
+    for whole in ([1, 2], np.array([1, 2]), "text"):
+        with pytest.raises(ValueError, match="^w must be floating numbers; received"):
+            regularizers.proximal_step(whole, wedges.Compressibility(), 0.1)
+        with pytest.raises(ValueError, match="^w must be floating numbers; received"):
+            regularizers.forces(wedges.Compressibility(), whole)
+    for step in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match="^step must be a finite number, at least 0; received"):
+            regularizers.proximal_step([1.0, 2.0], wedges.Compressibility(), step)
     variable = keras.Variable(np.ones(2))
     for few in ([], [variable], [variable, np.ones(2)]):
         with pytest.raises(ValueError, match="^variables must be two or more Keras variables"):

@@ -162,7 +162,7 @@ def test_a_rough_radial_function_has_the_index_zero_and_only_the_rest_tells():
 def test_the_published_grid_goes_beyond_its_end_and_a_centred_bowl_has_not_two():
     landscape = wedges.Quadratic([1.0, 2.0], dtype="float64")
     of = lambda **how: wedges.roughness_index(landscape, [0.0, 0.0], 4, seed=0, **how)
-    found = of(distance=0.1, steps=10, published=["grid"])
+    found = of(distance=0.1, steps=10, published="grid")
     assert len(found.distances) == 12 and np.isclose(found.distances[-1], 0.12)
     np.testing.assert_allclose(found.variations, (1 + (0.1 / 0.12) ** 2) * 0.2 / 0.22, rtol=1e-9)
     np.testing.assert_allclose(found.mean, 1.5404, atol=1e-4)
@@ -218,6 +218,7 @@ def test_constant_slices_are_a_nan_that_is_named():
         ({"directions": np.ones((1, 2))}, r"directions must be at least 2, \[M, 2\], or their number"),
         ({"directions": np.ones((3, 4))}, r"directions must be at least 2, \[M, 2\], or their number"),
         ({"directions": np.zeros((3, 2))}, "directions must be finite and not 0; received one that is"),
+        ({"directions": [[1.0, 2.0], [1.0]]}, r"directions must be at least 2, \[M, 2\], or their num"),
         ({"filters": [0, 1, 2]}, r"filters must be whole numbers \[2\]; received int64 \(3,\)."),
         ({"published": ["grids"]}, "published must be 'grid' or 'biases'; received 'grids'."),
     ],
@@ -225,6 +226,12 @@ def test_constant_slices_are_a_nan_that_is_named():
 def test_bad_arguments_are_one_line(how, words):
     with pytest.raises(ValueError, match=f"^{words}"):
         wedges.roughness_index(wedges.Quadratic([1.0, 2.0]), [1.0, 1.0], **{"seed": 0, **how})
+
+
+def test_filters_of_0_give_no_direction():
+    words = "^theta must have filters other than 0 for directions that are normalised by them"
+    with pytest.raises(ValueError, match=words):
+        wedges.roughness_index(wedges.Quadratic([1.0, 2.0]), [0.0, 0.0], 3, seed=0, filters=[0, 1])
 
 
 def test_bad_slices_are_one_line():

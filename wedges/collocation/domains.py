@@ -79,8 +79,8 @@ class Cube(Domain):
     """
 
     def contains(self, x: ArrayLike) -> np.ndarray:
-        x = np.asarray(x)
-        return np.all((x >= 0) & (x <= 1), axis=-1)
+        x, near = _with_rounding(x)
+        return np.all((x >= -near) & (x <= 1 + near), axis=-1)
 
     def factor(self, x: tf.Tensor) -> Field:
         b = x * (1 - x)
@@ -123,9 +123,8 @@ class Ball(Domain):
     """
 
     def contains(self, x: ArrayLike) -> np.ndarray:
-        x = np.asarray(x)
-        # A point on the boundary has been rounded, of any dtype.
-        return (x * x).sum(axis=-1) <= 1 + 8 * self.dimension * np.finfo(x.dtype).eps
+        x, near = _with_rounding(x)
+        return (x * x).sum(axis=-1) <= 1 + self.dimension * near
 
     def factor(self, x: tf.Tensor) -> Field:
         value = 1 - tf.reduce_sum(x * x, axis=-1)
@@ -143,6 +142,7 @@ class Ball(Domain):
                 f"dimension must be at most 3 for a ball's quadrature; received {d}. Take its "
                 "uniform(n, seed=0)."
             )
+        _few(2 * n**d, self)
         # The mean over the radius has the weight d r^(d - 1).
         nodes, weights = scipy.special.roots_jacobi(n, 0, d - 1)
         r, w = (nodes + 1) / 2, weights / weights.sum()
@@ -154,7 +154,6 @@ class Ball(Domain):
         share = np.full(len(sides), 1 / len(sides))
         if d == 3:
             z, weights = np.polynomial.legendre.leggauss(n)
-            _few(2 * n**3, self)
             flat = np.sqrt(1 - z * z)[:, None, None] * sides  # [n, 2 n, 2]
             high = np.broadcast_to(z[:, None, None], (*flat.shape[:2], 1))
             sides = np.concatenate([flat, high], axis=2).reshape(-1, 3)
@@ -169,6 +168,13 @@ class Ball(Domain):
     def boundary(self, n: int, *, seed: int) -> np.ndarray:
         n, rng = _checks.whole("n", n), np.random.default_rng(_checks.whole("seed", seed, 0))
         return _on_sphere(rng, n, self.dimension)
+
+
+def _with_rounding(x):
+    """Points as floating numbers, and how far rounding may have moved one from the boundary."""
+    x = np.asarray(x)
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    return x, 8 * np.finfo(x.dtype).eps
 
 
 def _on_sphere(rng, n, d):

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
+
+from wedges import _checks
+from wedges.network.second_order import derivatives_of_any_order
+
+Function = Callable[[tf.Tensor], Any]  # of points x [N, d] -> [N]
 
 
 class Field(NamedTuple):
@@ -35,19 +41,71 @@ class Field(NamedTuple):
         return Field(u.value * v.value, gradient, laplacian)
 
 
+def values_at(name: str, function: Function, x: tf.Tensor) -> tf.Tensor:
+    """A function of points, of TensorFlow or NumPy, at x [N, d]: [N] of x's dtype.
+
+    Raises:
+      ValueError: neither a number for each point nor one for all of them, e.g. a column [N, 1].
+    """
+    try:
+        found = tf.cast(function(x), x.dtype)
+    except NotImplementedError:  # what NumPy makes of points that only a graph will know
+        plain = lambda x: np.asarray(function(x), x.dtype)
+        found = tf.ensure_shape(tf.numpy_function(plain, [x], x.dtype), x.shape[:1])
+    if found.shape.rank == 0:
+        return tf.fill(tf.shape(x)[:1], found)
+    _check_numbers(name, found, x)
+    return found
+
+
+def differentiable_at(name: str, function: Function, x: tf.Tensor) -> tf.Tensor:
+    """A function of points at x [N, d] that a tape can follow: [N] of x's dtype.
+
+    Raises:
+      ValueError: no tensor, as of a function that uses NumPy; no number for each point.
+    """
+    found = function(x)
+    if not tf.is_tensor(found):
+        raise ValueError(
+            f"{name} must be made of operations of TensorFlow or Keras, to be differentiated; received "
+            f"one that gives {_checks.called(found)}."
+        )
+    _check_numbers(name, found, x)
+    return tf.cast(found, x.dtype)
+
+
+def _check_numbers(name, found, x):
+    if not (found.shape.rank == 1 and found.shape.is_compatible_with(x.shape[:1])):
+        n, d = x.shape
+        raise ValueError(
+            f"{name} must give a number for each point, [N] of x [N, {d}]; received shape "
+            f"{tuple(found.shape)} of {n} points."
+        )
+
+
 def differentiate(
     function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, *, laplacian: bool = True
 ) -> Field:
     """A function of single points, [N, d] -> [N], at x [N, d] with its derivatives: a `Field`.
 
-    The Laplacian takes a reverse pass through the gradient for each of the d axes.
+    The Laplacian takes a reverse pass through the gradient for each of the d axes. Operations whose
+    second derivatives TensorFlow has wrong have right ones (`wedges.network.second_order`).
 
     >>> u = lambda x: x[:, 0] ** 2 * x[:, 1]
     >>> found = wedges.collocation.differentiate(u, np.array([[3.0, 2.0]]))
     >>> found.gradient.numpy().tolist(), found.laplacian.numpy().tolist()
     ([[12.0, 9.0]], [4.0])
+
+    Raises:
+      ValueError: a function of NumPy, or one that gives no number for each point; an operation without
+        second derivatives.
     """
     x = tf.convert_to_tensor(x)
+    with derivatives_of_any_order():
+        return _by_tapes(lambda x: differentiable_at("function", function, x), x, laplacian)
+
+
+def _by_tapes(function, x, laplacian):
     none = tf.UnconnectedGradients.ZERO
     if not laplacian:
         with tf.GradientTape() as tape:

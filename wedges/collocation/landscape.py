@@ -13,9 +13,10 @@ from wedges import _checks
 from wedges._tensorflow import compiled
 from wedges.collocation import forward
 from wedges.collocation.domains import Domain
-from wedges.collocation.fields import Field, differentiate
+from wedges.collocation.fields import Field, differentiable_at, differentiate, values_at
 from wedges.collocation.points import Fresh, Penalty, Quadrature, weighted
 from wedges.landscape import Landscape
+from wedges.network.second_order import derivatives_of_any_order
 from wedges.network.stateless import StatelessModel
 from wedges.network.supported import check_supported
 
@@ -66,8 +67,9 @@ class Collocation(Landscape):
       x, weights: the points of the loss [N, d], and their weights [N].
 
     Raises:
-      ValueError: a model that takes other points or has several outputs, points outside the domain, no
-        residual, derivatives="forward" for a model that it does not know.
+      ValueError: a model that takes other points, has several outputs or couples points, points outside
+        the domain, no residual, functions that give no number for each point or cannot be
+        differentiated, derivatives="forward" for a model that it does not know.
 
     Source: E & Yu 2018 (arXiv:1710.00211); Sirignano & Spiliopoulos 2018 (arXiv:1708.07469).
     """
@@ -112,9 +114,8 @@ class Collocation(Landscape):
                     f"{boundary.x.shape}."
                 )
             at = tf.constant(boundary.x, self.dtype)
-            wanted = (
-                0 * at[:, 0] if boundary.values is None else tf.cast(boundary.values(at), self.dtype)
-            )
+            given = boundary.values
+            wanted = 0 * at[:, 0] if given is None else values_at("values of boundary", given, at)
             self._penalty = at, wanted, tf.constant(float(boundary.weight), self.dtype)
         self.derivatives = self._way(derivatives)
         self._factor = self._factor_at(self.x)
@@ -154,21 +155,27 @@ class Collocation(Landscape):
 
     def value_and_gradient(self, theta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
         theta = self.point(theta)
-        if self._forward_at(theta) or theta.shape.rank == 1 or theta.shape.num_elements() is None:
-            return super().value_and_gradient(theta)
-        # Tapes of tapes over a loop take many times what they take one by one.
-        rows = tf.unstack(tf.reshape(theta, [-1, self.dimension]))
-        losses, gradients = zip(*map(super().value_and_gradient, rows), strict=True)
+        with derivatives_of_any_order(self.network.model):
+            if self._forward_at(theta) or theta.shape.rank == 1 or theta.shape.num_elements() is None:
+                return super().value_and_gradient(theta)
+            # Tapes of tapes over a loop take many times what they take one by one.
+            rows = tf.unstack(tf.reshape(theta, [-1, self.dimension]))
+            losses, gradients = zip(*map(super().value_and_gradient, rows), strict=True)
         shape = theta.shape
         return tf.reshape(tf.stack(losses), shape[:-1]), tf.reshape(tf.stack(gradients), shape)
 
     def hessian_product(self, theta: TensorLike, v: TensorLike) -> tf.Tensor:
         theta, v = self.point_and_directions(theta, v)
-        if self._forward_at(v) or v.shape.rank == 1 or v.shape.num_elements() is None:
-            return super().hessian_product(theta, v)
-        flat = lambda a: tf.unstack(tf.reshape(tf.broadcast_to(a, v.shape), [-1, self.dimension]))
-        products = map(super().hessian_product, flat(theta), flat(v))
-        return tf.reshape(tf.stack(list(products)), v.shape)
+        with derivatives_of_any_order(self.network.model):
+            if self._forward_at(v) or v.shape.rank == 1 or v.shape.num_elements() is None:
+                return super().hessian_product(theta, v)
+            flat = lambda a: tf.unstack(tf.reshape(tf.broadcast_to(a, v.shape), [-1, self.dimension]))
+            products = list(map(super().hessian_product, flat(theta), flat(v)))
+        return tf.reshape(tf.stack(products), v.shape)
+
+    def jet(self, theta: TensorLike, direction: TensorLike) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with derivatives_of_any_order(self.network.model):
+            return super().jet(theta, direction)
 
     def field(self, theta: TensorLike, x: ArrayLike | None = None) -> Field:
         """u at theta [D] with its derivatives by x: a `Field`.
@@ -193,11 +200,16 @@ class Collocation(Landscape):
 
         Args:
           theta: one [D].
-          solution: of points x [N, d] -> [N].
+          solution: of points x [N, d] -> [N], in TensorFlow or NumPy.
+
+        Raises:
+          ValueError: as `field`; a solution that is 0 everywhere, or gives no number for each point.
         """
-        wanted = tf.cast(solution(self.x), self.dtype)
+        wanted = values_at("solution", solution, self.x)
         off = self.field(theta).value - wanted
         mean = lambda v: float(tf.reduce_sum(self.weights * v * v))
+        if not mean(wanted):
+            raise ValueError("solution must not be 0 at all points; received one that is.")
         return float(np.sqrt(mean(off) / mean(wanted)))
 
     def write(self, theta: TensorLike) -> None:
@@ -257,7 +269,8 @@ class Collocation(Landscape):
         return self.derivatives == "forward" or (self.derivatives == "either" and more)
 
     def _taped(self, theta, x, laplacian):
-        with self.network.at(theta, self.network.state) as scope:
+        model = self.network.model
+        with derivatives_of_any_order(model), self.network.at(theta, self.network.state) as scope:
             one = lambda x: self.network.call(x, scope, training=False).outputs[:, 0]
             return differentiate(one, x, laplacian=laplacian)
 
@@ -275,12 +288,21 @@ class Collocation(Landscape):
             return None
         if isinstance(self.boundary, Domain):
             return self.boundary.factor(x)
-        return differentiate(lambda x: tf.cast(self.boundary(x), self.dtype), x)
+        return differentiate(lambda x: differentiable_at("boundary", self.boundary, x), x)
 
     def _way(self, derivatives):
+        theta, x = self.space.elsewhere(), self.x[:3]
+        with self.network.at(theta, self.network.state) as scope:
+            of = lambda x: self.network.call(x, scope, training=False).outputs[:, 0]
+            values, alone = of(x), tf.concat([of(row[None]) for row in x], axis=0)
+        if not np.allclose(values, alone, rtol=0, atol=0.05 * np.abs(alone).max()):
+            raise ValueError(
+                f"model {self.network.model.name!r} must give u at a point from this point alone; "
+                "received one whose output also depends on the others."
+            )
         if derivatives == "reverse":
             return derivatives
-        why = forward.why_not(self.network.model, self._weights(self.space.read()), self.x[:3])
+        why = forward.why_not(self.network.model, self._weights(theta), x, values)
         if derivatives == "forward" and why:
             raise ValueError(
                 "derivatives must be 'reverse' or None for this model; received 'forward', which does "
@@ -307,7 +329,7 @@ def _made(model, residual, points, boundary, derivatives):
 
 def _widest(model):
     """The most numbers that a weight of a model makes of a point."""
-    return max(v.shape[-1] for v in model.trainable_variables if len(v.shape))
+    return max((v.shape[-1] for v in model.trainable_variables if len(v.shape)), default=1)
 
 
 def _check_model(model, d, dtype):
@@ -342,7 +364,7 @@ def _check_inside(x, boundary, points):
             raise ValueError(
                 f"points must have the {domain.dimension} dimensions of {domain}; received {x.shape}."
             )
-        outside = ~domain.contains(x)
+        outside = ~domain.contains(np.float32(x))  # with the rounding of single precision
         if outside.any():
             raise ValueError(
                 f"points must lie in {domain}; received {outside.sum()} of {len(x)} outside, the first "

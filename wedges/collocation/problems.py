@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -13,9 +12,7 @@ import tensorflow as tf
 
 from wedges import _checks
 from wedges.collocation.domains import Ball, Cube, Domain
-from wedges.collocation.fields import Field
-
-Function = Callable[[tf.Tensor], tf.Tensor]  # of points x [N, d] -> [N]
+from wedges.collocation.fields import Field, Function, values_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Ritz(_Residual):
 
     def __call__(self, x: tf.Tensor, u: Field) -> tf.Tensor:
         steep = tf.reduce_sum(u.gradient * u.gradient, axis=-1)
-        return 0.5 * steep - tf.cast(self.source(x), u.value.dtype) * u.value
+        return 0.5 * steep - values_at("source", self.source, x) * u.value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +63,7 @@ class Galerkin(_Residual):
 
     def __call__(self, x: tf.Tensor, u: Field) -> tf.Tensor:
         assert u.laplacian is not None
-        return (u.laplacian + tf.cast(self.source(x), u.value.dtype)) ** 2
+        return (u.laplacian + values_at("source", self.source, x)) ** 2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 from wedges import _checks
 from wedges._tensorflow import compiled
 from wedges.curvature import eigenpairs
-from wedges.kernel.matrix import inputs_of, tangents_of
+from wedges.kernel.matrix import inputs_of, is_number, tangents_of
 from wedges.landscape import PRODUCTS_AT_ONCE, Landscape
 from wedges.network.second_order import exact_second_derivatives
 
@@ -45,7 +45,7 @@ def output_hessian(
     own = tangents.landscape
     theta = _checks.one_point(landscape, theta)
     k = _checks.whole("output", output, 0, tangents.outputs - 1)
-    if np.ndim(example) == 0 and not isinstance(example, dict):
+    if is_number(example):
         i = _checks.whole("example", example, 0, own.size - 1)
         x = tf.nest.map_structure(lambda t: t[i:], inputs_of(own, i + 1))
     else:

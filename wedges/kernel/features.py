@@ -7,6 +7,7 @@ by example. So any model has features, and the kernel is the same whichever way 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _UNROLLED = 20  # outputs whose backward passes are written out in the graph; more go in a loop
 _PROBED = 3  # examples on which formulas are tried
+_EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+_HALF = 2.0**-12  # below it a rounding is that of single or double precision
 
 
 class Features(NamedTuple):
@@ -51,6 +54,9 @@ class Tangents:
 
     Attributes:
       outputs: O, how many numbers the network gives for an example.
+
+    Raises:
+      ValueError: a model of several outputs, or whose outputs of an example depend on others.
     """
 
     def __init__(self, landscape: NetworkLandscape) -> None:
@@ -100,6 +106,28 @@ class Tangents:
         """The `Features` of inputs x [n, ...] at theta [D]."""
         outers, rows = self.features(theta, state, x)
         return Features([Outer(a, d, a.shape[-1]) for a, d in outers], rows)
+
+    @graph
+    def of_outputs(self, theta: tf.Tensor, state: list[tf.Tensor]) -> tf.Tensor:
+        """What the outputs of all examples give of the loss, and |its gradient by them|^2, [2]."""
+
+        def part(batch):
+            outputs = self.problem.network(theta, state, batch[0], training=False).outputs
+            (z,) = tf.nest.flatten(outputs)
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                value = self.problem.part_of_outputs(batch, outputs)
+            slope = tf.cast(tape.gradient(value, z, unconnected_gradients="zero"), theta.dtype)
+            return tf.stack([value, tf.reduce_sum(slope * slope)])
+
+        return self.problem.total(part, tf.zeros([2], theta.dtype))
+
+    @functools.cached_property
+    def rounding(self) -> float:
+        """The relative rounding of the outputs, that of the coarsest dtype a layer computes in."""
+        layers = _keras.flat_layers(self.problem.network.model)
+        kinds = {self.problem.dtype.name, *(layer.compute_dtype for layer in layers)}
+        return max(eps for kind, eps in _EPS.items() if kind in kinds)
 
     @property
     def bytes(self) -> int:
@@ -170,11 +198,11 @@ class Tangents:
         """
         x = self.problem.examples.first(_PROBED)[0]
         x = tf.nest.map_structure(lambda t: tf.gather(t, np.arange(_PROBED) % t.shape[0]), x)
-        theta, state = self._elsewhere(), self.problem.network.state
-        exact = self.problem.network.model.compute_dtype == self.problem.dtype.name
-        tolerance = 3 * np.sqrt(np.finfo(self.problem.dtype.as_numpy_dtype).eps) if exact else 0.05
+        theta, state = self.space.elsewhere(), self.problem.network.state
+        tolerance = 3 * np.sqrt(self.rounding) if self.rounding < _HALF else 0.05
         users = [i for own in self._of.values() for i in own]
         columns, kept = sorted({0, self.outputs - 1}), []
+        self._check_alone(theta, state, x, tolerance)
         plain = self._plainly(theta, state, x, columns)
         for layer, calls, slopes in self._signals(theta, state, x):
             which, factor = self._of[id(layer)], _factor(layer, calls, slopes)
@@ -187,6 +215,18 @@ class Tangents:
                 kept.append(layer)
                 self._count(layer, factor)
         self._layers = kept
+
+    def _check_alone(self, theta, state, x, tolerance):
+        """Raise ValueError where an example has other outputs by itself than among others."""
+        one = lambda i: tf.nest.map_structure(lambda t: t[i : i + 1], x)
+        alone = np.concatenate([self.flat(theta, state, one(i)) for i in range(_PROBED)])
+        off = np.abs(alone - self.flat(theta, state, x).numpy())
+        if off.max() > tolerance * max(np.abs(alone).max(), 1):
+            raise ValueError(
+                f"model {self.problem.network.model.name!r} must give an example the same outputs alone "
+                "as among others to have a tangent kernel; received outputs that are "
+                f"{off.max():.1g} off."
+            )
 
     def _count(self, layer, factor):
         """Choose how a layer adds to the kernel, and count the memory that one example takes for it."""
@@ -211,16 +251,6 @@ class Tangents:
             slopes = [tape.gradient(value, theta, unconnected_gradients="zero") for value in chosen]
             found += [self.space.unflatten(slope) for slope in slopes]
         return found
-
-    def _elsewhere(self):
-        """A theta near the model's own at which no weight is 0, so that all that depends on it shows."""
-        parts = self.space.unflatten(self.space.read())
-        moved = []
-        for k, value in enumerate(parts):
-            noise = tf.random.stateless_normal(value.shape, [k, 1], dtype=value.dtype)
-            size = tf.sqrt(tf.reduce_mean(tf.square(value))) if tf.size(value) else 0.0
-            moved.append(value + tf.maximum(tf.cast(0.3 * size, value.dtype), 0.05) * noise)
-        return self.space.flatten(moved)
 
     # ---- products with J and J^T ----------------------------------------------------------------------
 

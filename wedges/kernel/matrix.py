@@ -167,12 +167,15 @@ def inputs_of(landscape: NetworkLandscape, examples: Any, name: str = "examples"
     own = landscape.examples
     if examples is None:
         return own.first(landscape.size)[0]
-    if np.ndim(examples) == 0 and not isinstance(examples, dict):
+    if is_number(examples):
         return own.first(_checks.whole(name, examples, 1, landscape.size, limit="N"))[0]
     like = own.first(1)[0]
     leaves = tf.nest.flatten(like)
     several = tf.nest.flatten(examples) if tf.nest.is_nested(like) else [examples]
-    found = [np.asarray(leaf) for leaf in several]
+    try:
+        found = [np.asarray(leaf) for leaf in several]
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{name} must be arrays; received {_checks.called(examples)}.") from None
     shapes = [leaf.shape[1:] for leaf in found]
     sizes = {len(leaf) if leaf.ndim else 0 for leaf in found}
     if shapes != [tuple(leaf.shape[1:]) for leaf in leaves] or len(sizes) > 1 or not min(sizes):
@@ -184,6 +187,11 @@ def inputs_of(landscape: NetworkLandscape, examples: Any, name: str = "examples"
         )
     cast = [tf.cast(a, leaf.dtype) for a, leaf in zip(found, leaves, strict=True)]
     return tf.nest.pack_sequence_as(like, cast)
+
+
+def is_number(examples: Any) -> bool:
+    """Whether examples are given by a number, and not as inputs or a structure of them."""
+    return not tf.nest.is_nested(examples) and np.ndim(examples) == 0
 
 
 def _size(x):

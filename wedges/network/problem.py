@@ -105,6 +105,11 @@ class Problem:
         """The losses of the outputs of a batch, one by one; see `Objective.terms`."""
         return self.objective.terms(batch, outputs)
 
+    @property
+    def adds(self) -> bool:
+        """Whether the model's layers add losses of their own, regularisers aside."""
+        return bool(self._few[2])
+
     # ---- all examples ---------------------------------------------------------------------------
 
     @property

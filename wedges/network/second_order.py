@@ -56,6 +56,46 @@ def exact_second_derivatives(model: keras.Model | None = None) -> Iterator[None]
     Raises:
       NoSecondDerivative: within it, a derivative of an operation that TensorFlow cannot differentiate.
     """
+    originals = tf.nn.moments, tf.nn.max_pool, tf.nn.batch_normalization
+    tf.nn.moments, tf.nn.max_pool = moments, max_pool
+    tf.nn.batch_normalization = batch_normalization
+    try:
+        with derivatives_from(_finder(model)):
+            yield
+    finally:
+        tf.nn.moments, tf.nn.max_pool, tf.nn.batch_normalization = originals
+
+
+@contextlib.contextmanager
+def derivatives_of_any_order(model: keras.Model | None = None) -> Iterator[None]:
+    """While it lasts, what is computed has right derivatives of any order, in whatever graph.
+
+    As `exact_second_derivatives`, without functions that have their own gradient: where that holds
+    tensors of one graph, TensorFlow cannot differentiate it again in another. So it is slower.
+
+    Args:
+      model: whose layers an error names.
+
+    Raises:
+      NoSecondDerivative: within it, a derivative of an operation that TensorFlow cannot differentiate.
+    """
+    original = tf.nn.moments
+    tf.nn.moments = _plain_moments
+    try:
+        with derivatives_from(_finder(model)):
+            yield
+    finally:
+        tf.nn.moments = original
+
+
+def _plain_moments(x, axes, shift=None, keepdims=False, name=None):
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims=keepdims)
+    return (mean if keepdims else tf.squeeze(mean, axes)), variance
+
+
+def _finder(model):
+    """Where derivatives of operations come from: here, TensorFlow, or an error that names a layer."""
 
     def find(kind, known, listed):
         if kind in _DERIVATIVES:
@@ -68,14 +108,7 @@ def exact_second_derivatives(model: keras.Model | None = None) -> Iterator[None]
             return lambda op, *_: _refuse(kind, op, model)
         return known
 
-    originals = tf.nn.moments, tf.nn.max_pool, tf.nn.batch_normalization
-    tf.nn.moments, tf.nn.max_pool = moments, max_pool
-    tf.nn.batch_normalization = batch_normalization
-    try:
-        with derivatives_from(find):
-            yield
-    finally:
-        tf.nn.moments, tf.nn.max_pool, tf.nn.batch_normalization = originals
+    return find
 
 
 def _refuse(kind, op, model):

@@ -92,6 +92,16 @@ class WeightSpace:
         parts = tf.split(_checks.numbers("theta", theta, self.dtype), self.sizes)
         return [tf.reshape(p, shape) for p, shape in zip(parts, self.shapes, strict=True)]
 
+    def elsewhere(self) -> tf.Tensor:
+        """A theta [D] near the model's own with no weight of 0 or NaN, so that all it does shows."""
+        moved = []
+        for k, value in enumerate(self.unflatten(self.read())):
+            value = tf.where(tf.math.is_finite(value), value, tf.zeros_like(value))
+            noise = tf.random.stateless_normal(value.shape, [k, 1], dtype=value.dtype)
+            size = tf.sqrt(tf.reduce_mean(tf.square(value))) if tf.size(value) else 0.0
+            moved.append(value + tf.maximum(tf.cast(0.3 * size, value.dtype), 0.05) * noise)
+        return self.flatten(moved)
+
     @functools.cached_property
     def layers(self) -> dict[str, np.ndarray]:
         """Where each layer's weights stand in theta: {path of the layer: indices}, in theta's order.
