@@ -15,20 +15,23 @@ Exit status: 0 when every figure ran, 1 when one failed or, with --check, when a
 import codecs
 import contextlib
 import ctypes
+import fcntl
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
+import tty
 
 from reproductions import report
 from reproductions.bench import (
     catalogue,
     flags,
     options,
-    progress,
     runs,
     store,
     verdicts,
@@ -75,7 +78,7 @@ def run(argv):
     for i, figure in enumerate(chosen, 1):
         head = f"{i} of {len(chosen)}"
         _print(*verdicts.wrapped(f"{head}  {figure}  {catalogue.title(figure)}"))
-        with watching.Line(head, figure, outlook).shown() as line:
+        with watching.Line(f"{head}  {figure}", figure, outlook).shown() as line:
             status, printed, errors = _measure(figure, passed_on, line.feed)
         took, check = wording.duration(line.elapsed), _check(printed) if status == 0 else None
         if check is None:
@@ -143,22 +146,24 @@ def _can_write(out_dir):
 # ---- one figure, in a process of its own ------------------------------------------------------------
 
 
-def _measure(figure, flags, show=sys.stderr.write):
+def _measure(figure, flags, show=None):
     """Run a figure's program: exit status, its lines on standard output and on standard error. `show` is
     called with what comes on the latter, as it comes."""
+    reading, writing = _terminal()
     process = subprocess.Popen(
         [sys.executable, "-m", f"reproductions.{figure}", *flags],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, progress.EVERY: "1"},  # its bars are read here, not by a person
+        stderr=writing,
+        env={**os.environ, watching.WATCHED: "1"},
         start_new_session=True,  # with its workers it is a group, which can be ended as one
         preexec_fn=_die_with_parent,
     )
+    os.close(writing)
     printed, errors = [], []
     readers = [
-        threading.Thread(target=_read, args=(process.stdout, printed)),
-        threading.Thread(target=_read, args=(process.stderr, errors, show)),
+        threading.Thread(target=_read, args=(process.stdout.fileno(), printed)),
+        threading.Thread(target=_read, args=(reading, errors, show)),
     ]
     try:  # from here on an interrupt ends the figure, too
         for reader in readers:
@@ -176,17 +181,31 @@ def _measure(figure, flags, show=sys.stderr.write):
         for reader in readers:
             if reader.ident is not None:  # an interrupt can come before it starts
                 reader.join()
+        os.close(reading)
+        process.stdout.close()
     return process.returncode, _lines(printed), _lines(errors)
 
 
-def _read(pipe, parts, show=None):
-    """Collect what comes out of a pipe as it comes, and show it."""
+def _terminal():
+    """Two ends of what a figure takes for a terminal, so that its bars move; of a pipe where there is no
+    terminal to be had."""
+    try:
+        reading, writing = os.openpty()
+        tty.setraw(writing)  # what is written comes out as it is
+        fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("4H", 24, 60, 0, 0))
+    except OSError:
+        return os.pipe()
+    return reading, writing
+
+
+def _read(descriptor, parts, show=None):
+    """Collect what comes out of a pipe, or a terminal, as it comes, and show it."""
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    while data := pipe.read1():
-        parts.append(decode(data))
-        if show:
-            show(parts[-1])
-    pipe.close()
+    with contextlib.suppress(OSError):  # how a terminal ends on Linux
+        while data := os.read(descriptor, 2**16):
+            parts.append(decode(data))
+            if show:
+                show(parts[-1])
 
 
 def _lines(parts):
@@ -255,8 +274,10 @@ def _reason(figure, status, errors):
         name = signal.Signals(-status).name
         hint = " (out of memory, or killed by someone)" if name == "SIGKILL" else ""
         return f"ended by {name}{hint}"
-    last = next((line.strip() for line in reversed(errors) if line.strip()), "")
-    said = last.rpartition(f"{figure}: ")[2]
+    own = f"{figure}: "
+    words = [line.strip() for line in errors if line.strip()]
+    last = next((line for line in reversed(words) if own in line), words[-1] if words else "")
+    said = last.rpartition(own)[2]
     return said or f"exit status {status}"
 
 

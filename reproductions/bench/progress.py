@@ -1,12 +1,10 @@
 """Progress of what takes more than a few seconds."""
 
 import contextlib
-import os
 import sys
 
 from tqdm import tqdm
 
-EVERY = "WEDGES_BARS_EVERY"  # seconds, in the environment of a program whose bars another one reads
 _hidden = False
 _labels = []
 
@@ -14,7 +12,7 @@ _labels = []
 def bar(desc="", **settings):
     """A progress bar; where nobody is watching, a line every half minute instead. `desc` comes after
     what `labelled` says of the work around."""
-    interval = 0.2 if sys.stderr.isatty() else float(os.environ.get(EVERY, 30.0))
+    interval = 0.2 if sys.stderr.isatty() else 30.0
     how = {"mininterval": interval, "dynamic_ncols": True, "disable": _hidden, **settings}
     return tqdm(desc=label(desc), **how)
 

@@ -37,6 +37,7 @@ from reproductions.bench import (
     provenance,
     store,
     verdicts,
+    watching,
     workers,
     workplace,
 )
@@ -98,7 +99,8 @@ def run(figure, argv):
         made = provenance.read(directory)
     else:
         with workplace.at(place), parallel.shared_cores(place):
-            key, arrays, made = _measured(figure, values, config, directory)
+            usual = None if overrides else watching.usual(name_of(figure), values.preset)
+            key, arrays, made = _measured(figure, values, config, directory, usual)
     if not place.writes:
         say(f"done; the first worker writes {directory}")
         return 0
@@ -180,9 +182,9 @@ def _saved(directory, figure, config):
     return found
 
 
-def _measured(figure, values, config, directory):
+def _measured(figure, values, config, directory, usual):
     """The key of the figure's results, the arrays, and how they were made: now, or in a finished run of
-    the same settings, data, code, software and threads."""
+    the same settings, data, code, software and threads. `usual`: seconds that it takes, or None."""
     place = workplace.current()
     config.check()
     software = {**place.software, "code": marks.of(figure.measure, figure.Config)}
@@ -204,7 +206,8 @@ def _measured(figure, values, config, directory):
         if place.writes:
             store.write_json(about, {**key, "preset": values.preset, "provenance": made})
         with workplace.at(devices.start(place)):
-            arrays = figure.measure(config)
+            with watching.alone(name_of(figure), usual):
+                arrays = figure.measure(config)
             workers.agree({**key, "end": True}, None)  # none leaves while another needs it
         if place.writes:
             store.save(results, arrays, key)

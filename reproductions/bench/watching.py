@@ -1,11 +1,12 @@
-"""How far a long series of figures is: what each says while it runs, and how long the rest may take.
+"""How far a figure is, or a series of them: one line that moves, however silent the work is.
 
-A figure is a process. Its bars, which come through a pipe, are many and nested; here one line stands for
-them, with the figure's time, what is left of it and of all, and the bar that moves now. What is left is
-told from how long the reference machine took, times what this one has needed so far.
+It says for how long a figure has run and what may be left, by how long the reference machine took. Of
+a series, where each figure is a process, it stands for the figure's own bars, which are many and nested:
+it also says what may be left of all, at this machine's pace so far, and which bar moves now.
 """
 
 import contextlib
+import os
 import re
 import shutil
 import sys
@@ -18,6 +19,7 @@ from reproductions.bench import claims, wording
 from reproductions.bench.errors import say
 
 START = 5.0  # seconds until a program has begun, and all that one takes whose results are there
+WATCHED = "WEDGES_WATCHED"  # in the environment of a figure for which another program shows the line
 _CELLS = 12  # of the bar
 _MOVES, _PRINTED = 1.0, 30.0  # seconds between two states of the line: on a terminal, and elsewhere
 _CREDIT = 60.0  # seconds at the reference's pace that are believed before anything was measured
@@ -34,8 +36,8 @@ def usual(figure, preset):
 class Outlook:
     """What is left of a series, in seconds.
 
-    expected: {figure: usual seconds, or None where they are not known}, in order. One of whose results
-    are there takes `START`, and so has 0.
+    expected: {figure: usual seconds, or None where they are not known}, in order; 0 of one whose results
+    are there, which takes `START` only.
 
     >>> outlook = Outlook({"a": 95.0, "b": 195.0})
     >>> outlook.left("a", 40.0), outlook.all_left("a", 40.0)
@@ -73,8 +75,8 @@ class Outlook:
         return left if left > 0 else None
 
     def all_left(self, figure, elapsed):
-        """Of it and of all after it; None where nobody knows."""
-        if any(self._usual[name] is None for name in self._open):
+        """Of it and of all after it; None where nobody knows, and where it is the only one."""
+        if len(self._usual) == 1 or any(self._usual[name] is None for name in self._open):
             return None
         others = sum(self._of(name) for name in self._open if name != figure)
         return max(0.0, self._of(figure) - elapsed) + others
@@ -119,8 +121,8 @@ class Line:
     it is printed every half minute.
 
     Args:
-      head: which figure it is of how many.
-      figure: its name.
+      head: what the line begins with, such as which figure it is of how many.
+      figure: its name in the outlook.
       outlook: `Outlook`.
     """
 
@@ -159,7 +161,7 @@ class Line:
             self._outlook.left(self._figure, elapsed),
             self._outlook.all_left(self._figure, elapsed),
         )
-        parts = [f"{self._head}  {self._figure}  {_clock(elapsed)}"]
+        parts = [f"{self._head}  {_clock(elapsed)}"]
         if left is not None:
             done = elapsed / (elapsed + left)
             bar = "#" * int(done * _CELLS)
@@ -183,6 +185,17 @@ class Line:
             self._bar.set_description_str(self.words()[: columns - 1])
         if self._bar is not None:
             self._bar.close()
+
+
+@contextlib.contextmanager
+def alone(figure, seconds):
+    """Show the line of one figure while the block measures it, on a terminal. `seconds`: what is usual,
+    or None."""
+    if os.environ.get(WATCHED) or not sys.stderr.isatty():
+        yield
+        return
+    with Line(figure, figure, Outlook({figure: seconds})).shown():
+        yield
 
 
 def _clock(seconds):

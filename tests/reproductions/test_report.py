@@ -430,6 +430,13 @@ def change_provenance(**changes):
         (claims(claim(id={})), "check.json has an object at claims[0].id, not text"),
         (claims(claim(measured=10**399)), "check.json has a number of 400 digits"),
         (claims(claim(source="\ud800")), "check.json is not JSON"),
+        (claims(claim(says=3)), "check.json has 3 at claims[0].says, not text or null"),
+        (put("check.json", {"claims": [], "reference": 3}), "has 3 at reference, not an object or null"),
+        (
+            put("check.json", {"claims": [], "reference": {"numbers": 1}}),
+            "check.json lacks reference.agree",
+        ),
+        (change_provenance(commit=3), "config.json has 3 at provenance.commit, not text or null"),
         (lambda f: (f / "results.npz").write_bytes(b""), "results.npz is too short for an archive"),
         (cut("results.npz"), "results.npz is too short for an archive of arrays"),
         (halve("results.npz"), "results.npz does not end as an archive of arrays"),

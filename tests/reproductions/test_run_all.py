@@ -112,7 +112,8 @@ def test_the_same_command_continues_and_shows_everything(continued):
         numbers = check["reference"]["numbers"]
         agree = f"checked the code: {numbers} of {numbers} numbers as on the reference machine"
         words = re.escape(f"{passed} of {claims} claims hold{small if passed < claims else ''}; ")
-        assert re.search(rf"{words}\d+ s {agree} \(preset smoke\) {re.escape(str(folder))}", text)
+        took = r"[0-9.]+ (s|min)"
+        assert re.search(rf"{words}{took} {agree} \(preset smoke\) {re.escape(str(folder))}", text)
         held, total, same = held + passed, total + claims, same + numbers
     assert "FAILS" not in text and held < total  # the preset is too small to say so
     assert (

@@ -106,7 +106,7 @@ class Terminal(io.StringIO):
 def test_a_line_says_which_figure_how_long_what_is_left_and_what_moves(monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    line = Line("2 of 3", "b", Outlook({"b": 95.0, "c": 595.0}))
+    line = Line("2 of 3  b", "b", Outlook({"b": 95.0, "c": 595.0}))
     clock[0] += 75
     line.feed("\rcuts:  50%|#####     | 1/2")
     assert line.words() == (
@@ -122,7 +122,7 @@ def test_on_a_terminal_it_moves_and_goes_and_lines_pass(monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(watching, "_MOVES", 0.01)
     outlook = Outlook({"b": 95.0, "c": 95.0})
-    with Line("1 of 2", "b", outlook).shown() as line:
+    with Line("1 of 2  b", "b", outlook).shown() as line:
         end = time.monotonic() + 60
         while "about" not in screen.getvalue() and time.monotonic() < end:
             time.sleep(0.01)
@@ -133,9 +133,25 @@ def test_on_a_terminal_it_moves_and_goes_and_lines_pass(monkeypatch):
     assert outlook.all_left("c", 0) <= 100  # it is no longer one that is to come
 
 
+def test_a_figure_alone_has_the_line_unless_nobody_or_another_program_watches(monkeypatch):
+    monkeypatch.setattr(watching, "_MOVES", 0.001)
+    shown = {}
+    for case in ("terminal", "watched", "file"):
+        screen = io.StringIO() if case == "file" else Terminal()
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setenv(watching.WATCHED, "1" if case == "watched" else "")
+        with watching.alone("b", 95.0):
+            end = time.monotonic() + 60
+            while case == "terminal" and not screen.getvalue() and time.monotonic() < end:
+                time.sleep(0.001)
+        shown[case] = screen.getvalue()
+    assert re.search(r"\rb  0:0\d \[-+\] \d%, about 1:\d\d left", shown["terminal"])
+    assert "all:" not in shown["terminal"] and shown["watched"] == shown["file"] == ""
+
+
 def test_elsewhere_it_is_a_line_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr(watching, "_PRINTED", 0.01)
-    with Line("1 of 1", "b", Outlook({"b": None})).shown() as line:
+    with Line("1 of 1  b", "b", Outlook({"b": None})).shown() as line:
         line.feed("\rcuts:  50%|#####     | 1/2")
         end, said = time.monotonic() + 60, ""
         while not said and time.monotonic() < end:
