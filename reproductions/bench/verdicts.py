@@ -21,7 +21,7 @@ from reproductions.bench import claims, options
 HOLDS, FAILS = "holds", "fails"
 SMALL, UNMEASURED = "too small to judge", "not measurable"
 NOT_RUN, NOT_CLAIMED = "not run yet", "not claimed"
-OWN_READING = "Not in its words: our reading."
+OWN_READING = "In no source's words; see the test."
 _STARTS = {HOLDS: "holds", FAILS: "FAILS", SMALL: "too small", UNMEASURED: "no number"}
 _COLOURS = {HOLDS: "32", FAILS: "1;31", SMALL: "90", UNMEASURED: "33"}
 _WIDEST, _NARROWEST, _PLAIN = 120, 60, 100  # columns of a terminal that are used; where there is none
@@ -85,7 +85,7 @@ def words(claim, large):
 
 
 def said(claim):
-    """What its source says, or that we read it so."""
+    """What its source says, or that nobody wrote that down."""
     return claim["says"] or OWN_READING
 
 

@@ -14,6 +14,7 @@ import markupsafe
 from reproductions.bench import catalogue, claims
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}(?:v\d+)?)")
+_LINK = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
 
 
 def duration(seconds):
@@ -64,7 +65,7 @@ def findings(figure):
     html = markdown.renderer.render(tokens, markdown.options, {})
     # A table wider than a phone scrolls by itself.
     html = html.replace("<table>", '<div class="wide" tabindex="0"><table>')
-    return markupsafe.Markup(html.replace("</table>", "</table></div>"))
+    return markupsafe.Markup(_ARXIV.sub(_LINK, html.replace("</table>", "</table></div>")))
 
 
 def prose(text):
@@ -75,8 +76,7 @@ def prose(text):
 
 def linked(text):
     """Text as HTML in which arXiv:1906.04724 leads to the paper."""
-    link = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
-    return markupsafe.Markup(_ARXIV.sub(link, str(markupsafe.escape(text))))
+    return markupsafe.Markup(_ARXIV.sub(_LINK, str(markupsafe.escape(text))))
 
 
 def papers(text):

@@ -130,8 +130,8 @@ def test_a_table_has_every_claim_once_and_is_no_wider_than_the_terminal(numbers,
 def test_a_source_is_told_once_for_claims_that_share_it():
     some = [made(0.5, "fig.a", says="One."), made(0.5, "fig.b", says="One."), made(0.5, "fig.c")]
     judged = verdicts.judged(some, FIGURE, "paper", None)
-    text = verdicts.table(judged, True, 100, colour=False)
-    assert text.count("One. (they)") == 1 and text.count("Not in its words: our reading.") == 1
+    text = verdicts.table(judged, True, 120, colour=False)
+    assert text.count("One. (they)") == 1 and text.count(verdicts.OWN_READING) == 1
     header = text.splitlines()[0]
     assert header.index("What the source says") < header.index("What we test")
 
