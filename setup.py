@@ -38,6 +38,7 @@ setup(
         "scikit-learn>=1.4",
         "mnist1d>=0.0.2",
         "jinja2>=3.1",
+        "pillow>=10",
         "markupsafe>=2",
         "markdown-it-py>=3",
         "joblib>=1.3",

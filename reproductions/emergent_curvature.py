@@ -83,12 +83,15 @@ def judged(arrays, config):
     return found
 
 
+SAYS = "Curvature rises transiently, then falls, in training."
+
+
 def claims(arrays, config):
     """A rise to a peak and a fall from it, mean over seeds; none in the model without growth."""
     claim = Verdict("emergent.curvature", local.SOURCE, judged(arrays, config))
     for subject in config.subjects:
         for name, id in IDS.items():
-            own = claim.about(f"{subject.id}.{id}.*", subject.label)
+            own = claim.about(f"{subject.id}.{id}.*", subject.label, says=SAYS)
             own("rises", f"{name} of H, mean over seeds, peak over start", ">=", 1.2)
             own("falls", f"{name} of H, mean over seeds, peak over end", ">=", 1.5)
     what = "model without growth of logit gradients: largest eigenvalue, peak over start"

@@ -141,6 +141,10 @@ def judged(arrays, config):
     return found
 
 
+ZONE = "In a shell of initial weights, the Goldilocks zone, the landscape is unusually convex."
+TRAINS = "Training in a random plane works where the plane meets that zone."
+
+
 def claims(arrays, config):
     """A zone in the middle of the radii, and the best training in it."""
     claim = Verdict("emergent.goldilocks", local.SOURCE, judged(arrays, config))
@@ -149,11 +153,11 @@ def claims(arrays, config):
     agree = "rank correlation over radii of that accuracy and Tr H / |H|_F, mean over seeds"
     for subject in config.subjects:
         own = claim.about(f"{subject.id}.*", subject.label)
-        own("convexity", f"Tr H / |H|_F over sqrt(d), {over}", ">=", 0.1)
-        own("positive", f"share of positive eigenvalues, {over}", ">=", 0.05)
+        own("convexity", f"Tr H / |H|_F over sqrt(d), {over}", ">=", 0.1, says=ZONE)
+        own("positive", f"share of positive eigenvalues, {over}", ">=", 0.05, says=ZONE)
         if not subject.is_model:
-            own("success", f"{success}, {over}", ">=", 0.1)
-            own("agree", agree, ">=", 0.5)
+            own("success", f"{success}, {over}", ">=", 0.1, says=TRAINS)
+            own("agree", agree, ">=", 0.5, says=TRAINS)
     return claim.claims
 
 

@@ -74,13 +74,16 @@ def judged(arrays, config):
     return found
 
 
+SAYS = "Gradients are confined to the Hessian's top subspace."
+
+
 def claims(arrays, config):
     """Far more of the gradient than by chance, and most of it."""
     claim = Verdict("emergent.gradient", local.SOURCE, judged(arrays, config))
     most = "share of |g|^2 in the top C eigenvectors of H"
     chance = f"{most}, over that of a random vector (C / D), lowest over training, mean over seeds"
     for subject in config.subjects:
-        own = claim.about(f"{subject.id}.*", subject.label)
+        own = claim.about(f"{subject.id}.*", subject.label, says=SAYS)
         own("most", f"{most}, mean over training", ">=", 0.5)
         own("chance", chance, ">=", 10.0)
     return claim.claims

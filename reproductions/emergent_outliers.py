@@ -244,6 +244,10 @@ def judged(arrays, config):
     return found | {f"model.{name}": off for name, off in _against_theory(arrays).items()}
 
 
+CLUSTERS = "Logit gradients cluster, which a simple model turns into all four properties."
+OUTLIERS = "Outlier eigenvalues stand above the Hessian's bulk, one for each class."
+
+
 def claims(arrays, config):
     """Clusters; one outlier per class; in the model rank C - 1 and random-matrix theory's numbers."""
     claim = Verdict("emergent.outliers", local.SOURCE, judged(arrays, config))
@@ -252,8 +256,8 @@ def claims(arrays, config):
     residual = "spectral norm of H - G over the largest eigenvalue of H"
     for subject in config.subjects:
         own, count = claim.about(f"{subject.id}.*", subject.label), f"C = {classes(subject, arrays)}"
-        own("clusters", clusters, ">=", 0.1)
-        own("count", f"|{above}, minus {count}, mean over seeds|", "<=", 1.0)
+        own("clusters", clusters, ">=", 0.1, says=CLUSTERS)
+        own("count", f"|{above}, minus {count}, mean over seeds|", "<=", 1.0, says=OUTLIERS)
         own("residual", residual, "<=", 0.5)
     claim("model.rank", "model without noise: |rank of G - (C - 1)|", "<=", 0.0)
     position = "model at equal probabilities: outliers' mean against the prediction, largest relative "

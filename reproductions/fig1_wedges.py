@@ -102,12 +102,19 @@ def judged(arrays, config):
     return {"line": rise, "optima": max(line[0], line[-1]) / rise, "path": highest / rise}
 
 
+JUDGED_FROM = "smoke"  # geometry in three dimensions, of which every preset has enough
+
+
 def claims(arrays, config):
     """The optima are on the wedges, the line is not, the path along the wedges is."""
     claim = Verdict("fig1", "Fort & Jastrzebski 2019, Fig. 1", judged(arrays, config))
-    claim("line", "rise of the loss on the straight line", ">", 0.1)
-    claim("optima", "loss of the optima / that rise", "<=", 1e-3)
-    claim("path", "highest loss on the path along the wedges / that rise", "<=", 0.05)
+    line = "The straight line between two optima leaves the low-loss wedges."
+    claim("line", "rise of the loss on the straight line", ">", 0.1, says=line)
+    on = "Optima lie on the wedges."
+    claim("optima", "loss of the optima / that rise", "<=", 1e-3, says=on)
+    along = "A path along the wedges joins them at low loss."
+    words = "highest loss on the path along the wedges / that rise"
+    claim("path", words, "<=", 0.05, says=along)
     return claim.claims
 
 

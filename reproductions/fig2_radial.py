@@ -19,12 +19,16 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, runs
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import at_least, but, option
 from reproductions.common import optima, pictures, toys
 from reproductions.common.arrays import named, stacked, under
 
-OURS = "this project: the contrast of the two cuts"
+WELL = "Along random directions an optimum looks like a circular well."
+OURS = {
+    "source": "this project: the contrast of the two cuts",
+    "says": "Not in the paper: what random cuts hide, a cut through the optima shows.",
+}
 CORNERS = 3  # optima of the second cut
 _WINDOW = 2.0  # of the cuts, in distances between optima
 
@@ -174,12 +178,12 @@ def claims(arrays, config):
     ring = "the same around a ring on a random 2-D cut, where the loss has doubled,"
     far = "lowest loss beyond half of the way to the next optimum, over that at the optimum"
     for name, place in (("net", "network"), ("toy", "toy")):
-        own = claim.about(f"{name}.*", place)
-        own("rises", f"{rise} at the optimum", ">", 0.0)
+        own = claim.about(f"{name}.*", place, says=WELL)
+        own("rises", f"{rise} at the optimum", ">", 0.0, threshold=THEIRS)
         own("variation", f"{over} largest of three optima", "<=", 0.15)
         own("ring", f"{ring} largest of three optima", "<=", 0.15)
-        claim(f"{name}.hidden", f"{place}, random cut: {far}", ">=", 2.0, source=OURS)
-        claim(f"{name}.shown", f"{place}, cut through optima: {far}", "<=", 1.5, source=OURS)
+        claim(f"{name}.hidden", f"{place}, random cut: {far}", ">=", 2.0, **OURS)
+        claim(f"{name}.shown", f"{place}, cut through optima: {far}", "<=", 1.5, **OURS)
     return claim.claims
 
 

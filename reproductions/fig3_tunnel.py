@@ -20,12 +20,16 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import at_least, between, but, one_of, option
 from reproductions.common import optima, pictures, toys
 from reproductions.common.arrays import stacked
 
-OURS = "beyond the paper; wedges.joint_connector"
+OURS = {
+    "source": "beyond the paper; wedges.joint_connector",
+    "says": "Not in the paper: points that are trained together make a lower path.",
+}
+HALVES = "A tunnel's deviations from the line fall into two halves, each with a direction of its own."
 PATHS = ("line", "tunnel", "joint", "bezier")
 LOW = 0.25  # of the line's barrier: what counts as low
 
@@ -212,17 +216,21 @@ def claims(arrays, config):
     claim = Verdict("fig3", "Fort & Jastrzebski 2019, Fig. 3", judged(arrays, config))
     near = max(1, config.segments // 10)
     highest = "highest vertex or middle of the tunnel above its ends / line's barrier"
-    claim("barrier", "line's barrier / loss of its ends", ">", 0.1)
-    claim("tunnel", highest, "<=", LOW)
-    claim("within", "mean cosine of deviations within a half", ">=", 0.5)
-    claim("across", "by how much it is lower across halves", ">=", 0.25)
-    claim("labels", "label agreement within a half less across", ">", 0)
-    claim("blocks", "where labels and deviations change sides: vertices apart", "<=", near)
-    claim("toy.vertices", "toy: highest vertex / line's barrier", "<", 1e-3)
-    claim("toy.within", "toy: mean cosine within a half", ">=", 0.5)
-    claim("toy.across", "toy: by how much it is lower across", ">=", 0.25)
+    line = "The straight line between two optima has a barrier."
+    claim("barrier", "line's barrier / loss of its ends", ">", 0.1, says=line)
+    tunnel = "Points minimised in the hyperplanes normal to the line form a tunnel of low loss."
+    claim("tunnel", highest, "<=", LOW, says=tunnel)
+    claim("within", "mean cosine of deviations within a half", ">=", 0.5, says=HALVES)
+    claim("across", "by how much it is lower across halves", ">=", 0.25, says=HALVES)
+    alike = {"says": "Networks of one half predict alike: labels agree in the same two blocks."}
+    claim("labels", "label agreement within a half less across", ">", 0, threshold=THEIRS, **alike)
+    claim("blocks", "where labels and deviations change sides: vertices apart", "<=", near, **alike)
+    toy = claim.about("toy.*", "toy", says="The toy landscape shows the same.")
+    toy("vertices", "highest vertex / line's barrier", "<", 1e-3)
+    toy("within", "mean cosine within a half", ">=", 0.5)
+    toy("across", "by how much it is lower across", ">=", 0.25)
     joint = "highest point of the joint path less the tunnel's, at as many steps"
-    claim("joint", joint, "<", 0, source=OURS)
+    claim("joint", joint, "<", 0, **OURS)
     return claim.claims
 
 

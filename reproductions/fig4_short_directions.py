@@ -23,7 +23,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, devices, options, parallel, progress, runs
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.errors import UsageError
 from reproductions.bench.options import Even, Floats, Ints, at_least, between, inside, option
 from reproductions.common import networks, optima, pictures, toys, training
@@ -270,16 +270,21 @@ def _id(estimator):
     return estimator.replace("eigenvalues above ", "eigenvalues.")
 
 
+MIDDLE = "More directions are short between optima than at them (there: about 300)."
+GROWS = "In the middle of m-connectors their number grows with m."
+ADD_UP = "Where m + 1 wedges meet, their short directions add up."
+
+
 def claims(arrays, config):
     """Every claim of fig4: each estimator, and the toy's truth."""
     claim = Verdict("fig4", "Fort & Jastrzebski 2019, Fig. 4", judged(arrays, config))
     for name in _counts(arrays, config):
         own = claim.about(f"*.{_id(name)}", name)
-        own("middle", "tunnel's middle / optima", ">", 1)
-        own("rank", "rank correlation with m", ">=", 0.8)
+        own("middle", "tunnel's middle / optima", ">", 1, says=MIDDLE, threshold=THEIRS)
+        own("rank", "rank correlation with m", ">=", 0.8, says=GROWS)
     for name in ("geometry", "gradients"):
         words = f"toy, crossing of m + 1 wedges: |{name} / (m + 1) s - 1|"
-        claim(f"toy.{name}", words, "<=", 0.05)
+        claim(f"toy.{name}", words, "<=", 0.05, says=ADD_UP)
     return claim.claims
 
 

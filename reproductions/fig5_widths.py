@@ -18,7 +18,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import options, runs, sweep
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Floats, Ints, Texts, above, at_least, but, one_of, option
 from reproductions.common import networks, pictures, training
 from reproductions.common.arrays import mean_and_error, named, stacked
@@ -238,6 +238,13 @@ TITLES = {
     "width": "network width (x the paper's)",
 }
 REVERSES = ("l2", "dropout")  # when they get too strong
+SAYS = {
+    "lr": "A higher learning rate makes tunnels wider.",
+    "l2": "L2 makes tunnels wider, until it gets too strong.",
+    "dropout": "Dropout makes tunnels wider, until it gets too strong.",
+    "batch_size": "Larger batches make tunnels narrower.",
+}
+COMPARABLE = "Not in the paper: only networks that are trained equally far are compared."
 
 
 def judged(arrays, config):
@@ -265,13 +272,13 @@ def claims(arrays, config):
     worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
     less = "at the strongest value less the widest in range, in standard errors"
     for name in claimed(config):
-        own = claim.about(f"{name}.*", TITLES[name])
+        own = claim.about(f"{name}.*", TITLES[name], says=SAYS[name])
         end, *bound = ("lower", ">", 0.0) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
-        own("convergence", worst, "<=", 0.1, source=ours)
+        own("convergence", worst, "<=", 0.1, source=ours, says=COMPARABLE)
         for measure in MEASURES:
             trend = f"rank correlation with the width ({measure}), "
             trend += f"{rank(arrays, config, name, measure)[0]:.2f}; {end} end of its 95% interval"
-            own(measure, trend, *bound)
+            own(measure, trend, *bound, threshold=THEIRS)
         for measure in MEASURES:
             own(f"reversal.{measure}", f"width ({measure}) {less}", "<", -2.0)
     return claim.claims

@@ -19,7 +19,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Floats, at_least, option
 from reproductions.common import networks, pictures, training
 from reproductions.common.arrays import stacked
@@ -186,19 +186,28 @@ def judged(arrays, config):
     }
 
 
+LOW = "At a low rate snapshots stay in one wide tunnel, and their average does as well as the ensemble."
+HIGH = (
+    "At a high rate snapshots move between tunnels: their average does worse than one of them, the "
+    "ensemble better."
+)
+
+
 def claims(arrays, config):
     """What low rates and high ones do to averages."""
     claim = Verdict("fig6", "Fort & Jastrzebski 2019, Fig. 6", judged(arrays, config))
-    low, high = claim.about("low.*", "low rate"), claim.about("high.*", "high rate")
+    low = claim.about("low.*", "low rate", says=LOW)
+    high = claim.about("high.*", "high rate", says=HIGH)
     at_end = "test accuracy after the last cycle"
     rise = "rise of training loss between consecutive snapshots, over the loss at its ends"
-    low("swa_vs_snapshot", f"{at_end}, SWA - snapshot", ">=", 0.0)
+    low("swa_vs_snapshot", f"{at_end}, SWA - snapshot", ">=", 0.0, threshold=THEIRS)
     low("swa_vs_ensemble", f"{at_end}, |SWA - ensemble|", "<=", 0.01)
     low("no_barrier", rise, "<=", 0.01)
-    high("swa_vs_snapshot", f"{at_end}, SWA - snapshot", "<", 0.0)
-    high("ensemble_vs_snapshot", f"{at_end}, ensemble - snapshot", ">", 0.0)
+    high("swa_vs_snapshot", f"{at_end}, SWA - snapshot", "<", 0.0, threshold=THEIRS)
+    high("ensemble_vs_snapshot", f"{at_end}, ensemble - snapshot", ">", 0.0, threshold=THEIRS)
     high("barrier", rise, ">", 0.01)
-    claim("high.less_alike", "labels that consecutive snapshots share, high - low", "<", 0.0)
+    alike = "labels that consecutive snapshots share, high - low"
+    claim("high.less_alike", alike, "<", 0.0, says=HIGH, threshold=THEIRS)
     return claim.claims
 
 

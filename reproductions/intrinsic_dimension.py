@@ -16,7 +16,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, runs
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.errors import UsageError
 from reproductions.bench.options import Ints, above, option
 from reproductions.common import data, models, networks, pictures, training
@@ -139,14 +139,18 @@ def judged(arrays, config):
 def claims(arrays, config):
     """Accuracy rises with d and comes near that of all weights; Li et al.'s numbers where known."""
     claim = Verdict("intrinsic", "Li et al. 2018, arXiv:1804.08838", judged(arrays, config))
-    claim("rises", "test accuracy of the largest d minus that of the smallest", ">", 0.0)
-    claim("d90", "d that reaches 90% of the accuracy of all weights, over D", "<=", 0.1)
+    few = "Far fewer dimensions than weights suffice for 90% of the accuracy."
+    rises = "test accuracy of the largest d minus that of the smallest"
+    claim("rises", rises, ">", 0.0, says="Accuracy rises with d.", threshold=THEIRS)
+    claim("d90", "d that reaches 90% of the accuracy of all weights, over D", "<=", 0.1, says=few)
     if known := compared(config):
         off = "test accuracy, |ours - Li et al.'s|"
-        for d in known["dims"]:
-            claim(f"li.{d}", f"d = {d}: {off}", "<=", 0.03)
-        claim("li.all", f"all weights: {off}", "<=", 0.03)
-        claim("li.d90", "|log2(our d_int90 / Li et al.'s)|", "<=", 0.5)
+        for d, theirs in zip(known["dims"], known["accuracy"], strict=True):
+            claim(f"li.{d}", f"d = {d}: {off}", "<=", 0.03, says=f"d = {d}: accuracy {theirs}.")
+        says = f"All weights: accuracy {known['baseline']}."
+        claim("li.all", f"all weights: {off}", "<=", 0.03, says=says)
+        says = f"90% of that from d = {known['d90']:,} on."
+        claim("li.d90", "|log2(our d_int90 / Li et al.'s)|", "<=", 0.5, says=says)
     return claim.claims
 
 

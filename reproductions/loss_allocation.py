@@ -20,7 +20,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.errors import UsageError
 from reproductions.bench.options import at_least, inside, option
 from reproductions.common import allocating, allocation_pictures, data, known_allocation, pictures
@@ -261,12 +261,14 @@ def claims(arrays, config):
     exact("toy.exact", "toy, one wedge along a step: A off its closed form, over sum |A|", "<=", 1e-12)
     exact("toy.long", "the same: largest |A| of a long direction", "<=", 0)
     what = "|sum A - dL| over |dL|, the whole run, worst seed"
-    claim("conservation.simpson", f"Simpson's rule: {what}", "<=", 1e-3)
+    says = "Allocations add up to the change of the loss."
+    claim("conservation.simpson", f"Simpson's rule: {what}", "<=", 1e-3, says=says)
     claim("conservation.trapezoid", f"trapezoid, not refined: {what}", "<=", 2e-2, source=OURS)
     what = "mean share of weights that help in a step, of those with any change"
-    claim("share.above", f"momentum: {what}", ">", 0.5)
-    claim("share.below", f"momentum: {what}", "<", 0.6)
-    claim("share.seeds", "momentum: seeds in which it is above half", ">=", 0.8)
+    says = "Barely over half of the weights help in an iteration."
+    claim("share.above", f"momentum: {what}", ">", 0.5, says=says, threshold=THEIRS)
+    claim("share.below", f"momentum: {what}", "<", 0.6, says=says)
+    claim("share.seeds", "momentum: seeds in which it is above half", ">=", 0.8, says=says)
     rise = "smallest rise of that share from a batch to ten times it, to all"
     claim("noise.rises", f"momentum: {rise}", ">", 0.0, source=OURS)
     claim("noise.rises_plain", f"no momentum, lr {config.noise_lr:g}: {rise}", ">", 0.0, source=OURS)
@@ -280,16 +282,21 @@ def claims(arrays, config):
     claim("cancellation", "sum |A| / |sum A| over the run", ">=", 5.0)
     claim("oscillation", "share of successive A of a weight that differ in sign", ">=", 0.4)
     what = "seeds whose peaks coincide more often than 99% of shifts"
-    claim("synchrony", f"fully connected: {what}", ">=", 0.8)
-    claim("synchrony.resnet", f"residual: {what}", ">=", 0.8)
+    says = "Layers learn in step: their peaks coincide."
+    claim("synchrony", f"fully connected: {what}", ">=", 0.8, says=says)
+    claim("synchrony.resnet", f"residual: {what}", ">=", 0.8, says=says)
     what = "coincidences with a minibatch for each layer, over those with one for all"
     claim("synchrony.control", f"fully connected: {what}", "<=", 0.7, source=OURS)
     of = "residual, last layer"
-    claim("last.hurts", f"{of}: seeds in which it raises the loss, all in all", ">=", 0.8)
-    claim("last.frozen", f"{of} frozen: seeds with a lower last training loss", ">=", 0.8)
-    claim("last.slower", f"{of} ten times slower: seeds with a lower last training loss", ">=", 0.8)
+    says = "The last layer of a ResNet raises the loss, all in all."
+    claim("last.hurts", f"{of}: seeds in which it raises the loss, all in all", ">=", 0.8, says=says)
+    says = "With that layer frozen, or ten times slower, the loss gets lower."
+    lower = "seeds with a lower last training loss"
+    claim("last.frozen", f"{of} frozen: {lower}", ">=", 0.8, says=says)
+    claim("last.slower", f"{of} ten times slower: {lower}", ">=", 0.8, says=says)
     what = "without momentum: seeds in which it raises the loss less, or lowers it more"
-    claim("lag", f"{of} {what}", ">=", 0.8)
+    says = "That a layer hurts may come from a phase lag in oscillating training."
+    claim("lag", f"{of} {what}", ">=", 0.8, says=says)
     claim("lag.matched", f"{of} {what}, at the same lr / (1 - m)", ">=", 0.8, source=OURS)
     return claim.claims
 

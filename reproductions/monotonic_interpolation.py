@@ -173,7 +173,8 @@ def claims(arrays, config):
     words = f"that share at the two highest rates of Adam or with batch norm, less the first, {of}"
     claim("A-2", words, ">=", 0.3)
     words = f"rank correlation of min Delta and {{}}, {of}"
-    claim("A-3", words.format("|theta_T - theta_0| / |theta_0|"), ">=", 0.5)
+    far = "Moving far from the first weights breaks monotone lines."
+    claim("A-3", words.format("|theta_T - theta_0| / |theta_0|"), ">=", 0.5, says=far)
     claim("A-4", words.format("the mean turning of the logits"), ">=", 0.4)
     words = "regressions: examples turning by at most 90 degrees that rise above |z - y| times length"
     claim("A-5.bound", words, "<=", 0, source="the bound is exact")
@@ -181,8 +182,9 @@ def claims(arrays, config):
     claim("A-5.theorem", words, "<=", 1e-3, source="Lucas et al. 2021, their sufficient condition")
     words = f"no batch norm, share of monotone lines {of}: from {{}} less from the own, absolute"
     tao = f"Tao et al. 2024; {OURS}"
-    claim("A-6.random", words.format("random starts"), "<=", 0.15, source=tao)
-    claim("A-6.zero", words.format("zero"), "<=", 0.15, source=tao)
+    how = {"source": tao, "says": "From noise or zeros in place of the start lines are monotone, too."}
+    claim("A-6.random", words.format("random starts"), "<=", 0.15, **how)
+    claim("A-6.zero", words.format("zero"), "<=", 0.15, **how)
     words = "length of {t: L(t) >= 0.9 L(0)} at 5 hidden layers less at 2, converged runs"
     claim("A-7", words, ">=", 0.15, source=f"Wang et al. 2022; {OURS}")
     _exact(claim)

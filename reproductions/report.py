@@ -1,8 +1,9 @@
 """One page with every figure: what was claimed, what was measured, whether it holds.
 
 Reads the run directories below --out_dir and writes one HTML file that needs nothing else: no network,
-no scripts, the pictures inside. Of each figure and data set it shows one finished run: of the preset's
-own settings before any other, of several the newest. It says which it left out, and what is missing.
+no scripts, the pictures inside. Its links to data, programs and papers are for whoever has them. Of each
+figure and data set it shows one finished run: of the preset's own settings before any other, of several
+the newest. It says which it left out, and what is missing.
 
     python -m reproductions.report                             runs of --preset=paper in runs/
     python -m reproductions.report --preset=quick --out_dir=elsewhere
@@ -10,21 +11,18 @@ own settings before any other, of several the newest. It says which it left out,
 """
 
 import base64
+import collections
 import dataclasses
 import datetime
-import itertools
+import io
 import json
 import math
 import pathlib
-import re
 import shlex
-import textwrap
 
 import jinja2
-import markdown_it
-import markupsafe
 
-from reproductions.bench import catalogue, claims, flags, options, runs, store
+from reproductions.bench import catalogue, claims, flags, options, runs, store, verdicts, wording
 from reproductions.bench.errors import UsageError, say
 from wedges import archive
 
@@ -40,6 +38,8 @@ _ABOUT = {
         "software": {str: (str, int, [str])},
         "note?": (str, None),
         "seconds?": float,
+        "time?": str,
+        "commit?": (str, None),
     },
 }
 _CLAIM = {
@@ -50,7 +50,13 @@ _CLAIM = {
     "relation": str,
     "expected": float,
     "passed": bool,
+    "says?": (str, None),
+    "threshold?": str,
 }
+_COMPARED = {"numbers": int, "agree": int, "differs": [str]}
+_CHECK = {"claims": [_CLAIM], "reference?": (_COMPARED, None)}
+_THUMBNAIL = 480  # pixels across, for half of them on the page
+_DATA = ("results.npz", "check.json", "config.json", "*.csv", "*.tex", "figure.*", "*.png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +67,12 @@ class Run:
       folder: below out_dir, e.g. fig6_swa/paper-cifar10-0a947007.
       made: what newer runs have more of.
       settings: [(name, value, the preset's own value, or None where it is that)].
-      picture: {src, width, height}.
-      page: the path below out_dir of the figure to turn by hand, or None.
+      claims: as `verdicts.judged` has them, and with "shown", their numbers in words.
+      judged: whether the preset is large enough for them.
+      compared: how its numbers compare with the reference: {numbers, agree, differs}, or None.
+      pictures: [{name, src, width, height}], the figure's own one first.
+      thumbnail: the same of a small copy.
+      files: those that it left, paths: data, verdict, pictures.
     """
 
     figure: str
@@ -71,17 +81,33 @@ class Run:
     dataset: str | None
     settings: list
     claims: list
-    picture: dict
+    judged: bool
+    compared: dict | None
+    pictures: list
+    thumbnail: dict
     provenance: dict
-    page: str | None
+    files: list
 
     @property
     def held(self):
         return sum(claim["passed"] for claim in self.claims)
 
     @property
-    def passed(self):
-        return bool(self.claims) and self.held == len(self.claims)
+    def state(self):
+        """Passed (all claims hold), part or failed (some, none), silent (no claims); or, in a
+        preset too small for them, shown (all hold) or small."""
+        if not self.claims:
+            return "silent"
+        if self.held == len(self.claims):
+            return "passed" if self.judged else "shown"
+        return "small" if not self.judged else "part" if self.held else "failed"
+
+    @property
+    def shares(self):
+        """[(verdict, percent of the claims)], of those there are."""
+        count = collections.Counter(claim["verdict"] for claim in self.claims)
+        order = (verdicts.HOLDS, verdicts.FAILS, verdicts.UNMEASURED, verdicts.SMALL)
+        return [(kind.split()[0], 100 * count[kind] / len(self.claims)) for kind in order if count[kind]]
 
     @property
     def changed(self):
@@ -116,6 +142,11 @@ def run(argv):
         "output": "the page's file, e.g. page.html; by default report-<preset>.html in --out_dir",
     }
     values = flags.parse("report", f"{__doc__.strip()}\n\nFlags:", argv, (), own)
+    if values.output and pathlib.Path(values.output).suffix.lower() not in ("", ".html", ".htm"):
+        raise UsageError(
+            f"--output={values.output}: the page is HTML; name a file that ends in .html, and print it "
+            "from a browser for a PDF."
+        )
     found = find(values.out_dir, values.preset)
     if not found.shown and not found.damaged:
         raise UsageError(_nothing(found))
@@ -181,18 +212,31 @@ def _read(figure, folder, out_dir):
     if "seconds" not in provenance or not saved.exists() or not check.exists():
         return None
     store.verify(saved)
-    page = folder / "figure.html"
+    module, preset = catalogue.module(figure), folder.name.split("-")[0]
+    told = archive.read_json(check, _CHECK)
+    recorded = claims.Reference(figure).verdicts(module.Config)
+    found = sorted({f for pattern in _DATA for f in folder.glob(pattern)}, key=_place)
+    pictures = [folder / "figure.png", *(f for f in found if f.suffix == ".png" and f.stem != "figure")]
     return Run(
         figure,
         str(folder.relative_to(out_dir)),
         (provenance["date"], saved.stat().st_mtime),
         runs.data_name(config.get("dataset")),
-        _settings(figure, folder.name.split("-")[0], config),
-        [_claim(c) for c in archive.read_json(check, {"claims": [_CLAIM]})["claims"]],
-        _picture(folder / "figure.png"),
-        {**provenance, "note": provenance.get("note") or ""},
-        str(page.relative_to(out_dir)) if page.exists() else None,
+        _settings(figure, preset, config),
+        [_claim(c) for c in verdicts.judged(told["claims"], module, preset, recorded)],
+        verdicts.judges(module, preset),
+        told.get("reference"),
+        [_picture(path) for path in pictures],
+        _thumbnail(pictures[0]),
+        {"time": "", "commit": None, **provenance, "note": provenance.get("note") or ""},
+        found,
     )
+
+
+def _place(file):
+    """Where a file stands in the list: pictures, data, the rest, by name."""
+    order = (".png", ".pdf", ".svg", ".html", ".csv", ".npz", ".tex")
+    return order.index(file.suffix) if file.suffix in order else len(order), file.name
 
 
 def _settings(figure, preset, config):
@@ -202,18 +246,18 @@ def _settings(figure, preset, config):
         usual = own.get(name)
         # Which seeds, and how many, is no other experiment: references are compared across them.
         differs = value != usual and name not in options.REPEATS
-        rows.append((name, _show(value), _show(usual) if differs else None))
+        rows.append((name, wording.show(value), wording.show(usual) if differs else None))
     return rows
 
 
 def _claim(claim):
     measured = math.nan if claim["measured"] is None else claim["measured"]
     sign = _SIGNS.get(claim["relation"], claim["relation"])
-    return {
-        **{k: claim[k] for k in ("id", "statement", "source", "passed")},
-        "measured": _number(measured),
-        "expected": f"{sign} {_number(claim['expected'])}",
+    shown = {
+        "measured": wording.number(measured),
+        "expected": f"{sign} {wording.number(claim['expected'])}",
     }
+    return {**claim, "shown": shown}
 
 
 def _picture(path):
@@ -221,40 +265,43 @@ def _picture(path):
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or b"IEND" not in data[-12:]:
         raise archive.Damaged(path, "is not a whole PNG file")
     width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
-    src = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return {"src": src, "width": width, "height": height}
+    return {"name": path.stem, "src": _inside(data), "width": width, "height": height}
+
+
+def _thumbnail(path):
+    from PIL import Image  # takes a while, and not every command draws a page
+
+    small = io.BytesIO()
+    try:
+        with Image.open(path) as image:
+            image = image.convert("RGB")
+            image.thumbnail((_THUMBNAIL, 2 * _THUMBNAIL), Image.Resampling.LANCZOS)
+            image.save(small, "JPEG", quality=85)  # a third of a PNG, in a fifth of its time
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise archive.Damaged(path, "is not a whole PNG file") from None
+    return {"src": _inside(small.getvalue(), "jpeg"), "width": image.width, "height": image.height}
+
+
+def _inside(data, kind="png"):
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 # ---- words ------------------------------------------------------------------------------------------
 
 
-def duration(seconds):
-    """Seconds in words: 18 s, 2.5 min, 1.2 h."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def verdict(held, claims):
-    """How many claims hold, in words: "3 of 8 claims hold"."""
-    return f"{held} of {claims} claim{'s' * (claims != 1)} hold" if claims else "no claim is made"
-
-
-def _number(value):
-    value = float(value)
-    if math.isnan(value):
-        return "not a number"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
-
-
-def _show(value):
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _command(figure, found):
     """What measures the figure."""
-    out = [] if str(found.out_dir) == "runs" else [f"--out_dir={found.out_dir}"]
-    return shlex.join(["python", "-m", f"reproductions.{figure}", f"--preset={found.preset}", *out])
+    words = ["python", "-m", f"reproductions.{figure}", f"--preset={found.preset}"]
+    return " ".join([shlex.join(words), *_out_dir(found)])
+
+
+def _again(run, found):
+    """The command that measured a run, with the folder that it lies in."""
+    return " ".join([run.provenance["command"], *_out_dir(found)])
+
+
+def _out_dir(found):
+    return [] if str(found.out_dir) == "runs" else [shlex.quote(f"--out_dir={found.out_dir}")]
 
 
 def _nothing(found):
@@ -264,57 +311,6 @@ def _nothing(found):
         return f"{what}, only of {', '.join(other)}; --preset={other[0]} shows those."
     command = f"python -m reproductions.run_all --preset={found.preset} --out_dir={found.out_dir}"
     return f"{what}; {command} makes them."
-
-
-def _story(figure):
-    """A figure's docstring without its title and its commands: [("text" or "source", text)] and
-    ("list", [(first word, the rest)]) for indented lines."""
-    lines = catalogue.module(figure).__doc__.strip().splitlines()[1:]
-    told = []
-    for kind, block in itertools.groupby(lines, _kind):
-        block = list(block)
-        if kind == "list" and "python -m" not in block[0]:
-            told.append((kind, _items(block)))
-        elif kind in ("text", "source"):
-            told.append((kind, " ".join(block)))
-    return told
-
-
-def _findings(figure):
-    """What was found in the reference run, as HTML; None where nobody has written it down."""
-    path = claims.REFERENCE / f"{figure}.md"
-    if not path.exists():
-        return None
-    # No HTML of its own passes through; headings stand below the figure's.
-    markdown = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(path.read_text(encoding="utf-8"))
-    for token in tokens:
-        if token.type.startswith("heading"):
-            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
-    return markupsafe.Markup(markdown.renderer.render(tokens, markdown.options, {}))
-
-
-def _prose(text):
-    """Text with its `code` and *stress* as HTML."""
-    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text)))
-    return markupsafe.Markup(re.sub(r"\*(\w+)\*", r"<em>\1</em>", text))
-
-
-def _kind(line):
-    if not line.strip():
-        return "empty"
-    return "list" if line.startswith(" ") else "source" if line.startswith("Source:") else "text"
-
-
-def _items(lines):
-    """Indented lines as [(first word, the rest)]; a line that is indented further goes on."""
-    items = []
-    for line in textwrap.dedent("\n".join(lines)).splitlines():
-        if line.startswith(" "):
-            items[-1] += line
-        else:
-            items.append(line)
-    return [(item.split()[0], " ".join(item.split()[1:])) for item in items]
 
 
 # ---- the page ---------------------------------------------------------------------------------------
@@ -332,17 +328,28 @@ def write(found, output=None, failed=None):
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"duration": duration, "title": catalogue.title}
-    environment.filters |= {"story": _story, "prose": _prose, "findings": _findings}
+    environment.filters |= {"duration": wording.duration, "title": catalogue.title}
+    environment.filters |= {n: getattr(wording, n) for n in ("story", "prose", "findings", "linked")}
+    environment.filters |= {"said": verdicts.said, "counted": verdicts.counted}
+    environment.filters |= {"papers": lambda name: wording.papers(catalogue.module(name).__doc__)}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    made = [claim for r in found.shown for claim in r.claims]
     page = template.render(
         found=found,
         rows=_rows(found, failed or {}),
-        verdict=verdict,
-        today=datetime.date.today().isoformat(),
-        provenance={k: _together(found.shown, k) for k in ("date", "machine", "software", "note")},
-        held=sum(r.held for r in found.shown),
-        claims=sum(len(r.claims) for r in found.shown),
+        counted=verdicts.counted(made),
+        words=verdicts.words,
+        agreement=verdicts.agreement,
+        large=found.preset == options.PRESETS[-1],
+        compared=_compared(found.shown),
+        seconds=sum(r.provenance["seconds"] for r in found.shown),
+        again=lambda run: _again(run, found),
+        href=lambda file: wording.href(file, path),
+        program=lambda figure: wording.href(catalogue.module(figure).__file__, path),
+        today=datetime.datetime.now().astimezone().strftime("%Y-%m-%d, %H:%M %Z"),
+        provenance={
+            k: _together(found.shown, k) for k in ("date", "commit", "machine", "software", "note")
+        },
     )
     if path.is_dir():
         raise UsageError(f"--output={output}: is a folder; name a file, e.g. page.html.")
@@ -360,8 +367,7 @@ def _rows(found, failed):
         shown = [r for r in found.shown if r.figure == figure]
         several = len(shown) > 1
         for r in shown:
-            state = "passed" if r.passed else "part" if r.held else "failed" if r.claims else "silent"
-            rows.append({**base, "run": r, "state": state, "several": several})
+            rows.append({**base, "run": r, "state": r.state, "several": several})
         if figure in failed:
             rows.append({**base, "state": "stopped", "why": failed[figure]})
         elif not shown and figure in damaged:
@@ -370,6 +376,12 @@ def _rows(found, failed):
             why = f"begun in {unfinished[figure]}" if figure in unfinished else ""
             rows.append({**base, "state": "unfinished" if why else "missing", "why": why})
     return rows
+
+
+def _compared(shown):
+    """All runs that have a reference, taken together: {numbers, agree}; None where there is none."""
+    known = [r.compared for r in shown if r.compared is not None]
+    return {k: sum(c[k] for c in known) for k in ("numbers", "agree")} if known else None
 
 
 def _together(shown, key):

@@ -1,8 +1,9 @@
 """Every figure, one after the other, and then one page that shows them all.
 
 Each figure is a process of its own: one that fails or is killed does not stop the others. Kill it at
-any moment; the same command continues. A figure that is finished only draws again. The last line is the
-path of the page: see `python -m reproductions.report --help`.
+any moment; the same command continues. A figure that is finished only draws again. While one runs, a
+line says for how long, what may be left of it and of all, and what it does. The last line that is
+printed is the path of the page: see `python -m reproductions.report --help`.
 
     python -m reproductions.run_all --preset=quick                 a quarter of an hour on two cores
     python -m reproductions.run_all                                the full runs, an afternoon
@@ -14,17 +15,29 @@ Exit status: 0 when every figure ran, 1 when one failed or, with --check, when a
 import codecs
 import contextlib
 import ctypes
+import fcntl
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
-import time
+import tty
 
 from reproductions import report
-from reproductions.bench import catalogue, flags, runs, store
+from reproductions.bench import (
+    catalogue,
+    flags,
+    options,
+    runs,
+    store,
+    verdicts,
+    watching,
+    wording,
+)
 from reproductions.bench.errors import UsageError, say
 from wedges import archive
 
@@ -59,32 +72,48 @@ def run(argv):
     _can_write(values.out_dir)
     passed_on = [f"--{n}={values[n].value}" for n in _PASSED_ON if values[n].value is not None]
 
-    failed, held = {}, []
+    failed, checks = {}, []
+    outlook = watching.Outlook({figure: _expected(figure, values) for figure in chosen})
+    colour = verdicts.coloured(sys.stdout)
     for i, figure in enumerate(chosen, 1):
-        print(f"{i} of {len(chosen)}  {figure}  {catalogue.title(figure)}", flush=True)
-        started = time.monotonic()
-        status, printed, errors = _measure(figure, passed_on)
-        took = report.duration(time.monotonic() - started)
-        verdict = _verdict(printed) if status == 0 else None
-        if verdict is None:
+        head = f"{i} of {len(chosen)}"
+        _print(*verdicts.wrapped(f"{head}  {figure}  {catalogue.title(figure)}"))
+        with watching.Line(f"{head}  {figure}", figure, outlook).shown() as line:
+            status, printed, errors = _measure(figure, passed_on, line.feed)
+        took, check = wording.duration(line.elapsed), _check(printed) if status == 0 else None
+        if check is None:
             failed[figure] = _reason(figure, status, errors)
-            print(f"    failed after {took}", flush=True)
+            _print(f"    failed after {took}")
         else:
-            held.append([c["passed"] for c in verdict])
-            words = report.verdict(sum(held[-1]), len(held[-1]))
-            print(f"    {words}, {took}  {printed[-1]}", *_remarks(printed), sep="\n    ", flush=True)
+            checks.append(check)
+            _print(*_told(check, took, colour), f"    {printed[-1]}")
         # The page grows with every figure: whoever stops here has one already.
         found = report.find(values.out_dir, values.preset)
         page = report.write(found, failed=failed)
 
     report.tell(found)
-    claims = report.verdict(sum(map(sum, held)), sum(map(len, held)))
-    print(f"{len(held)} of {len(chosen)} figures ran; {claims}", flush=True)
+    ran = f"{len(checks)} of {len(chosen)} figures ran"
+    _print(*verdicts.wrapped(f"{ran}; {verdicts.counted([c for k in checks for c in k['claims']])}"))
+    if compared := [k["reference"] for k in checks if k["reference"]]:
+        both = {name: sum(c[name] for c in compared) for name in ("numbers", "agree")}
+        _print(*verdicts.wrapped(verdicts.agreement(both, values.preset)))
     for figure, why in failed.items():
         say(f"failed: {figure}: {why}")
     print(page)
-    unconvinced = values.check and not all(h and all(h) for h in held)
+    unconvinced = values.check and not all(k["passed"] for k in checks)
     return 1 if failed or unconvinced else 0
+
+
+def _print(*lines):
+    print(*lines, sep="\n", flush=True)
+
+
+def _expected(figure, values):
+    """Seconds that a figure may take: none if its results are there."""
+    module = catalogue.module(figure)
+    config, _ = options.make(module.Config, values.preset, {})
+    there = (runs.folder_of(module, values, config) / "results.npz").exists()
+    return 0.0 if there else watching.usual(figure, values.preset)
 
 
 def _chosen(only):
@@ -117,20 +146,24 @@ def _can_write(out_dir):
 # ---- one figure, in a process of its own ------------------------------------------------------------
 
 
-def _measure(figure, flags):
-    """Run a figure's program: exit status, its lines on standard output and on standard error."""
+def _measure(figure, flags, show=None):
+    """Run a figure's program: exit status, its lines on standard output and on standard error. `show` is
+    called with what comes on the latter, as it comes."""
+    reading, writing = _terminal()
     process = subprocess.Popen(
         [sys.executable, "-m", f"reproductions.{figure}", *flags],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=writing,
+        env={**os.environ, watching.WATCHED: "1"},
         start_new_session=True,  # with its workers it is a group, which can be ended as one
         preexec_fn=_die_with_parent,
     )
+    os.close(writing)
     printed, errors = [], []
     readers = [
-        threading.Thread(target=_read, args=(process.stdout, printed)),
-        threading.Thread(target=_read, args=(process.stderr, errors, sys.stderr)),
+        threading.Thread(target=_read, args=(process.stdout.fileno(), printed)),
+        threading.Thread(target=_read, args=(reading, errors, show)),
     ]
     try:  # from here on an interrupt ends the figure, too
         for reader in readers:
@@ -148,18 +181,31 @@ def _measure(figure, flags):
         for reader in readers:
             if reader.ident is not None:  # an interrupt can come before it starts
                 reader.join()
+        os.close(reading)
+        process.stdout.close()
     return process.returncode, _lines(printed), _lines(errors)
 
 
-def _read(pipe, parts, show=None):
-    """Collect what comes out of a pipe as it comes, and show it."""
+def _terminal():
+    """Two ends of what a figure takes for a terminal, so that its bars move; of a pipe where there is no
+    terminal to be had."""
+    try:
+        reading, writing = os.openpty()
+        tty.setraw(writing)  # what is written comes out as it is
+        fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("4H", 24, 60, 0, 0))
+    except OSError:
+        return os.pipe()
+    return reading, writing
+
+
+def _read(descriptor, parts, show=None):
+    """Collect what comes out of a pipe, or a terminal, as it comes, and show it."""
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    while data := pipe.read1():
-        parts.append(decode(data))
-        if show:
-            show.write(parts[-1])
-            show.flush()
-    pipe.close()
+    with contextlib.suppress(OSError):  # how a terminal ends on Linux
+        while data := os.read(descriptor, 2**16):
+            parts.append(decode(data))
+            if show:
+                show(parts[-1])
 
 
 def _lines(parts):
@@ -178,18 +224,48 @@ _PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" el
 # ---- what it said -----------------------------------------------------------------------------------
 
 
-def _verdict(printed):
-    """The claims in the check.json of the run whose folder is the last line; None without."""
+_CLAIM = {
+    "id": str,
+    "statement": str,
+    "measured": (float, None),
+    "relation": str,
+    "expected": float,
+    "passed": bool,
+    "verdict": str,
+    "at_paper": str,
+}
+_CHECK = {
+    "passed": bool,
+    "judged": bool,
+    "preset": str,
+    "reference": ({"numbers": int, "agree": int, "differs": [str]}, None),
+    "claims": [_CLAIM],
+}
+
+
+def _check(printed):
+    """The check.json of the run whose folder is the last line; None without."""
     try:
-        check = pathlib.Path(printed[-1]) / "check.json"
-        return archive.read_json(check, {"claims": [{"passed": bool}]})["claims"]
+        return archive.read_json(pathlib.Path(printed[-1]) / "check.json", _CHECK)
     except (IndexError, OSError, archive.Damaged):
         return None
 
 
-def _remarks(printed):
-    """The lines that say what is not as it should be."""
-    return [line for line in printed if line.startswith(("FAILS", "differs"))]
+def _told(check, took, colour):
+    """Lines about a figure that has run: how many claims hold, which fail where that says something of
+    the paper, and whether the numbers are the reference's."""
+    lines = verdicts.wrapped(f"{verdicts.counted(check['claims'])}; {took}", "    ")
+    for claim in check["claims"]:
+        if check["judged"] and not claim["passed"]:
+            number = "no number" if claim["measured"] is None else f"{claim['measured']:.4g}"
+            bound = f"{claim['relation']} {claim['expected']:.4g}"
+            text = f"FAILS  {claim['id']}: {claim['statement']}: {number}, wanted {bound}"
+            fails = verdicts.wrapped(text, "    ")
+            lines += [verdicts.paint(line, claim["verdict"], colour) for line in fails]
+    compared = check["reference"]
+    for words in compared["differs"] if compared else ():
+        lines += verdicts.wrapped(f"differs  {words}", "    ")
+    return lines + verdicts.wrapped(verdicts.agreement(compared, check["preset"]), "    ")
 
 
 def _reason(figure, status, errors):
@@ -198,8 +274,10 @@ def _reason(figure, status, errors):
         name = signal.Signals(-status).name
         hint = " (out of memory, or killed by someone)" if name == "SIGKILL" else ""
         return f"ended by {name}{hint}"
-    last = next((line.strip() for line in reversed(errors) if line.strip()), "")
-    said = last.rpartition(f"{figure}: ")[2]
+    own = f"{figure}: "
+    words = [line.strip() for line in errors if line.strip()]
+    last = next((line for line in reversed(words) if own in line), words[-1] if words else "")
+    said = last.rpartition(own)[2]
     return said or f"exit status {status}"
 
 

@@ -263,6 +263,9 @@ def judged(arrays, config):
     return found
 
 
+JUDGED_FROM = "quick"  # of the same settings as paper
+
+
 def claims(arrays, config):
     """The published tree is rebuilt; ours is better; the size nearly answers Q2."""
     claim = Verdict("taxonomy.diagnosis", "Zhou et al. 2024, MD tree", judged(arrays, config))

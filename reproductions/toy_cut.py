@@ -183,18 +183,23 @@ def judged(arrays, config):
     }
 
 
+LIMIT = "A random cut meets the low-loss set if and only if it has d >= D - n dimensions."
+ALIKE = "What is found depends neither on the kind of wedges nor on where the cut lies."
+
+
 def claims(arrays, config):
     """Success above and below d_lim for every variant; the fixed wedge's curve; what does not matter."""
     claim = Verdict("toy.cut", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
     for variant in ALL:
-        own = claim.about(f"*.{variant}", toys.LABELS[variant])
+        own = claim.about(f"*.{variant}", toys.LABELS[variant], says=LIMIT)
         own("success", "lowest success rate at d >= s + 2", ">=", 0.95)
         own("failure", "highest success rate at d <= 0.9 s", "<=", 0.05)
     residual = "|mean squared residual - (1 - d/s)|, d <= 0.9 s, in standard errors"
-    claim("residual", f"one fixed wedge: {residual}", "<=", 4.0)
+    exact = "Not in its words: the closed form for one wedge."
+    claim("residual", f"one fixed wedge: {residual}", "<=", 4.0, says=exact)
     half = "d of half success, over s: largest range over"
-    claim("variants", f"{half} variants", "<=", 0.05)
-    claim("offsets", f"{half} kinds of offset", "<=", 0.05)
+    claim("variants", f"{half} variants", "<=", 0.05, says=ALIKE)
+    claim("offsets", f"{half} kinds of offset", "<=", 0.05, says=ALIKE)
     return claim.claims
 
 

@@ -27,7 +27,7 @@ from reproductions.bench.options import Ints, at_least, between, option
 from reproductions.common import pictures, toys
 from reproductions.common.arrays import under
 
-OURS = {"source": "beyond the paper; wedges.connect"}
+OURS = {"source": "beyond the paper; wedges.connect", "says": "Not in the paper."}
 CUTS = (0.8, 0.9, 1.0, 1.1, 1.3, 1.6, 2.0)  # d of the random cuts at the crossing, over s
 
 
@@ -180,14 +180,18 @@ def judged(arrays, config):
     return found
 
 
+ADD_UP = "Where the wedges of m + 1 optima meet, about (m + 1) s directions are short, while s is small."
+
+
 def claims(arrays, config):
     """The counts against the formulas on every variant, and what a loss-based cut says."""
     claim = Verdict("toy.intersection", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
     for v in toys.VARIANTS:
         own = claim.about(f"*.{v}", toys.LABELS[v])
         formula = "min(D, (m + 1) s)" if v == "finite" else "D [1 - (1 - s/D)^(m+1)]"
-        own("optima", f"|normals of the optima / {formula} - 1|", "<=", 0.05)
-        own("small", "|count / ((m + 1) s) - 1| while (m + 1) s <= D/5", "<=", 0.12)
+        own("optima", f"|normals of the optima / {formula} - 1|", "<=", 0.05, says=ADD_UP)
+        few = "|count / ((m + 1) s) - 1| while (m + 1) s <= D/5"
+        own("small", few, "<=", 0.12, says=ADD_UP)
         own("common", "|geometry at the common point / formula - 1|", "<=", 0.1, **OURS)
         own("gradients", "|span of gradients there / formula - 1|", "<=", 0.1, **OURS)
         own("paths", "highest loss from the common point to the optima / line's", "<=", 0.05, **OURS)

@@ -18,7 +18,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
-from reproductions.bench.claims import Verdict
+from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Floats, Ints, at_least, between, option
 from reproductions.common import pictures, toys
 from reproductions.common.arrays import mean_and_error, under
@@ -148,15 +148,21 @@ def judged(arrays, config):
     return found
 
 
+EXACT = "Not in its words: the closed form, while the nearest wedge stays the same."
+WELL = "Along random directions the loss rises, nearly the same way in each."
+
+
 def claims(arrays, config):
     """The formula, its scatter, the rise and the roundness on every variant."""
     claim = Verdict("toy.probe", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
     for v in toys.VARIANTS:
         own = claim.about(f"*.{v}", toys.LABELS[v])
-        own("formula", "|mean L^2 - (L0^2 + a^2 s/D)| in standard errors", "<=", 3.0)
-        own("scatter", "|scatter of the a^2 term / sqrt(2/s) - 1|", "<=", 0.15)
-        own("rises", "smallest rise from one step to the next", ">", 0.0)
-        own("round", f"variation of L over directions, s = {max(config.short)}", "<=", 0.15)
+        formula = "|mean L^2 - (L0^2 + a^2 s/D)| in standard errors"
+        own("formula", formula, "<=", 3.0, says=EXACT)
+        own("scatter", "|scatter of the a^2 term / sqrt(2/s) - 1|", "<=", 0.15, says=EXACT)
+        rise = "smallest rise from one step to the next"
+        own("rises", rise, ">", 0.0, says=WELL, threshold=THEIRS)
+        own("round", f"variation of L over directions, s = {max(config.short)}", "<=", 0.15, says=WELL)
     return claim.claims
 
 

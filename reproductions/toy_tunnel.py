@@ -25,7 +25,10 @@ from reproductions.bench.options import Floats, Ints, at_least, between, either,
 from reproductions.common import pictures, toys
 from reproductions.common.arrays import under
 
-OURS = "beyond the paper; wedges.connect"
+OURS = {
+    "source": "beyond the paper; wedges.connect",
+    "says": "Not in the paper: a path through the wedges' intersection is low throughout.",
+}
 WITHIN, ACROSS = 0.8, 0.2  # what counts as two halves
 SAMPLES = 10  # of the loss on each segment
 COUNTS = ("end short", "corner short", "end rank", "corner rank")
@@ -166,19 +169,24 @@ def crossing(config, variant):
     return toys.together(config.dimension, config.dimension - config.n, 2, variant)
 
 
+LINE = "The straight line between two optima has a barrier."
+LOW = "Minimised in the hyperplanes normal to the line, points between two optima are low."
+HALVES = "Their deviations from the line fall into two aligned halves that switch at the middle."
+
+
 def claims(arrays, config):
     """Every claim of toy.tunnel and toy.connect, on every variant."""
     claim = Verdict("toy", "Fort & Jastrzebski 2019, section 3", judged(arrays, config))
     for v in toys.VARIANTS:
         own = claim.about(f"*.{v}", toys.LABELS[v])
-        own("tunnel.barrier", "line's barrier / loss at the start", ">", 0.1)
-        own("tunnel.vertices", "highest vertex / line's barrier", "<", 1e-3)
-        own("tunnel.within", "mean cosine within a half", ">=", WITHIN)
-        own("tunnel.across", "mean cosine across halves", "<=", ACROSS)
-        own("tunnel.switch", "halves switch this far from the middle", "<=", 0.1)
-        own("connect.path", "highest point of the bent path / barrier", "<=", 0.05, source=OURS)
+        own("tunnel.barrier", "line's barrier / loss at the start", ">", 0.1, says=LINE)
+        own("tunnel.vertices", "highest vertex / line's barrier", "<", 1e-3, says=LOW)
+        own("tunnel.within", "mean cosine within a half", ">=", WITHIN, says=HALVES)
+        own("tunnel.across", "mean cosine across halves", "<=", ACROSS, says=HALVES)
+        own("tunnel.switch", "halves switch this far from the middle", "<=", 0.1, says=HALVES)
+        own("connect.path", "highest point of the bent path / barrier", "<=", 0.05, **OURS)
         count = f"|short directions at the crossing / {crossing(config, v):.0f} - 1|"
-        own("connect.short", count, "<=", 0.1, source=OURS)
+        own("connect.short", count, "<=", 0.1, **OURS)
     return claim.claims
 
 

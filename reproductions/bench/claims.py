@@ -1,4 +1,4 @@
-"""Claims with their verdicts, and the reference numbers that guard a figure."""
+"""Claims in words and bounds, and the reference numbers that guard a figure."""
 
 import dataclasses
 import json
@@ -14,14 +14,15 @@ from wedges import archive
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-# What a reference's entry of one preset must have.
+OURS, THEIRS = "ours", "the source's"  # whose a bound is; ours, unless a claim says otherwise
+# What a reference's entry of one preset must have. Older ones have no verdicts.
 _NUMBER = {
     "mean": float,
     "spread": (float, None),
     "n": range(1, 10**9),
     "values": [float],
 }
-_ENTRY = {"settings": dict, "numbers": {str: _NUMBER}}
+_ENTRY = {"settings": dict, "numbers": {str: _NUMBER}, "verdicts?": {str: bool}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Claim:
 
     Attributes:
       id: begins with the experiment's name, e.g. fig6.high.barrier.
-      statement: what is claimed, in words, with the definition of the number.
-      source: who claims it.
+      statement: what we test, in words, with the definition of the number.
+      source: who says it.
+      says: what the source says, in a sentence, not what we make of it; None where nobody wrote it down.
+      threshold: whose `expected` is: ours, unless the source states it or it follows from its words.
     """
 
     id: str
@@ -40,6 +43,8 @@ class Claim:
     measured: float
     relation: str
     expected: float
+    says: str | None = None
+    threshold: str = OURS
 
     @property
     def passed(self):
@@ -52,9 +57,11 @@ class Claim:
             "id": self.id,
             "statement": self.statement,
             "source": self.source,
+            "says": self.says,
             "measured": measured if math.isfinite(measured) else None,
             "expected": float(self.expected),
             "relation": self.relation,
+            "threshold": self.threshold,
             "passed": self.passed,
         }
 
@@ -67,13 +74,16 @@ class Verdict:
     >>> [(c.id, c.passed) for c in judge.claims]
     [('fig6.low.no_barrier', True)]
 
-    A figure that claims the same of several subjects says each one's by `about`:
+    What the source says is kept apart from what we test, and so is whose the bound is. A figure that
+    claims the same of several subjects says each one's by `about`:
 
     >>> judge = Verdict("toy.cut", "Fort & Jastrzebski 2019, section 3", {"success.fixed": 1.0})
-    >>> of_fixed = judge.about("*.fixed", "one fixed wedge")
+    >>> of_fixed = judge.about("*.fixed", "one fixed wedge", says="A cut succeeds from d = D - n on.")
     >>> of_fixed("success", "lowest success rate at d >= s + 2", ">=", 0.95)
     >>> [(c.id, c.statement) for c in judge.claims]
     [('toy.cut.success.fixed', 'one fixed wedge: lowest success rate at d >= s + 2')]
+    >>> [(c.says, c.threshold) for c in judge.claims]
+    [('A cut succeeds from d = D - n on.', 'ours')]
 
     None in place of a number: the settings have nothing that the claim is about, and it is not made. A
     claim of no number, and a number of which nothing is claimed, are errors, so none is forgotten.
@@ -83,20 +93,22 @@ class Verdict:
         self.experiment, self.source, self.numbers = experiment, source, numbers
         self._made, self._said = [], set()
 
-    def __call__(self, id, statement, relation, expected, *, source=None):
+    def __call__(self, id, statement, relation, expected, *, source=None, says=None, threshold=OURS):
         """Claim that the number `relation` expected. `id` comes after the experiment's name; `source` is
-        who says so, where it is not the figure's."""
+        who says so, where it is not the figure's, and `says` what they say; `threshold` whose `expected`
+        is."""
         measured = self.numbers[id]
         self._said.add(id)
         if measured is not None:
             id, source = f"{self.experiment}.{id}", source or self.source
-            self._made.append(Claim(id, statement, source, measured, relation, expected))
+            words = statement, source, measured, relation, expected, says, threshold
+            self._made.append(Claim(id, *words))
 
-    def about(self, id, label):
+    def about(self, id, label, **usual):
         """Says claims about one subject: `id` is theirs, with a star for each one's word; `label` stands
-        before what each of them says."""
+        before what each of them says; `usual` is what else they have in common, such as `says`."""
         return lambda word, statement, *bound, **how: self(
-            id.replace("*", word), f"{label}: {statement}", *bound, **how
+            id.replace("*", word), f"{label}: {statement}", *bound, **{**usual, **how}
         )
 
     @property
@@ -105,27 +117,6 @@ class Verdict:
         if silent := self.numbers.keys() - self._said:
             raise ValueError(f"nothing is claimed of the numbers {', '.join(sorted(silent))}.")
         return self._made
-
-
-def summed_up(claims):
-    """How many of the claims hold, in words, and which fail."""
-    failed = ", ".join(c.id for c in claims if not c.passed)
-    held = f"{sum(c.passed for c in claims)} of {len(claims)} claims hold"
-    return held + (f"; FAILED: {failed}" if failed else "")
-
-
-def table(claims):
-    """The claims as lines for a terminal."""
-    if not claims:
-        return "No claim is made about this run: its settings have none of what the claims are about."
-    width = max(len(c.id) for c in claims)
-    lines = [
-        f"{'holds' if c.passed else 'FAILS':5}  {c.id:{width}}  {c.measured:9.4f} {c.relation:2} "
-        f"{c.expected:<7.4g}  {c.statement}"
-        for c in claims
-    ]
-    held = sum(c.passed for c in claims)
-    return "\n".join([*lines, f"{held} of {len(claims)} claims hold"])
 
 
 class Reference:
@@ -140,8 +131,8 @@ class Reference:
     def __init__(self, figure, folder=REFERENCE):
         self.path = pathlib.Path(folder) / f"{figure}.json"
 
-    def write(self, preset, key, numbers, provenance):
-        """Record `numbers`, {name: values [seeds]}, as the entry of `preset`."""
+    def write(self, preset, key, numbers, provenance, claims=()):
+        """Record `numbers`, {name: values [seeds]}, and which claims hold, as the entry of `preset`."""
         entries = self.read()
         entries[preset] = {
             "settings": _settings(key),
@@ -155,6 +146,7 @@ class Reference:
                 }
                 for name, v in numbers.items()
             },
+            "verdicts": {claim.id: claim.passed for claim in claims},
         }
         store.write_json(self.path, entries)
 
@@ -180,20 +172,26 @@ class Reference:
                 off.append((name, measured, mean, tolerance))
         return off
 
-    def report(self, preset, key, numbers):
-        """Lines for the terminal about how `numbers` compare."""
+    def compare(self, preset, key, numbers):
+        """How `numbers` compare: {numbers, agree, differs: [words]}; None without a matching entry."""
         off = self.deviations(preset, key, numbers)
         if off is None:
-            return []
-        lines = [
-            f"differs  {name}: {measured:.4f}, reference {mean:.4f} +- {tolerance:.4f}"
+            return None
+        words = [
+            f"{name}: {measured:.4f}, reference {mean:.4f} +- {tolerance:.4f}"
             for name, measured, mean, tolerance in off
         ]
         agree = len(numbers) - sum(name in numbers for name, *_ in off)
-        return [
-            *lines,
-            f"reference: {agree} of {len(numbers)} numbers agree with {self.path.name} ({preset})",
-        ]
+        return {"numbers": len(numbers), "agree": agree, "differs": words}
+
+    def verdicts(self, config):
+        """Which claims held in the recorded run of the paper preset, {id: whether}; None where there is
+        none of the settings that this preset has now in the class `config`."""
+        entry = self.read().get("paper")
+        if entry is None:
+            return None
+        now = json.loads(store.canonical(options.experiment(options.preset(config, "paper"))))
+        return entry.get("verdicts") if entry["settings"] == now else None
 
     def read(self):
         """The entries, {preset: entry}; none without a file. UsageError where it is no reference."""

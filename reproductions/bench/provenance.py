@@ -1,10 +1,11 @@
-"""Where numbers come from: the software that made them, the machine, the command."""
+"""Where numbers come from: the software that made them, the machine, the command, the commit."""
 
 import datetime
 import os
 import pathlib
 import platform
 import shlex
+import subprocess
 from importlib import metadata
 
 import joblib
@@ -66,13 +67,31 @@ def _graphics():
 
 def record(name, arguments, made_by, note):
     """How a run's numbers are made: what config.json says beside the settings."""
+    now = datetime.datetime.now().astimezone()
     return {
         "command": f"python -m reproductions.{name} {shlex.join(arguments)}".strip(),
-        "date": datetime.date.today().isoformat(),
+        "date": now.date().isoformat(),
+        "time": now.strftime("%H:%M %Z"),
+        "commit": commit(),
         "machine": _machine(),
         "software": made_by,
         "note": note,
     }
+
+
+def commit(folder=pathlib.Path(__file__).parents[2]):
+    """The commit of git that a checkout is at, in short, with "+" where files have changed since; None
+    where `folder` is no checkout, as of an installed package, or git is not there."""
+    # A package may be installed below somebody else's checkout.
+    if not (folder / ".git").exists():
+        return None
+    how = {"cwd": folder, "capture_output": True, "text": True, "timeout": 10, "check": True}
+    try:
+        found = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], **how).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **how).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found + "+" * bool(changed.strip())
 
 
 def read(directory):

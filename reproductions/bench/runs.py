@@ -10,6 +10,7 @@ A figure is a module with these names, and `runs.main(__name__)` at its end:
     plot(arrays, config) -> figure     from the arrays alone; the verdict is drawn under it here
     html(arrays, config) -> text       if it has one: a page for figure.html, or UsageError
     more_pictures(arrays, config) -> {name: figure}    if it has any: <name>.png beside figure.png
+    JUDGED_FROM            if it has any: the smallest preset that can judge its claims; else paper
 
 `measure`, and what it calls, find folders and processes by `workplace.current()`.
 
@@ -35,6 +36,8 @@ from reproductions.bench import (
     parallel,
     provenance,
     store,
+    verdicts,
+    watching,
     workers,
     workplace,
 )
@@ -90,39 +93,41 @@ def run(figure, argv):
     reference = claims_module.Reference(name_of(figure))
     reference.read()  # one that cannot be read is no news for after the measurement
     place = _workplace(values)
-    directory = _directory(figure, values, config)
+    directory = folder_of(figure, values, config)
     if values.plot_only:
         key, arrays = _saved(directory, figure, config)
         made = provenance.read(directory)
     else:
         with workplace.at(place), parallel.shared_cores(place):
-            key, arrays, made = _measured(figure, values, config, directory)
+            usual = None if overrides else watching.usual(name_of(figure), values.preset)
+            key, arrays, made = _measured(figure, values, config, directory, usual)
     if not place.writes:
         say(f"done; the first worker writes {directory}")
         return 0
 
-    verdict = figure.claims(arrays, config)
+    verdict, numbers = figure.claims(arrays, config), figure.summary(arrays, config)
+    if values.write_reference:
+        reference.write(values.preset, key, numbers, made, verdict)
+        say(f"recorded {len(numbers)} numbers and {len(verdict)} verdicts in {reference.path}")
+    compared = None if overrides else reference.compare(values.preset, key, numbers)
+    check = _judged(figure, values.preset, verdict, reference, compared)
     picture = figure.plot(arrays, config)
-    _sign(picture, claims_module.summed_up(verdict))
+    _sign(picture, verdicts.counted(check["claims"]))
     more = figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
     for name, drawn in {"figure": picture, **more}.items():
         save = functools.partial(drawn.savefig, format="png")
         store.write_bytes(directory / f"{name}.png", save)
     page = _save_page(figure, directory / "figure.html", arrays, config)
-    passed = _save_verdict(directory / "check.json", figure, values.preset, verdict)
+    store.write_json(directory / "check.json", check)
 
-    print(claims_module.table(verdict))
-    numbers = figure.summary(arrays, config)
-    if values.write_reference:
-        reference.write(values.preset, key, numbers, made)
-        say(f"recorded {len(numbers)} numbers in {reference.path}")
-    elif not overrides:
-        for line in reference.report(values.preset, key, numbers):
-            print(line)
+    print(verdicts.table(check["claims"], check["judged"]))
+    for words in compared["differs"] if compared else ():
+        print(f"differs  {words}")
+    print(verdicts.agreement(compared, values.preset))
     others = [f"{name}.png" for name in more] + ([page.name] if page else [])
     print(f"figure: {', '.join([str(directory / 'figure.png'), *others])}")
     print(directory)
-    return 1 if values.check and not passed else 0
+    return 1 if values.check and not check["passed"] else 0
 
 
 def _workplace(values):
@@ -145,7 +150,7 @@ def _workplace(values):
 # ---- the run directory ------------------------------------------------------------------------------
 
 
-def _directory(figure, values, config):
+def folder_of(figure, values, config):
     """<out_dir>/<figure>/<preset>[-<data set>]-<hash of the Config>: one command, one folder."""
     names = [
         values.preset,
@@ -177,9 +182,9 @@ def _saved(directory, figure, config):
     return found
 
 
-def _measured(figure, values, config, directory):
+def _measured(figure, values, config, directory, usual):
     """The key of the figure's results, the arrays, and how they were made: now, or in a finished run of
-    the same settings, data, code, software and threads."""
+    the same settings, data, code, software and threads. `usual`: seconds that it takes, or None."""
     place = workplace.current()
     config.check()
     software = {**place.software, "code": marks.of(figure.measure, figure.Config)}
@@ -201,7 +206,8 @@ def _measured(figure, values, config, directory):
         if place.writes:
             store.write_json(about, {**key, "preset": values.preset, "provenance": made})
         with workplace.at(devices.start(place)):
-            arrays = figure.measure(config)
+            with watching.alone(name_of(figure), usual):
+                arrays = figure.measure(config)
             workers.agree({**key, "end": True}, None)  # none leaves while another needs it
         if place.writes:
             store.save(results, arrays, key)
@@ -255,13 +261,19 @@ def _anew(*paths):
                 other.unlink(missing_ok=True)
 
 
-def _save_verdict(path, figure, preset, verdict):
-    """Write check.json. Returns whether there are claims, and all hold."""
-    passed = bool(verdict) and all(c.passed for c in verdict)
-    claims = [c.as_dict() for c in verdict]
-    check = {"figure": name_of(figure), "preset": preset, "passed": passed, "claims": claims}
-    store.write_json(path, check)
-    return passed
+def _judged(figure, preset, verdict, reference, compared):
+    """What check.json holds: the claims, whether there are some and all hold, whether the preset is
+    large enough to judge them, and how the numbers compare with the reference."""
+    made = [c.as_dict() for c in verdict]
+    recorded = reference.verdicts(figure.Config)
+    return {
+        "figure": name_of(figure),
+        "preset": preset,
+        "passed": bool(verdict) and all(c.passed for c in verdict),
+        "judged": verdicts.judges(figure, preset),
+        "reference": compared,
+        "claims": verdicts.judged(made, figure, preset, recorded),
+    }
 
 
 def _sign(picture, text):

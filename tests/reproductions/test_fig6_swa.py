@@ -48,11 +48,12 @@ def test_a_run_leaves_its_four_files_and_names_its_folder_last(run):
 
 def test_check_json_is_as_the_contract_says(run):
     check = json.loads((run.directory / "check.json").read_text())
-    assert set(check) == {"figure", "preset", "passed", "claims"}
+    assert set(check) == {"figure", "preset", "passed", "judged", "reference", "claims"}
     assert check["figure"] == "fig6_swa" and check["preset"] == "smoke"
     assert check["claims"]
     for claim in check["claims"]:
         keys = {"id", "statement", "source", "measured", "expected", "relation", "passed"}
+        keys |= {"says", "threshold", "verdict", "at_paper"}
         assert set(claim) == keys and claim["id"].startswith("fig6.")
     assert check["passed"] == all(c["passed"] for c in check["claims"])
 
@@ -123,7 +124,7 @@ def test_seeds_in_processes_of_their_own_agree_with_the_reference_too(tmp_path):
     run = subprocess.run(
         [*command, f"--out_dir={tmp_path}"], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    assert "reference: 18 of 18 numbers agree" in run.stdout
+    assert "checked the code: 18 of 18 numbers as on the reference machine" in run.stdout
 
 
 def test_the_terminal_shows_progress_and_verdicts_and_nothing_of_tensorflows(tmp_path):
@@ -247,6 +248,8 @@ def test_a_reference_is_written_for_a_preset_as_it_is(run, copy, monkeypatch, tm
     assert {name: n["values"] for name, n in written["numbers"].items()} == {
         name: values.tolist() for name, values in numbers.items()
     }
+    made = fig6_swa.claims(run.arrays, run.config)
+    assert written["verdicts"] == {c.id: c.passed for c in made}
     (tmp_path / "fig6_swa.json").write_text("not JSON")
     with pytest.raises(UsageError, match="fig6_swa.json is not JSON; restore it from version control"):
         runs.run(fig6_swa, command)
@@ -260,7 +263,11 @@ def test_check_gives_the_verdict_as_exit_status(copy, monkeypatch, capsys):
         monkeypatch.setattr(fig6_swa, "claims", lambda *_, c=claims: c)
         assert runs.run(fig6_swa, command) == status
         printed = capsys.readouterr().out
-        assert ("FAILS" in printed) == (fail in claims)
+        # A small preset's claim fails for the exit status, and is no failure of the paper.
+        assert ("too small to judge" in printed) == (fail in claims) and "FAILS" not in printed
+    monkeypatch.setattr(fig6_swa, "JUDGED_FROM", "smoke", raising=False)
+    monkeypatch.setattr(fig6_swa, "claims", lambda *_: [fail])
+    assert runs.run(fig6_swa, command) == 1 and "FAILS" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -136,9 +136,10 @@ def test_a_run_leaves_its_files_and_names_its_folder_last(name, figure, run):
 
 def test_check_json_is_as_the_contract_says(name, run):
     check = json.loads((run.directory / "check.json").read_text())
-    assert set(check) == {"figure", "preset", "passed", "claims"}
+    assert set(check) == {"figure", "preset", "passed", "judged", "reference", "claims"}
     assert check["figure"] == name and check["preset"] == "smoke"
     keys = {"id", "statement", "source", "measured", "expected", "relation", "passed"}
+    keys |= {"says", "threshold", "verdict", "at_paper"}
     for claim in check["claims"]:
         assert set(claim) == keys and claim["id"].startswith(IDS[name])
         assert claim["statement"] and claim["source"] and claim["relation"] in ("<", "<=", ">", ">=")
@@ -146,6 +147,12 @@ def test_check_json_is_as_the_contract_says(name, run):
     assert len(found) == len(set(found)) > 1
     assert all(any(i.startswith(p) for i in found) for p in IDS[name])
     assert check["passed"] == all(c["passed"] for c in check["claims"])
+    assert all((c["verdict"] == "holds") == c["passed"] for c in check["claims"])
+    assert check["judged"] or not any(c["verdict"] == "fails" for c in check["claims"])
+    assert (
+        check["reference"]["agree"] == check["reference"]["numbers"]
+        and not check["reference"]["differs"]
+    )
 
 
 def test_results_hold_finite_numbers_only(run):
@@ -158,7 +165,8 @@ def test_smoke_agrees_with_its_reference(name, figure, run):
     numbers = figure.summary(run.arrays, run.config)
     key = {"figure": name, "config": dataclasses.asdict(run.config)}
     assert Reference(name).deviations("smoke", key, numbers) == []
-    assert f"reference: {len(numbers)} of {len(numbers)} numbers agree" in run.printed
+    agree = f"{len(numbers)} of {len(numbers)} numbers as on the reference machine"
+    assert f"checked the code: {agree}" in run.printed
 
 
 def test_a_number_that_is_off_is_told_from_its_reference(name, figure, run, tmp_path):

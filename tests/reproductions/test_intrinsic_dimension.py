@@ -29,6 +29,7 @@ def test_a_run_leaves_its_four_files_and_its_claims(run):
     assert check["figure"] == "intrinsic_dimension" and check["preset"] == "smoke"
     assert [c["id"] for c in check["claims"]] == ["intrinsic.rises", "intrinsic.d90"]
     keys = {"id", "statement", "source", "measured", "expected", "relation", "passed"}
+    keys |= {"says", "threshold", "verdict", "at_paper"}
     assert all(set(c) == keys for c in check["claims"])
 
 

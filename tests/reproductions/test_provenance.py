@@ -1,4 +1,8 @@
-"""What a key says of the software and the machine: what can change the bits of a number."""
+"""What is said of the software and the machine: what can change the bits of a number, and when."""
+
+import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -31,3 +35,33 @@ def test_a_clusters_own_machines_find_one_anothers_results():
     far = {"backend": "dask", "address": "tcp://10.0.0.1:8786"}
     assert provenance.software(**far)["threads"] == "of each machine"
     assert provenance.software(strategy="multi_worker")["threads"] == "of each machine"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_a_commit_is_that_of_our_own_checkout_and_says_whether_files_have_changed(tmp_path):
+    inside = tmp_path / "installed below it"
+    inside.mkdir()
+    assert provenance.commit(tmp_path) is None
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    git = lambda *words: subprocess.run(
+        ["git", *who, *words], cwd=tmp_path, check=True, capture_output=True
+    )
+    git("init")
+    assert provenance.commit(tmp_path) is None  # nothing is committed yet
+    (tmp_path / "a.py").write_text("1")
+    git("add", "a.py")
+    git("commit", "-m", "one")
+    found = provenance.commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{10}", found) and provenance.commit(inside) is None
+    (tmp_path / "new.py").write_text("1")
+    assert provenance.commit(tmp_path) == found
+    (tmp_path / "a.py").write_text("2")
+    assert provenance.commit(tmp_path) == f"{found}+"
+
+
+def test_a_record_says_when_and_from_which_commit(monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789")
+    made = provenance.record("fig", ["--preset=smoke"], {}, None)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", made["date"]) and re.match(r"\d\d:\d\d ", made["time"])
+    assert made["commit"] == "0123456789"
+    assert made["command"] == "python -m reproductions.fig --preset=smoke"

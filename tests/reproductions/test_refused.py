@@ -278,9 +278,10 @@ def test_an_error_or_a_config_of_the_wrong_shape_is_as_none(told, tmp_path):
 @pytest.mark.parametrize("told", ["[]", '{"claims": 3}', '{"claims": [{"passed": 1}]}', "{"])
 def test_run_all_takes_no_verdict_of_the_wrong_shape(told, tmp_path):
     (tmp_path / "check.json").write_text(told)
-    assert run_all._verdict([str(tmp_path)]) is None
-    (tmp_path / "check.json").write_text('{"claims": [{"passed": true}]}')
-    assert run_all._verdict([str(tmp_path)]) == [{"passed": True}]
+    assert run_all._check([str(tmp_path)]) is None
+    whole = {"passed": True, "judged": True, "preset": "paper", "reference": None, "claims": []}
+    (tmp_path / "check.json").write_text(json.dumps(whole))
+    assert run_all._check([str(tmp_path)]) == whole
 
 
 def test_a_page_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch):

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from reproductions import report
-from reproductions.bench import catalogue, options, store
+from reproductions.bench import catalogue, options, store, wording
+from reproductions.bench import claims as bench_claims
 from reproductions.bench.errors import UsageError
 
 SMALL = ("fig1_wedges", "toy_cut", "toy_probe", "fig6_swa")
@@ -69,8 +70,8 @@ def claim(**changes):
     return {**one, "expected": 0.5, "relation": "<=", "passed": True, **changes}
 
 
-def write_claims(folder, claims):
-    (folder / "check.json").write_text(json.dumps({"claims": claims}))
+def write_claims(folder, claims, **more):
+    (folder / "check.json").write_text(json.dumps({"claims": claims, **more}))
 
 
 def page_of(out, **settings):
@@ -78,20 +79,21 @@ def page_of(out, **settings):
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would make of it: text, links, pictures, kinds of elements."""
+    """What a browser would make of it: text, what it loads, links, kinds of elements, alt texts."""
 
     SPACED = ("br", "td", "th", "dt", "dd", "p")
 
     def __init__(self, text):
         super().__init__()
-        self.text, self.used, self.kinds, self.alt = "", [], set(), []
+        self.text, self.used, self.links, self.kinds, self.alt = "", [], [], set(), []
         self.feed(text)
         self.text = " ".join(self.text.split())
 
     def handle_starttag(self, tag, attributes):
         self.kinds.add(tag)
         self.text += " " * (tag in self.SPACED)
-        self.used += [v for k, v in attributes if k in ("src", "href", "srcset", "action", "data")]
+        self.used += [v for k, v in attributes if k in ("src", "srcset", "action", "data")]
+        self.links += [v for k, v in attributes if k == "href"]
         self.alt += [v for k, v in attributes if k == "alt"]
 
     def handle_data(self, data):
@@ -99,15 +101,17 @@ class Page(html.parser.HTMLParser):
 
 
 def test_what_was_found_stands_in_the_section_of_its_figure(tmp_path, monkeypatch):
-    monkeypatch.setattr(report.claims, "REFERENCE", tmp_path)
+    monkeypatch.setattr(bench_claims, "REFERENCE", tmp_path)
     (tmp_path / "toy_probe.md").write_text(
         "# A *round* well\n\n## What holds\n\n- 12 of 12, `s / D` <b>bold</b>\n\n"
-        "| s | scatter |\n|---|---|\n| 20 | 0.31 |\n"
+        "| s | scatter |\n|---|---|\n| 20 | 0.31 |\n\nOf arXiv:1906.04724.\n"
     )
-    told = report._findings("toy_probe")
+    told = wording.findings("toy_probe")
     assert "<h3>A <em>round</em> well</h3>" in told and "<h4>What holds</h4>" in told
     assert "<code>s / D</code> &lt;b&gt;bold&lt;/b&gt;" in told and "<td>0.31</td>" in told
-    assert report._findings("toy_cut") is None
+    assert '<div class="wide" tabindex="0"><table>' in told
+    assert 'Of <a href="https://arxiv.org/abs/1906.04724">arXiv:1906.04724</a>.' in told
+    assert wording.findings("toy_cut") is None
     out = tmp_path / "runs"
     make(out)
     page = report.write(report.find(out, "smoke")).read_text()
@@ -116,7 +120,7 @@ def test_what_was_found_stands_in_the_section_of_its_figure(tmp_path, monkeypatc
 
 def test_every_figure_has_written_down_what_it_found():
     for figure in catalogue._found():
-        assert "<h3>" in report._findings(figure)
+        assert "<h3>" in wording.findings(figure)
 
 
 # ---- what it says -----------------------------------------------------------------------------------
@@ -133,41 +137,82 @@ def test_every_run_is_there_with_its_claims_picture_settings_and_command(real, c
         folder = next((real / figure).glob("smoke-*"))
         picture = base64.b64encode((folder / "figure.png").read_bytes()).decode()
         assert f"data:image/png;base64,{picture}" in page.used
-        assert f"#{figure}.{folder.name}" in page.used and f'id="{figure}.{folder.name}"' in source
-        claims = json.loads((folder / "check.json").read_text())["claims"]
-        for c in claims:
-            assert all(c[k] in page.text for k in ("id", "statement", "source"))
-        held, total = held + sum(c["passed"] for c in claims), total + len(claims)
-        assert f"python -m reproductions.{figure} --preset=smoke" in page.text
+        assert f"#{figure}.{folder.name}" in page.links and f'id="{figure}.{folder.name}"' in source
+        check = json.loads((folder / "check.json").read_text())
+        for c in check["claims"]:
+            assert all(c[k] in page.text for k in ("id", "statement", "source", "says", "threshold"))
+        held, total = held + sum(c["passed"] for c in check["claims"]), total + len(check["claims"])
+        same = check["reference"]["numbers"]
+        assert f"checked the code: {same} of {same} numbers as on the reference machine" in page.text
+        assert f"python -m reproductions.{figure} --preset=smoke --out_dir={real}" in page.text
         assert catalogue.title(figure) in page.text
-    assert f"{held} of {total} claims hold in 2 runs of the preset smoke" in page.text
-    assert "✓ reproduced 3 of 3 hold" in page.text and "✗ in part" in page.text
-    assert page.text.count("✗ FAILS") == total - held > 0 and page.text.count("✓ holds") == held
+    small = total - held
+    assert "32 of 32 numbers are as on the reference machine" in page.text
+    counted = f"{small} too small to judge (at the paper preset {small} hold)"
+    assert f"{held} of {total} claims hold; {counted} in 2 runs of the preset smoke" in page.text
+    assert "✓ reproduced · 3 of 3 hold" in page.text and "· too small to judge · " in page.text
+    assert page.text.count("too small to judge; at the paper preset: holds") == small > 0
+    assert page.text.count("✓ holds") == held and "FAILS" not in page.text
     assert "level 0.1 grid 31" in page.text and "made by a <b>test</b>" in page.text
-    assert re.search(r"fig1_wedges/smoke-\w+/figure\.html in the folder of the runs", page.text)
 
 
 def test_it_needs_nothing_else_and_runs_nothing(real):
     source = page_of(real)
     page = Page(source)
-    assert page.used and all(used.startswith(("data:image/png;base64,", "#")) for used in page.used)
-    assert not page.kinds & {"script", "link", "iframe", "object", "embed", "base", "form", "b>test<"}
+    assert len(page.used) == 4 and all(used.startswith("data:image/") for used in page.used)
+    kinds = {"script", "link", "iframe", "object", "embed", "base", "form", "b>test<"}
+    assert not page.kinds & kinds
     assert "url(" not in source and "@import" not in source
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in source
-    assert len(page.alt) == 2 and all(len(alt) > 20 for alt in page.alt)
+    pictures = [alt for alt in page.alt if alt]  # a thumbnail says nothing beside its title
+    assert len(pictures) == 2 and all(len(alt) > 20 for alt in pictures)
+
+
+@pytest.mark.parametrize("place", ["page.html", "elsewhere/page of mine.html"])
+def test_links_lead_to_the_papers_the_program_the_pictures_and_the_data(real, tmp_path, place):
+    path = tmp_path / place
+    page = Page(page_of(real, output=path))
+    outside = {link for link in page.links if ":" in link}
+    assert "https://arxiv.org/abs/1906.04724" in outside
+    assert all(re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{5}", link) for link in outside)
+    files = [link for link in page.links if ":" not in link and not link.startswith("#")]
+    found = [(path.parent / urllib.parse.unquote(link)).resolve() for link in files]
+    assert all(f.is_file() for f in found)
+    folder = next((real / "fig1_wedges").glob("smoke-*")).resolve()
+    left = {f.name for f in found if f.parent == folder}
+    assert left >= {"figure.png", "figure.html", "results.npz", "check.json", "config.json"}
+    assert {"fig1_wedges.py", "toy_probe.py"} <= {f.name for f in found}
+
+
+def test_a_file_that_a_later_version_leaves_is_linked_and_its_picture_shown(tmp_path):
+    folder = make(tmp_path)
+    (folder / "series.csv").write_text("x,y\n")
+    (folder / "figure.pdf").write_bytes(b"%PDF")
+    Image.new("RGB", (40, 20), "red").save(folder / "more.png")
+    page = Page(page_of(tmp_path))
+    names = [urllib.parse.unquote(link).rpartition("/")[2] for link in page.links]
+    order = ["figure.png", "more.png", "figure.pdf", "series.csv", "results.npz", "check.json"]
+    assert [n for n in names if n in order] == order
+    assert [alt.partition("?")[2] for alt in page.alt if alt] == [
+        ". The numbers are in the table below.",
+        ": more. The numbers are in the table below.",
+    ]
 
 
 def test_figures_without_a_run_are_listed_with_the_command_that_makes_one(real):
     page = Page(page_of(real))
     for figure in ("toy_cut", "fig6_swa"):
         command = f"python -m reproductions.{figure} --preset=smoke --out_dir={real}"
-        assert f"{catalogue.title(figure)} {command} – not run" in page.text
+        assert re.search(
+            f"{re.escape(catalogue.title(figure))} +{re.escape(command)} – not run", page.text
+        )
 
 
 def test_what_failed_just_now_is_said_also_beside_an_earlier_run(real):
     page = Page(page_of(real, failed={"toy_cut": "no <room>", "toy_probe": "ended"}))
-    assert re.search(r"no <room> python -m reproductions\.toy_cut \S+ \S+ ! failed to run", page.text)
-    assert "ended python -m reproductions.toy_probe" in page.text and "toy.probe.round" in page.text
+    assert re.search(r"no <room> +python -m reproductions\.toy_cut \S+ \S+ ! failed to run", page.text)
+    assert re.search("ended +python -m reproductions.toy_probe", page.text)
+    assert "toy.probe.round" in page.text
 
 
 def test_nothing_in_a_run_becomes_markup(tmp_path):
@@ -178,17 +223,19 @@ def test_nothing_in_a_run_becomes_markup(tmp_path):
     config["config"][bad] = [bad]
     (folder / "config.json").write_text(json.dumps(config))
     page = Page(page_of(tmp_path))
-    assert page.kinds.isdisjoint({"script"}) and len([u for u in page.used if "data:" in u]) == 1
-    assert page.text.count(bad) >= 8 and "x" not in page.used
+    assert page.kinds.isdisjoint({"script"}) and len(page.used) == 2
+    assert page.text.count(bad) >= 8 and "x" not in page.used + page.links
 
 
-def test_a_number_that_is_none_fails_in_words(tmp_path):
+def test_a_number_that_there_is_not_is_no_verdict_on_the_paper(tmp_path):
     folder = make(tmp_path)
-    write_claims(
-        folder, [claim(measured=None, passed=False), claim(measured=float("nan"), passed=False)]
-    )
+    none = [claim(measured=None, passed=False), claim(measured=float("nan"), passed=False)]
+    write_claims(folder, [*none, claim(passed=False)])
     text = Page(page_of(tmp_path)).text
-    assert text.count("not a number ≤ 0.5 ✗ FAILS") == 2 and "0 of 2 claims hold" in text
+    told = "not measurable in this preset; at the paper preset: not claimed"
+    assert text.count(told) == 2 and "FAILS" not in text
+    assert text.count("no number ≤ 0.5") == 2 and "nan" not in text
+    assert "0 of 3 claims hold; 1 too small to judge, 2 not measurable" in text
 
 
 def test_a_run_that_claims_nothing_is_not_reproduced(tmp_path):
@@ -198,31 +245,76 @@ def test_a_run_that_claims_nothing_is_not_reproduced(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("figure", "passed", "state", "widths"),
+    [
+        ("fig1_wedges", (True, True), "✓ reproduced", [("holds", "100.00")]),
+        ("fig1_wedges", (True, False), "◐ in part", [("holds", "50.00"), ("fails", "50.00")]),
+        ("fig1_wedges", (False, False), "✗ not reproduced", [("fails", "100.00")]),
+        ("toy_probe", (True, True), "✓ holds at this size", [("holds", "100.00")]),
+        ("toy_probe", (True, False), "· too small to judge", [("holds", "50.00"), ("too", "50.00")]),
+    ],
+)
+def test_the_state_and_its_bar_go_by_what_the_preset_can_judge(tmp_path, figure, passed, state, widths):
+    """Figure 1's smoke preset is large enough for its claims; that of toy_probe is not."""
+    write_claims(make(tmp_path, figure), [claim(passed=p) for p in passed])
+    source = page_of(tmp_path)
+    assert state in Page(source).text
+    bars = re.findall(r'<span class="(\w+)" style="width: ([0-9.]+)%">', source)
+    assert bars == 2 * widths  # in the list and in the section
+
+
+def test_it_says_how_long_all_took_when_and_from_which_commit(tmp_path):
+    make(tmp_path, commit="0123456789+", time="12:34 UTC", seconds=60.0)
+    make(tmp_path, "fig1_wedges", seconds=120.0)
+    text = Page(page_of(tmp_path)).text
+    assert "3.0 min of measuring in all" in text
+    assert "date 2026-01-02, 12:34 UTC" in text and "commit 0123456789+" in text
+
+
+def test_what_differs_from_the_reference_is_told(tmp_path):
+    compared = {"numbers": 30, "agree": 29, "differs": ["scatter: 1.0, reference 2.0 +- 0.1"]}
+    write_claims(make(tmp_path), [claim()], reference=compared)
+    text = Page(page_of(tmp_path)).text
+    assert "29 of 30 numbers as on the reference machine" in text
+    assert "scatter: 1.0, reference 2.0 +- 0.1" in text
+    write_claims(make(tmp_path, name="smoke-2", date="2027-01-01"), [claim()])
+    assert "no reference numbers for these settings" in Page(page_of(tmp_path)).text
+
+
+def test_papers_are_linked_by_their_numbers():
+    text = "A & B 2019, arXiv:1906.04724, Fig. 2; arXiv:2107.11228v2 <b>"
+    assert wording.papers(text + text) == ["1906.04724", "2107.11228v2"]
+    html = str(wording.linked(text))
+    assert '<a href="https://arxiv.org/abs/1906.04724">arXiv:1906.04724</a>, Fig. 2' in html
+    assert "A &amp; B" in html and "&lt;b&gt;" in html and html.count("<a ") == 2
+
+
+@pytest.mark.parametrize(
     ("value", "words"),
     [(0.12345, "0.1235"), (0, "0"), (-3.0, "-3"), (12345.6, "12,346"), (1e-9, "1e-09"), (3e11, "3e+11")],
 )
 def test_numbers_are_short(value, words):
-    assert report._number(value) == words
+    assert wording.number(value) == words
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.2, "0 s"), (99, "99 s"), (150, "2.5 min"), (7200, "2.0 h")]
 )
 def test_durations_have_a_fitting_unit(seconds, words):
-    assert report.duration(seconds) == words
+    assert wording.duration(seconds) == words
 
 
 @pytest.mark.parametrize("figure", SMALL)
 def test_a_figures_story_is_its_docstring_without_title_and_commands(figure):
-    told = str(report._story(figure))
+    told = str(wording.story(figure))
     assert "Source" not in told.split("('source'")[0] and "('source', 'Source: " in told
     assert "python -m" not in told and "Examples" not in told and catalogue.title(figure) not in told
 
 
 def test_indented_lines_become_a_list_and_marked_words_elements():
     lines = ["  cuts        the smallest", "              one", "  eigenvalues above"]
-    assert report._items(lines) == [("cuts", "the smallest one"), ("eigenvalues", "above")]
-    assert report._prose("`a<b` *so* 2 * 3 * 4") == "<code>a&lt;b</code> <em>so</em> 2 * 3 * 4"
+    assert wording.items(lines) == [("cuts", "the smallest one"), ("eigenvalues", "above")]
+    assert wording.prose("`a<b` *so* 2 * 3 * 4") == "<code>a&lt;b</code> <em>so</em> 2 * 3 * 4"
 
 
 # ---- which runs -------------------------------------------------------------------------------------
@@ -341,6 +433,13 @@ def change_provenance(**changes):
         (claims(claim(id={})), "check.json has an object at claims[0].id, not text"),
         (claims(claim(measured=10**399)), "check.json has a number of 400 digits"),
         (claims(claim(source="\ud800")), "check.json is not JSON"),
+        (claims(claim(says=3)), "check.json has 3 at claims[0].says, not text or null"),
+        (put("check.json", {"claims": [], "reference": 3}), "has 3 at reference, not an object or null"),
+        (
+            put("check.json", {"claims": [], "reference": {"numbers": 1}}),
+            "check.json lacks reference.agree",
+        ),
+        (change_provenance(commit=3), "config.json has 3 at provenance.commit, not text or null"),
         (lambda f: (f / "results.npz").write_bytes(b""), "results.npz is too short for an archive"),
         (cut("results.npz"), "results.npz is too short for an archive of arrays"),
         (halve("results.npz"), "results.npz does not end as an archive of arrays"),
@@ -358,7 +457,7 @@ def test_a_damaged_run_is_one_line_and_the_others_are_shown(tmp_path, harm, word
     assert words in error and "remove it and run the figure again" in error
     text = Page((tmp_path / "report-smoke.html").read_text()).text
     assert "! damaged" in text and words in text and "✓ reproduced" in text
-    assert "1 of 1 claim hold in 1 run " in text.replace("claims", "claim")
+    assert "1 of 1 claim hold in 1 run " in text
 
 
 def test_a_folder_without_runs_is_one_line_that_names_a_command(tmp_path):
@@ -374,6 +473,7 @@ def test_a_folder_without_runs_is_one_line_that_names_a_command(tmp_path):
     ("flag", "words"),
     [
         ("--output={out}", "is a folder; name a file"),
+        ("--output={out}/x.pdf", "x.pdf: the page is HTML; name a file that ends in .html"),
         ("--output=/dev/null/page.html", "cannot write /dev/null/page.html"),
         ("--preset=large", "--preset=large"),
         ("--only=toy_cut", "Unknown command line flag 'only'"),
@@ -409,12 +509,22 @@ browser = pytest.mark.skipif(BROWSER is None, reason="no chromium")
 MEASURE = """<script>addEventListener("load", () => {
   const root = document.documentElement, all = [...document.body.querySelectorAll("*")];
   const wide = e => e.getBoundingClientRect().right > innerWidth + 0.5 && !e.closest("figure");
-  parent.postMessage(JSON.stringify({
+  const found = {
     inner: innerWidth, scroll: root.scrollWidth,
     images: [...document.images].map(i => i.naturalWidth),
     wide: all.filter(wide).map(e => e.outerHTML.slice(0, 80)),
     letters: Math.min(...all.map(e => parseFloat(getComputedStyle(e).fontSize))),
-  }), "*");
+    hint: getComputedStyle(document.querySelector(".scrolls")).display,
+  };
+  const label = document.querySelector(".zoom"), frame = label.querySelector(".frame");
+  found.before = getComputedStyle(frame).position;
+  label.click();
+  found.enlarged = getComputedStyle(frame).position;
+  const picture = label.querySelector("img");
+  found.natural = picture.getBoundingClientRect().width / picture.naturalWidth;
+  label.click();
+  found.after = getComputedStyle(frame).position;
+  parent.postMessage(JSON.stringify(found), "*");
 })</script>"""
 FRAME = """<script>addEventListener("message", e => {
   document.body.textContent = "found" + encodeURIComponent(e.data) + "end";
@@ -432,27 +542,29 @@ def browse(page, folder, width, *flags):
 
 
 @browser
-@pytest.mark.parametrize("width", [1200, 390])
-def test_a_browser_shows_it(real, tmp_path, width):
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_it(real, tmp_path, width, dark):
     page = tmp_path / "page.html"
     shot = tmp_path / "shot.png"
     report.write(report.find(real, "smoke"), page)
-    browse(page, tmp_path, width, f"--screenshot={shot}")
+    browse(page, tmp_path, width, f"--screenshot={shot}", *["--force-dark-mode"] * dark)
     image = Image.open(shot).convert("RGB")
     assert image.size == (width, 2000)
     colours = image.getcolors(image.width * image.height)
     share = {colour: count / (width * 2000) for count, colour in colours}
-    assert 0.5 < share[(255, 255, 255)] < 0.97 and len(share) > 200  # letters and pictures on white
-    # Words, a table or a picture down the whole first screens, nothing but white at the margins.
+    ground = (20, 23, 27) if dark else (255, 255, 255)
+    assert 0.5 < share[ground] < 0.97 and len(share) > 200  # letters and pictures on one ground
+    # Words, a table or a picture down the whole first screens, nothing but the ground at the margins.
     grey = image.convert("L")
     bands = [grey.crop((0, y, width, y + 200)).getextrema() for y in range(0, 2000, 200)]
-    assert all(low < 120 and high == 255 for low, high in bands)
-    assert grey.crop((0, 0, 8, 2000)).getextrema() == (255, 255)
-    assert grey.crop((width - 8, 0, width, 2000)).getextrema() == (255, 255)
+    assert all(high > 190 and low < 30 if dark else low < 120 and high == 255 for low, high in bands)
+    for x in (0, width - 8):
+        assert set(image.crop((x, 0, x + 8, 2000)).getdata()) == {ground}
 
 
 @browser
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("width", [1280, 390])
 def test_its_pictures_load_and_nothing_is_wider_than_the_screen(real, tmp_path, width):
     source = page_of(real, output=tmp_path / "page.html", failed={"toy_cut": "x/" * 200})
     copy = tmp_path / "copy.html"
@@ -464,8 +576,12 @@ def test_its_pictures_load_and_nothing_is_wider_than_the_screen(real, tmp_path, 
     found = json.loads(urllib.parse.unquote(re.search("<body>found(.*?)end<", shown).group(1)))
     assert found["inner"] == width  # the browser did lay it out for this width
     assert found["scroll"] <= width and found["wide"] == []
-    assert len(found["images"]) == 2 and min(found["images"]) > 500
+    assert len(found["images"]) == 4 and min(found["images"]) >= 480
     assert found["letters"] >= 12
+    assert found["hint"] == ("block" if width == 390 else "none")
+    # A picture is enlarged by a click, and goes back by another.
+    assert found["before"] == found["after"] == "static" and found["enlarged"] == "fixed"
+    assert found["natural"] == pytest.approx(1, abs=0.01)
 
 
 @browser

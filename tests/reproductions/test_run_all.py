@@ -101,22 +101,26 @@ def test_a_killed_one_takes_its_figure_with_it(continued):
 def test_the_same_command_continues_and_shows_everything(continued):
     *_, out, status, lines = continued
     assert status == 0
-    assert [line for line in lines if re.match(r"\d of 2  ", line)] == [
-        f"{i} of 2  {name}  {catalogue.title(name)}" for i, name in enumerate(SMALL, 1)
-    ]
-    held = total = 0
-    for figure in SMALL:
+    text = " ".join(" ".join(lines).split())  # as it was before it was wrapped
+    held = total = same = 0
+    for i, figure in enumerate(SMALL, 1):
+        assert f"{i} of 2 {figure} {catalogue.title(figure)}" in text
         folder = next((out / figure).glob("smoke-*"))
-        claims = json.loads((folder / "check.json").read_text())["claims"]
-        passed = sum(c["passed"] for c in claims)
-        words = rf"    {passed} of {len(claims)} claims hold, \d+ s  {re.escape(str(folder))}"
-        assert any(re.fullmatch(words, line) for line in lines)
-        held, total = held + passed, total + len(claims)
-    assert sum(line.startswith("    FAILS  toy.") for line in lines) == total - held > 0
-    assert lines[-2:] == [
-        f"2 of 2 figures ran; {held} of {total} claims hold",
-        f"{out}/report-smoke.html",
-    ]
+        check = json.loads((folder / "check.json").read_text())
+        passed, claims = sum(c["passed"] for c in check["claims"]), len(check["claims"])
+        small = f"; {claims - passed} too small to judge (at the paper preset {claims - passed} hold)"
+        numbers = check["reference"]["numbers"]
+        agree = f"checked the code: {numbers} of {numbers} numbers as on the reference machine"
+        words = re.escape(f"{passed} of {claims} claims hold{small if passed < claims else ''}; ")
+        took = r"[0-9.]+ (s|min)"
+        assert re.search(rf"{words}{took} {agree} \(preset smoke\) {re.escape(str(folder))}", text)
+        held, total, same = held + passed, total + claims, same + numbers
+    assert "FAILS" not in text and held < total  # the preset is too small to say so
+    assert (
+        f"2 of 2 figures ran; {held} of {total} claims hold; {total - held} too small to judge" in text
+    )
+    assert f"{same} of {same} numbers as on the reference machine (preset smoke) {out}" in text
+    assert lines[-1] == f"{out}/report-smoke.html" and max(map(len, lines[:-1])) <= 100 + len(str(out))
     page = (out / "report-smoke.html").read_text()
     assert page.count("<section") == 2 and "not run" not in page
 
@@ -127,7 +131,7 @@ def test_again_measures_nothing_and_check_says_that_a_claim_fails(continued, cap
     status, lines = finish(out, "--check")
     assert status == 1 and results(out) == made and len(made) == 2
     assert capsys.readouterr().err.count("finished before: ") == 2
-    assert lines[-2:] == before[-2:]
+    assert lines[-1] == before[-1] and lines[-2] == before[-2]
 
 
 def test_one_that_fails_does_not_stop_the_next(continued, tmp_path, capsys):
@@ -138,8 +142,10 @@ def test_one_that_fails_does_not_stop_the_next(continued, tmp_path, capsys):
     (out / "toy_probe").symlink_to(continued[2] / "toy_probe")
     status, lines = finish(out)
     assert status == 1
-    assert lines[1].startswith("    failed after ") and lines[2].startswith("2 of 2  toy_probe")
-    assert lines[-2].startswith("1 of 2 figures ran; ") and lines[-1] == f"{out}/report-smoke.html"
+    told = next(i for i, line in enumerate(lines) if line.startswith("    failed after "))
+    assert lines[told + 1].startswith("2 of 2  toy_probe")
+    assert any(line.startswith("1 of 2 figures ran; ") for line in lines)
+    assert lines[-1] == f"{out}/report-smoke.html"
     reason = capsys.readouterr().err.splitlines()[-1]
     assert reason.startswith("failed: toy_cut: ") and str(out / "toy_cut") in reason
     page = pathlib.Path(lines[-1]).read_text()
@@ -209,7 +215,7 @@ def test_bad_flags_are_one_line_status_two_and_nothing_runs(tmp_path, flag, word
 
 def test_the_flags_are_passed_on_and_the_order_is_the_storys(tmp_path, monkeypatch, capsys):
     seen = []
-    given = lambda figure, flags: seen.append((figure, flags)) or (-9, [], [])
+    given = lambda figure, flags, show: seen.append((figure, flags)) or (-9, [], [])
     monkeypatch.setattr(run_all, "_measure", given)
     flags = ["--data_dir=/d", "--jobs=2", "--note=a 'b'", "--only=toy_probe,toy_cut"]
     status, lines = finish(tmp_path, *flags)
@@ -234,6 +240,34 @@ def test_the_flags_are_passed_on_and_the_order_is_the_storys(tmp_path, monkeypat
 )
 def test_why_a_figure_failed_in_one_line(status, errors, words):
     assert run_all._reason("toy_cut", status, errors) == words
+
+
+def test_what_fails_is_told_in_a_preset_that_can_judge_and_breaks_between_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    claim = {"id": "fig.a", "statement": "how far it is " * 6, "measured": 2.0, "relation": "<"}
+    claim |= {"expected": 1.0, "passed": False, "verdict": "fails", "at_paper": "holds"}
+    none = {**claim, "id": "fig.b", "measured": None, "verdict": "not measurable"}
+    compared = {"numbers": 3, "agree": 2, "differs": ["x: 1.0, reference 2.0 +- 0.1"]}
+    check = {"judged": True, "preset": "paper", "reference": compared, "claims": [claim, none]}
+    lines = run_all._told(check, "3 s", colour=False)
+    assert all(line.startswith("    ") and len(line) <= 70 for line in lines)
+    text = " ".join(" ".join(lines).split())
+    words = " ".join(["how far it is"] * 6)
+    assert f"FAILS fig.a: {words} : 2, wanted < 1" in text
+    assert f"FAILS fig.b: {words} : no number, wanted < 1" in text
+    assert "differs x: 1.0, reference 2.0 +- 0.1" in text and "2 of 3 numbers" in text
+    small = {**check, "judged": False, "claims": [{**claim, "verdict": "too small to judge"}]}
+    assert "FAILS" not in " ".join(run_all._told(small, "3 s", colour=False))
+
+
+def test_what_is_there_is_expected_to_take_no_time(continued, tmp_path):
+    from reproductions.bench import flags
+
+    values = lambda out: flags.parse(
+        "x", "x", ["--preset=smoke", f"--out_dir={out}"], run_all._PASSED_ON, {}
+    )
+    assert run_all._expected("toy_cut", values(continued[2])) == 0
+    assert run_all._expected("toy_cut", values(tmp_path)) > 1
 
 
 def test_help_names_units_and_examples(capsys):
