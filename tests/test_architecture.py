@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "wedges").rglob("*.py"))
 # Rooms that know Keras' models; the kernel is made of what each kind of layer adds to it.
 NETWORK = {
+    "alignment",
     "network",
     "hyperplane",
     "callbacks",

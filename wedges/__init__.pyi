@@ -1,6 +1,7 @@
 # What `wedges` holds, and where: read by `lazy_loader` at run time, by editors and by type checkers.
 
 from . import affine as affine
+from . import alignment as alignment
 from . import allocation as allocation
 from . import archive as archive
 from . import average as average
@@ -36,6 +37,7 @@ from .affine import normal_plane as normal_plane
 from .affine import principal as principal
 from .affine import random_cut as random_cut
 from .affine import through as through
+from .alignment import align as align
 from .allocation import Allocation as Allocation
 from .average import RunningAverage as RunningAverage
 from .average import ensemble_probabilities as ensemble_probabilities
