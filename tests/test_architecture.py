@@ -20,6 +20,7 @@ NETWORK = {
     "network",
     "hyperplane",
     "callbacks",
+    "cards",
     "average",
     "collocation",
     "kernel",
