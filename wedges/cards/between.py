@@ -317,13 +317,14 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
       Cut: a layer whose units are not understood, or points that do not fit.
     """
     around, (a, b) = subject.around, subject.thetas[:2]
-    points = next((p for p in _POINTS if p * around.size * subject.moved <= seconds), None)
+    each = 2 * subject.look()
+    points = next((p for p in _POINTS if p * each <= seconds), None)
     if points is None:
-        raise Cut("a line of 5 points does not fit into the budget")
+        raise Cut(f"two lines of 5 points would take {5 * each:.0f} s, and {seconds:.0f} s are for them")
     try:
         moved = _in_order(around, a, b, subject.seed)
     except ValueError as error:
-        raise Cut(" ".join(str(error).split())) from None
+        raise Cut(" ".join(str(error).split()).rstrip(".")) from None
     t = np.linspace(0, 1, points).astype(a.dtype)[:, None]
     before, after = (connect.readings(around, (1 - t) * a + t * end) for end in (b, moved))
     return {
@@ -334,13 +335,14 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
         "accuracy": _known(after.accuracy),
         "barrier": float(probe.barrier(after.loss)),
         "barrier_before": float(probe.barrier(before.loss)),
+        "mean_accuracy": None if _known(after.accuracy) is None else after.accuracy[points // 2],
     }
 
 
 def _in_order(landscape, a, b, seed):
     """The second checkpoint with its units in the order of the first's."""
     align = getattr(wedges, "align")  # noqa: B009  (not every version has it)
-    return np.asarray(align(landscape, a, b, seed=seed).theta)
+    return np.asarray(align(landscape, a, b, seed=seed, points=None).theta)
 
 
 def can_align() -> bool:
