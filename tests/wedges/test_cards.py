@@ -490,14 +490,18 @@ def test_a_level_takes_what_is_left(costs, seconds):
 
 
 def test_what_costs_little_is_done_in_full():
-    now = [0.0]
+    now, cost = [0.0], lambda full, least=0.0: budget.Cost(least, full)
     some = budget.Budget(100, clock=lambda: now[0])
-    assert some.share(5, [1000, 1000]) == some.share(1000, [5, 1000]) == pytest.approx(37.5)
-    assert some.share(5, [10, 20]) == pytest.approx(50)  # what is left of 80
-    now[0] = 90.0
-    assert some.left == 10 and some.share(1, [2]) == pytest.approx(6)
+    planned = some.share(cost(30), [])  # all of what is planned with
+    assert 70 < planned < 100
+    assert some.share(cost(5), [cost(10), cost(20)]) == pytest.approx(planned - 30)
+    for one in (5, 1000):
+        others = [cost(5 + 1000 - one), cost(1000)]
+        assert some.share(cost(one), others) == pytest.approx((planned - 5) / 2)
+    # What would come to nothing gets what it needs.
+    assert 50 < some.share(cost(1000, 50), [cost(1000)] * 20) < planned
     now[0] = 200.0
-    assert some.left == 0 and some.share(1, [2]) == 0
+    assert some.left == 0 and some.share(cost(1), [cost(2)]) == 0
 
 
 def test_a_card_without_time_says_what_it_left_out(folder, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import wedges
 from wedges import average, connect, phases, probe
 from wedges._progress import bar
-from wedges.cards.budget import Cut, count
+from wedges.cards.budget import Cost, Cut, count
 from wedges.cards.fit import hits, losses, one
 from wedges.cards.subject import Subject
 from wedges.phases.likeness import mixable
@@ -19,7 +19,7 @@ from wedges.phases.likeness import mixable
 _POINTS = (25, 21, 17, 13, 11, 9, 7, 5)  # of a line
 _PAIRS = 6  # lines at most
 _ALIKE = 640  # inputs of the CKA
-_STEPS, _FEWEST_STEPS = 1000, 50  # of a curve's training
+_STEPS, _FEWEST_STEPS, _LOOKS = 1000, 50, 13  # of a curve's training; points looked at on it
 _RESAMPLED = 2000  # times, of the examples
 # A mean that costs no more than this is worth its price to most: points of accuracy, share of the loss.
 TOLERANCE, TOLERANCE_OF_LOSS = 0.01, 0.05
@@ -28,10 +28,11 @@ TOLERANCE, TOLERANCE_OF_LOSS = 0.01, 0.05
 # ---- the straight line ------------------------------------------------------------------------------
 
 
-def line_cost(subject: Subject, n: int) -> float:
-    """Seconds at full size on n examples."""
+def line_cost(subject: Subject, n: int) -> Cost:
+    """On n examples."""
     pairs = min(_PAIRS, subject.count * (subject.count - 1) // 2)
-    return pairs * _POINTS[0] * n * subject.moved + subject.rates.tracing / 2
+    of = lambda points: (points + 2) * n * subject.moved + subject.rates.tracing / 2
+    return Cost(of(_POINTS[-1]), of(pairs * _POINTS[0]))
 
 
 def lines(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -78,12 +79,12 @@ def _known(accuracy):
 # ---- their mean -------------------------------------------------------------------------------------
 
 
-def mean_cost(subject: Subject, n: int) -> float:
-    """Seconds at full size on n examples."""
+def mean_cost(subject: Subject, n: int) -> Cost:
+    """On n examples, or on those held out."""
     held_out = 0 if subject.held_out is None else subject.held_out.size
     again = n if held_out else 0
     passes = (2 * subject.count + 1) * ((held_out or n) * subject.moved + again * subject.rates.forward)
-    return passes + subject.rates.tracing * (1 if held_out else 0.5)
+    return Cost(*2 * [passes + subject.rates.tracing * (1 if held_out else 0.5)])
 
 
 def mean(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -212,9 +213,10 @@ def _score(found):
 # ---- likeness ---------------------------------------------------------------------------------------
 
 
-def alike_cost(subject: Subject, n: int) -> float:
-    """Seconds at full size."""
-    return subject.count * min(_ALIKE, n) * subject.moved + subject.rates.tracing / 2
+def alike_cost(subject: Subject, n: int) -> Cost:
+    """On n examples."""
+    passes = subject.count * min(_ALIKE, n) * subject.moved
+    return Cost(*2 * [passes + subject.rates.tracing / 2])
 
 
 def alike(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -246,9 +248,10 @@ def alike(subject: Subject, seconds: float) -> dict[str, Any]:
 # ---- a trained curve --------------------------------------------------------------------------------
 
 
-def curve_cost(subject: Subject, n: int) -> float:
-    """Seconds at full size on n examples."""
-    return _STEPS * _step(subject) + 13 * n * subject.moved + 2 * subject.rates.tracing
+def curve_cost(subject: Subject, n: int) -> Cost:
+    """On n examples."""
+    around = _LOOKS * n * subject.moved + 2 * subject.rates.tracing
+    return Cost(*(steps * _step(subject) + around for steps in (_FEWEST_STEPS, _STEPS)))
 
 
 def _step(subject):
@@ -262,7 +265,7 @@ def curve(subject: Subject, seconds: float) -> dict[str, Any]:
       Cut: 50 steps do not fit.
     """
     around, begin = subject.around, time.monotonic()
-    looks = 13 * around.size * subject.moved
+    looks = _LOOKS * around.size * subject.moved
     room = seconds - looks - 2 * subject.rates.tracing
     steps = count(room, _step(subject), _FEWEST_STEPS, _STEPS, "steps of a curve's training")
     taken = 0
@@ -284,7 +287,7 @@ def curve(subject: Subject, seconds: float) -> dict[str, Any]:
         seed=subject.seed,
         unit=unit,
         steps=steps,
-        points=13,
+        points=_LOOKS,
         follow=follow,
     )
     return {
@@ -305,9 +308,9 @@ def curve(subject: Subject, seconds: float) -> dict[str, Any]:
 # ---- after permutations of units --------------------------------------------------------------------
 
 
-def aligned_cost(subject: Subject, n: int) -> float:
-    """Seconds at full size on n examples."""
-    return 26 * n * subject.moved + 2.0
+def aligned_cost(subject: Subject, n: int) -> Cost:
+    """On n examples, and a moment for the matching."""
+    return Cost(*(2 * (points + 1) * n * subject.moved + 2.0 for points in (_POINTS[-1], _POINTS[0])))
 
 
 def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -327,15 +330,16 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
         raise Cut(" ".join(str(error).split()).rstrip(".")) from None
     t = np.linspace(0, 1, points).astype(a.dtype)[:, None]
     before, after = (connect.readings(around, (1 - t) * a + t * end) for end in (b, moved))
+    accuracy = _known(after.accuracy)
     return {
         "between": subject.names[:2],
         "examples": around.size,
         "t": t[:, 0],
         "loss": after.loss,
-        "accuracy": _known(after.accuracy),
+        "accuracy": accuracy,
         "barrier": float(probe.barrier(after.loss)),
         "barrier_before": float(probe.barrier(before.loss)),
-        "mean_accuracy": None if _known(after.accuracy) is None else after.accuracy[points // 2],
+        "mean_accuracy": None if accuracy is None else accuracy[points // 2],
     }
 
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 # A product with the Hessian in gradients, until one was measured; tracing one in tracings of a gradient.
 PRODUCT, TRACING = 3.0, 4.0
 FEWEST = 64  # examples that a section works on, where there are as many
-_SPARE = 0.8  # of what is left is planned; the rest is for what was not foreseen
+# What a section needs is measured with a margin, and it gets no more than this of what is left.
+_MARGIN, _MOST = 1.3, 0.8
+_SPARE = 0.85  # of what is left is planned; the rest is for what was not foreseen
 
 
 class Cut(Exception):
@@ -22,6 +24,13 @@ class Rates(NamedTuple):
     forward: float  # loss and outputs
     gradient: float
     tracing: float  # of the gradient, once a landscape
+
+
+class Cost(NamedTuple):
+    """Seconds that a section takes."""
+
+    least: float  # the fewest steps, points and directions that say something, and what comes before
+    full: float
 
 
 class Budget:
@@ -56,16 +65,18 @@ class Budget:
         """Seconds until it ends, at least 0."""
         return max(0.0, self.seconds - self.spent - self.elapsed)
 
-    def share(self, cost: float, others: Sequence[float]) -> float:
-        """Seconds that a section may take that costs so much at full size, where others follow.
+    def share(self, cost: Cost, others: Sequence[Cost]) -> float:
+        """Seconds that a section may take, where others follow.
 
         Where everything fits, all that the others leave. Else no section gets more than a level, at
         which together they take what is left: what costs little is done in full, and what costs much is
-        made smaller.
+        made smaller. A section that would come to nothing at that level gets what it needs instead,
+        if that leaves something for others.
         """
-        left = _SPARE * self.left
-        highest = level([cost, *others], left)
-        return left - sum(others) if highest == float("inf") else highest
+        left, full = _SPARE * self.left, [other.full for other in others]
+        highest = level([cost.full, *full], left)
+        fair = left - sum(full) if highest == float("inf") else highest
+        return max(fair, min(_MARGIN * cost.least, _MOST * left))
 
 
 def level(costs: Sequence[float], seconds: float) -> float:
@@ -86,17 +97,20 @@ def level(costs: Sequence[float], seconds: float) -> float:
     return float("inf")
 
 
-def examples_for(cost: Callable[[int], float], size: int, seconds: float) -> int:
-    """On how many of `size` examples to work, so that what costs cost(n) at full size has room.
+def examples_for(costs: Callable[[int], Sequence[Cost]], size: int, seconds: float) -> int:
+    """On how many of `size` examples to work, so that sections, of costs(n) on n of them, have room.
 
-    Halved until 0.4 of the full cost fits in the seconds: sections then shrink by less than that.
+    Halved until what each needs and 0.4 of what it would take at full size fit in the seconds: sections
+    then shrink by less than that.
 
-    >>> wedges.cards.budget.examples_for(lambda n: n / 10, 5000, 100.0)
+    >>> one = lambda n: [wedges.cards.budget.Cost(n / 100, n / 10)]
+    >>> wedges.cards.budget.examples_for(one, 5000, 100.0)
     1250
     """
-    n, least = size, min(size, FEWEST)
-    while n > least and 0.4 * cost(n) > _SPARE * seconds:
-        n = max(least, n // 2)
+    n, fewest = size, min(size, FEWEST)
+    need = lambda n: sum(max(_MARGIN * cost.least, 0.4 * cost.full) for cost in costs(n))
+    while n > fewest and need(n) > _SPARE * seconds:
+        n = max(fewest, n // 2)
     return n
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wedges.cards import between, fit, flat, look, phase
+from wedges.cards.budget import Cost
 from wedges.cards.subject import Subject
 
 CLOSE = 4  # checkpoints that are looked at one by one
@@ -18,13 +19,13 @@ class Section(NamedTuple):
     Attributes:
       name: of its file, and in `Card.results`.
       title: as people read it.
-      cost: seconds at full size on n examples.
+      cost: what it takes on n examples.
       run: what it finds, within so many seconds; raises `Cut`.
     """
 
     name: str
     title: str
-    cost: Callable[[int], float]
+    cost: Callable[[int], Cost]
     run: Callable[[float], dict[str, Any]]
 
 
@@ -35,7 +36,7 @@ def sections(subject: Subject, results: dict[str, Any]) -> list[Section]:
       subject: one checkpoint or several.
       results: where those that are done will be found, by those that need them.
     """
-    free = lambda subject, n: 0.0
+    free = lambda subject, n: Cost(0.0, 0.0)
     first = [
         ("about", "what it is", free, lambda subject, seconds: fit.about(subject)),
         ("fit", "loss and accuracy", fit.cost, fit.fit),

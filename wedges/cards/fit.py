@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
-from wedges.cards.budget import FEWEST, count
+from wedges.cards.budget import FEWEST, Cost, count
 from wedges.cards.subject import Subject
 from wedges.landscape import Evaluation
 from wedges.network.landscape import NetworkLandscape
@@ -76,11 +76,13 @@ def _examples(data):
 # ---- loss and accuracy ------------------------------------------------------------------------------
 
 
-def cost(subject: Subject, n: int) -> float:
-    """Seconds to look at all checkpoints on n examples, and at what is held out."""
+def cost(subject: Subject, n: int) -> Cost:
+    """Of a look at all checkpoints on all examples, and on what is held out."""
     held_out = 0 if subject.held_out is None else subject.held_out.size
     tracings = (subject.count if subject.own_state else 1) + (held_out > 0)
-    return subject.count * (n + held_out) * subject.rates.forward + tracings * subject.rates.tracing / 2
+    tracing, few = tracings * subject.rates.tracing / 2, min(FEWEST, subject.data.size)
+    each = subject.count * subject.rates.forward
+    return Cost(few * each + tracing, (subject.data.size + held_out) * each + tracing)
 
 
 def fit(subject: Subject, seconds: float) -> dict[str, Any]:

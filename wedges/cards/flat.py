@@ -9,11 +9,11 @@ import numpy as np
 import scipy.linalg
 
 from wedges import curvature, probe
-from wedges.cards.budget import PRODUCT, TRACING, Cut, count, timed
+from wedges.cards.budget import PRODUCT, TRACING, Cost, Cut, count, timed
 from wedges.cards.subject import Subject
 
 _ORDER, _STARTS, _SIGNS = 60, 2, 30  # Lanczos steps and starts, and products for the trace, at full size
-_FEWEST_STEPS, _TOP = 8, 5
+_FEWEST_STEPS, _FEWEST_SIGNS, _TOP = 8, 3, 5
 _DIRECTIONS, _LOOKS = 12, 34  # of the widths, and losses along one of them
 _BOX, _ASCENTS = 1e-3, 8  # Keskar et al.'s epsilon, and steps of ascent in their box
 _RADIUS = 0.05  # Foret et al.'s rho
@@ -22,11 +22,12 @@ _RADIUS = 0.05  # Foret et al.'s rho
 # ---- curvature --------------------------------------------------------------------------------------
 
 
-def curvature_cost(subject: Subject, n: int) -> float:
-    """Seconds at full size on n examples."""
-    products = _ORDER * _STARTS + _SIGNS
+def curvature_cost(subject: Subject, n: int) -> Cost:
+    """On n examples; a graph of the Hessian is traced once for all checkpoints, or for each."""
     fresh = 1 if subject.own_state or subject.has_batch_norm else 1 / subject.count
-    return products * PRODUCT * n * subject.rates.gradient + fresh * TRACING * subject.rates.tracing
+    each, tracing = PRODUCT * n * subject.rates.gradient, fresh * TRACING * subject.rates.tracing
+    least, full = _FEWEST_STEPS + _FEWEST_SIGNS + 4, _ORDER * _STARTS + _SIGNS + 4
+    return Cost(1.2 * least * each + tracing, full * each + tracing)
 
 
 def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
         raise Cut(" ".join(str(error).split())) from None
     _, each = timed(lambda: H.matvec(start()))
     left = seconds - (time.monotonic() - begin)
-    signs = count(0.25 * left, each, 2, _SIGNS, "products for the trace")
+    signs = count(0.25 * left, each, _FEWEST_SIGNS, _SIGNS, "products for the trace")
     order = count(0.7 * left, each, min(_FEWEST_STEPS, dimension), _ORDER, "steps of Lanczos")
     starts = max(1, min(_STARTS, int(0.7 * left / (each * order)) if each > 0 else _STARTS))
     runs = [curvature.lanczos(H, start(), order, keep=i == 0) for i in range(starts)]
@@ -139,17 +140,14 @@ def _layers(subject, H, theta, gradient, vector, signs, rng):
 # ---- how far it rises -------------------------------------------------------------------------------
 
 
-def rise_cost(subject: Subject, n: int) -> float:
-    """Seconds at full size on n examples."""
+def rise_cost(subject: Subject, n: int) -> Cost:
+    """On n examples: gradients for sharpness, losses for widths."""
     gradients = (
         (_ASCENTS + 2) * subject.rates.gradient * (subject.moved / max(subject.rates.forward, 1e-12))
     )
     fresh = subject.rates.tracing * (2 if subject.has_batch_norm else 0.5)
-    return n * gradients + fresh + _widths(subject, n)
-
-
-def _widths(subject, n):
-    return n * _DIRECTIONS * _LOOKS * subject.moved
+    widths = _DIRECTIONS * _LOOKS * subject.moved
+    return Cost(n * gradients + fresh, n * (gradients + widths) + fresh)
 
 
 def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
@@ -169,7 +167,7 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     Source: Keskar et al. 2017 (arXiv:1609.04836); Foret et al. 2021 (arXiv:2010.01412).
     """
     begin = time.monotonic()
-    gradients = rise_cost(subject, subject.working) - _widths(subject, subject.working)
+    gradients = rise_cost(subject, subject.working).least
     if gradients > max(seconds, 0.0):
         raise Cut(f"it would take {gradients:.0f} s, and {seconds:.0f} s of the budget are for it")
     landscape, theta = subject.around, subject.thetas[k]

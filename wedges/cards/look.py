@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 
 from wedges import probe
-from wedges.cards.budget import Cut
+from wedges.cards.budget import Cost, Cut
 from wedges.cards.subject import Subject
 
 _SIDES = (25, 21, 17, 15, 13, 11, 9, 7)  # points of a side
 
 
-def cost(subject: Subject, n: int) -> float:
-    """Seconds at full size on n examples."""
-    return _SIDES[0] ** 2 * n * subject.moved
+def cost(subject: Subject, n: int) -> Cost:
+    """On n examples; a graph may have to be traced."""
+    tracing = subject.rates.tracing / 2
+    of = lambda side: (side**2 + 2) * n * subject.moved + tracing
+    return Cost(of(_SIDES[-1]), of(_SIDES[0]))
 
 
 def surface(subject: Subject, k: int, seconds: float) -> dict[str, Any]:

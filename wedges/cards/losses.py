@@ -11,7 +11,7 @@ import tensorflow as tf
 from wedges import _keras
 from wedges.cards.reading import Data, first_line, function_of
 
-_LOOKED_AT = 256  # examples
+_LOOKED_AT = 16  # examples: of a large model the outputs of all layers are many numbers
 _CROSS_ENTROPIES = (
     "sparse_categorical_crossentropy",
     "categorical_crossentropy",
@@ -74,7 +74,7 @@ def _named(model, data, name):
 
 
 def _guessed(model, data):
-    x, y = data.first(_LOOKED_AT)
+    x, y = data.first(_LOOKED_AT)[0], data.y
     outputs = model(tf.nest.map_structure(tf.convert_to_tensor, x), training=False)
     if not tf.is_tensor(outputs) or not isinstance(y, np.ndarray):
         raise ValueError(
@@ -87,12 +87,12 @@ def _guessed(model, data):
         kind = "sparse_categorical_crossentropy"
     elif classes and one_each and columns == 1 and set(np.unique(y)) <= {0, 1}:
         kind = "binary_crossentropy"
-    elif y.shape == tuple(outputs.shape) and columns > 1 and classes and np.all(y.sum(axis=-1) == 1):
+    elif classes and columns > 1 and y.shape[1:] == outputs.shape[1:] and np.all(y.sum(axis=-1) == 1):
         kind = "categorical_crossentropy"
     if kind is not None:
         logits = _logits(model, data)
         return Chosen(_cross_entropy(kind, logits), kind, f"guessed from outputs and y{_from(logits)}")
-    if y.size == tf.size(outputs):
+    if y[:1].size == int(tf.size(outputs[:1])):
         return Chosen(
             keras.losses.MeanSquaredError(), "mean_squared_error", "guessed from outputs and y"
         )

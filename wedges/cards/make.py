@@ -211,7 +211,7 @@ class _Making:
 
     def _time_left(self, section, left):
         """What the rest takes, in words; nothing before passes were timed."""
-        cost = sum(s.cost(self.subject.working) for s in (section, *left))
+        cost = sum(s.cost(self.subject.working).full for s in (section, *left))
         return f"  (at most {words.duration(min(cost, self.budget.left))} left)" if cost else ""
 
     def _size(self, left):
@@ -221,8 +221,8 @@ class _Making:
         with contextlib.suppress(OSError, archive.Damaged):
             self.subject.working = int(archive.read_json(path, {"working": int})["working"])
             return
-        cost = lambda n: sum(s.cost(n) for s in left)
-        self.subject.working = examples_for(cost, self.subject.data.size, self.budget.left)
+        costs = lambda n: [s.cost(n) for s in left]
+        self.subject.working = examples_for(costs, self.subject.data.size, self.budget.left)
         if self.subject.working < self.subject.data.size:
             self.say(f"      sections work on {self.subject.working:,} of the examples")
         write_json(path, {"working": self.subject.working})
