@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["wedges", "wedges.*", "reproductions", "reproductions.*"]),
     package_data={
-        "wedges": ["*.pyi", "py.typed", "*.json"],
+        "wedges": ["*.pyi", "py.typed", "*.json", "cards/*.jinja"],
         "reproductions": ["reference/*", "reference/released/*", "bench/*.jinja"],
     },
     install_requires=[

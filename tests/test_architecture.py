@@ -21,6 +21,7 @@ NETWORK = {
     "network",
     "hyperplane",
     "callbacks",
+    "cards",
     "average",
     "collocation",
     "kernel",

@@ -6,6 +6,7 @@ from . import allocation as allocation
 from . import archive as archive
 from . import average as average
 from . import callbacks as callbacks
+from . import cards as cards
 from . import clustered as clustered
 from . import coding as coding
 from . import collocation as collocation
@@ -47,6 +48,7 @@ from .callbacks import LossAllocation as LossAllocation
 from .callbacks import Sharpness as Sharpness
 from .callbacks import SnapshotEnsemble as SnapshotEnsemble
 from .callbacks import Trajectory as Trajectory
+from .cards import card as card
 from .coding import compressed_size as compressed_size
 from .collocation import Collocation as Collocation
 from .compare import cosine_matrix as cosine_matrix

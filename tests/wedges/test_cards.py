@@ -1,0 +1,640 @@
+"""Cards of small models: their numbers, what is refused, what goes on after a kill, the page."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import layers
+
+import wedges
+from tests.conftest import SPARSE
+from wedges import __main__ as command
+from wedges.cards import between, budget, flat, losses, make, page, reading, words
+
+N, FEATURES, CLASSES = 61, 3, 3
+ROOT = pathlib.Path(wedges.__file__).parent.parent
+
+
+def examples(seed, n=N):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, CLASSES, n)
+    return (rng.normal(size=(n, FEATURES)) + 1.5 * np.eye(CLASSES)[y]).astype(np.float32), y
+
+
+def built(units=4):
+    end = layers.Dense(CLASSES, name="end")
+    return keras.Sequential(
+        [keras.Input((FEATURES,)), layers.Dense(units, "tanh", name="start"), end], name="small"
+    )
+
+
+def trained(seed, units=4):
+    keras.utils.set_random_seed(seed)
+    model = built(units)
+    model.compile(keras.optimizers.Adam(0.05), SPARSE, metrics=["accuracy"])
+    model.fit(*examples(0), epochs=8, batch_size=20, verbose=0)
+    return model
+
+
+def by_hand(theta, x):
+    """Logits [n, classes] of the small model, in NumPy's float64."""
+    theta, x = np.asarray(theta, np.float64), np.asarray(x, np.float64)
+    a, b, c, d = np.split(theta, np.cumsum([FEATURES * 4, 4, 4 * CLASSES]))
+    return np.tanh(x @ a.reshape(FEATURES, 4) + b) @ c.reshape(4, CLASSES) + d
+
+
+def cross_entropies(z, y):
+    return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two checkpoints, examples and others, as a user has them."""
+    folder = tmp_path_factory.mktemp("mine")
+    for name, seed in (("a", 1), ("b", 2)):
+        trained(seed).save(folder / f"{name}.keras")
+    x, y = examples(0)
+    np.savez(folder / "mine.npz", x=x, y=y)
+    x, y = examples(9, 40)
+    np.savez(folder / "test.npz", x=x, y=y)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def card(folder):
+    lines = []
+    found = wedges.card(
+        [folder / "a.keras", folder / "b.keras"],
+        str(folder / "mine.npz"),
+        held_out=str(folder / "test.npz"),
+        out_dir=folder / "cards",
+        minutes=30,  # also on a machine that does other things: nothing is cut
+        say=lines.append,
+    )
+    found.lines = lines
+    return found
+
+
+def models(folder):
+    return [keras.saving.load_model(folder / f"{name}.keras") for name in "ab"]
+
+
+def thetas(folder):
+    return [np.concatenate([np.ravel(w) for w in m.get_weights()]) for m in models(folder)]
+
+
+def again(folder, **settings):
+    """The same card as the fixture's, once more."""
+    given = {"held_out": str(folder / "test.npz"), "out_dir": folder / "cards", "minutes": 30}
+    checkpoints = settings.pop("checkpoints", [folder / "a.keras", folder / "b.keras"])
+    data = settings.pop("data", str(folder / "mine.npz"))
+    return wedges.card(checkpoints, data, **{**given, "say": lambda line: None, **settings})
+
+
+# ---- numbers ----------------------------------------------------------------------------------------
+
+
+def test_nothing_was_left_out(card):
+    names = ["about", "fit", "mean", "lines", "alike", "curve", "phase"]
+    names += [f"{kind}-{k}" for kind in ("curvature", "rise", "look") for k in (1, 2)]
+    assert set(names) <= set(card.results)
+    cut = {n: r["cut"] for n, r in card.results.items() if "cut" in r}
+    assert set(cut) <= {"phase", "aligned"}, cut
+
+
+def test_loss_and_accuracy_are_those_of_keras(card, folder):
+    for data, found in (("mine", card.results["fit"]), ("test", card.results["fit"]["held_out"])):
+        arrays = np.load(folder / f"{data}.npz")
+        for k, model in enumerate(models(folder)):
+            loss, accuracy = model.evaluate(arrays["x"], arrays["y"], verbose=0)
+            np.testing.assert_allclose(found["loss"][k], loss, rtol=1e-5)
+            np.testing.assert_allclose(found["accuracy"][k], accuracy, rtol=1e-6)
+        assert found["examples"] == len(arrays["y"])
+
+
+def test_curvature_is_that_of_the_dense_hessian(card, folder):
+    x, y = examples(0)
+    for k, theta in enumerate(thetas(folder)):
+        theta = tf.constant(theta, tf.float64)
+        with tf.GradientTape() as outer:
+            outer.watch(theta)
+            with tf.GradientTape() as inner:
+                inner.watch(theta)
+                a, b, c, d = tf.split(theta, [FEATURES * 4, 4, 4 * CLASSES, CLASSES])
+                z = tf.tanh(x.astype(np.float64) @ tf.reshape(a, (FEATURES, 4)) + b)
+                z = z @ tf.reshape(c, (4, CLASSES)) + d
+                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, z))
+            slope = inner.gradient(loss, theta)
+        dense = outer.jacobian(slope, theta).numpy()
+        values, vectors = np.linalg.eigh(dense)
+        found = card.results[f"curvature-{k + 1}"]
+        np.testing.assert_allclose(found["top"], values[:-6:-1], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found["lowest"], values[0], atol=1e-4)
+        np.testing.assert_allclose(found["gradient_norm"], np.linalg.norm(slope), rtol=1e-4)
+        assert abs(found["trace"] - np.trace(dense)) < 4 * found["trace_error"] + 1e-6
+        first, last = found["layers"]
+        assert [each["weights"] for each in (first, last)] == [16, 15]
+        for each, part in ((first, slice(16)), (last, slice(16, None))):
+            assert abs(each["trace"] - np.trace(dense[part, part])) < 4 * each["trace_error"] + 1e-6
+            np.testing.assert_allclose(each["share_of_top"], np.sum(vectors[part, -1] ** 2), atol=1e-3)
+            np.testing.assert_allclose(each["norm"], np.linalg.norm(theta[part]), rtol=1e-5)
+        shares = np.array(found["density"]["shares"])
+        np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+
+
+def test_the_line_and_the_mean_are_those_by_hand(card, folder):
+    a, b = thetas(folder)
+    x, y = examples(0)
+    (line,) = card.results["lines"]["lines"]
+    t = np.array(line["t"])
+    losses_on_it = [cross_entropies(by_hand((1 - s) * a + s * b, x), y).mean() for s in t]
+    np.testing.assert_allclose(line["loss"], losses_on_it, rtol=1e-4)
+    chord = (1 - t) * losses_on_it[0] + t * losses_on_it[-1]
+    np.testing.assert_allclose(line["barrier"], max(losses_on_it - chord), rtol=1e-3, atol=1e-6)
+    assert line["distance"] == pytest.approx(np.linalg.norm(a - b), rel=1e-5)
+
+    x, y = examples(9, 40)  # what is held out judges
+    right = [by_hand(theta, x).argmax(axis=1) == y for theta in (a, b, (a + b) / 2)]
+    found = card.results["mean"]
+    assert found["where"] == "held out" and found["examples"] == 40
+    np.testing.assert_allclose(found["accuracy"], [r.mean() for r in right[:2]], rtol=1e-6)
+    np.testing.assert_allclose(found["mean_accuracy"], right[2].mean(), rtol=1e-6)
+    gain = right[2] - (right[0].astype(float) + right[1]) / 2
+    np.testing.assert_allclose(found["gain"]["mean"], gain.mean(), atol=1e-9)
+    half = 1.96 * gain.std() / np.sqrt(40)
+    np.testing.assert_allclose(found["gain"]["low"], gain.mean() - half, atol=0.25 * half + 1e-6)
+    np.testing.assert_allclose(found["gain"]["high"], gain.mean() + half, atol=0.25 * half + 1e-6)
+    probabilities = [
+        np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in (by_hand(a, x), by_hand(b, x))
+    ]
+    ensemble = np.mean(sum(probabilities).argmax(axis=1) == y)
+    assert found["ensemble_accuracy"] == pytest.approx(ensemble)
+
+
+def test_the_surface_and_the_widths_are_losses_by_hand(card, folder):
+    a = thetas(folder)[0]
+    x, y = examples(0)
+    loss = lambda theta: cross_entropies(by_hand(theta, x), y).mean()
+    found = card.results["look-1"]
+    side = len(found["x"])
+    middle = found["losses"][side // 2][side // 2]
+    assert side == 25 and found["centre"] == middle == pytest.approx(loss(a), rel=1e-4)
+    risen = card.results["rise-1"]
+    v = wedges.isotropic(len(a), risen["directions"], seed=[0, 2])
+    width = risen["widths"][0]
+    assert width["level"] == pytest.approx(loss(a) + 0.1, rel=1e-4)
+    at = [next(r for r in np.geomspace(1e-3, 1e3, 4000) if loss(a + r * d) > width["level"]) for d in v]
+    if not width["never"]:
+        assert width["mean"] == pytest.approx(np.mean(at), rel=0.03)
+    box = 1e-3 * (np.abs(a) + 1)
+    rng = np.random.default_rng(0)
+    random = [loss(a + box * rng.choice([-1, 1], len(a))) for _ in range(50)]
+    lowest = 100 * (max(random) - loss(a)) / (1 + loss(a))
+    assert risen["epsilon_sharpness"] >= lowest
+
+
+def test_the_soup_is_no_worse_than_its_best(card, folder):
+    found = card.results["mean"]["soup"]
+    x, y = examples(0)
+    right = lambda theta: np.mean(by_hand(theta, x).argmax(axis=1) == y)
+    each = dict(zip("ab", map(right, thetas(folder)), strict=True))
+    best = max(each.values())
+    chosen = np.mean([thetas(folder)["ab".index(n)] for n in found["chosen"]], axis=0)
+    assert right(chosen) >= best and each[found["chosen"][0]] == best
+
+
+# ---- files ------------------------------------------------------------------------------------------
+
+
+def test_the_page_loads_nothing_and_shows_what_was_found(card):
+    text = card.page.read_text()
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
+    assert "prefers-color-scheme: dark" in text and "<script" not in text and "undefined" not in text
+    assert not re.search(r"(src|srcset|action|data)=\"(?!data:image/png)|@import|url\(", text)
+    links = set(re.findall(r'href="([^"]*)"', text))
+    assert links <= {"card.json", "surface-1.html", "surface-2.html"}
+    assert all((card.page.parent / link).exists() for link in links)
+    pictures = re.findall(r'src="data:image/png;base64,([^"]*)" width="(\d+)"', text)
+    assert len(pictures) == 3 and all(data.startswith("iVBORw0KGgo") for data, _ in pictures)
+    assert "May these be averaged?" in text and "Is it flat?" in text and "How it looks" in text
+    for number in (card.results["curvature-1"]["top"][0], card.results["fit"]["loss"][1]):
+        assert words.number(number) in text
+    shown = card._repr_html_()
+    assert shown.startswith("<iframe srcdoc=") and "<script" not in shown
+    assert repr(card).startswith("Card(")
+
+
+def test_the_numbers_are_in_one_file(card):
+    found = json.loads(card.json.read_text())
+    assert found["finished"] and found["checkpoints"] == ["a", "b"] and found["sections"] == card.results
+    assert found["settings"]["minutes"] == 30 and found["settings"]["seed"] == 0
+    left = {p.name for p in card.page.parent.iterdir()}
+    assert left <= {"card.html", "card.json", "sections", "surface-1.html", "surface-2.html"}
+
+
+def test_text_of_a_file_cannot_become_part_of_the_page(card):
+    found = json.loads(card.json.read_text())
+    found["checkpoints"][0] = "<img src=x>"
+    assert "<img src=x>" not in page.rendered(found, {})
+
+
+def test_progress_is_told_with_the_time_left(card):
+    starts = [line for line in card.lines if " ..." in line]
+    assert len(starts) >= 12 and all(re.match(r" *\d+:\d\d  ", line) for line in starts)
+    assert any("left)" in line for line in starts) and card.lines[0] == str(card.page)
+
+
+def must_not_run(*given):
+    raise AssertionError("this was done before")
+
+
+def test_a_finished_card_is_read(card, folder, monkeypatch):
+    for module, name in ((flat, "sharp"), (flat, "rise"), (between, "mean")):
+        monkeypatch.setattr(module, name, must_not_run)
+    before = {p: p.stat().st_mtime_ns for p in (card.page.parent / "sections").iterdir()}
+    found = again(folder)
+    assert found.results == card.results and found.page == card.page
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_a_killed_card_goes_on(card, folder, tmp_path, monkeypatch):
+    """What was done is kept, what was damaged is measured again, and the numbers are the same."""
+    copy = tmp_path / "cards" / card.page.parent.name
+    shutil.copytree(card.page.parent, copy)
+    for gone in ("curvature-2", "phase"):
+        (copy / "sections" / f"{gone}.json").unlink()
+    damaged = copy / "sections" / "lines.json"
+    damaged.write_text(damaged.read_text()[:100])
+    done = []
+    for module, name in ((between, "lines"), (flat, "sharp")):
+        real = getattr(module, name)
+        watched = lambda *given, real=real, name=name: done.append(name) or real(*given)
+        monkeypatch.setattr(module, name, watched)
+    monkeypatch.setattr(between, "mean", must_not_run)
+    found = again(folder, out_dir=tmp_path / "cards")
+    assert sorted(done) == ["lines", "sharp"]
+    timeless = lambda r: {k: v for k, v in r.items() if k != "seconds"}
+    for name in card.results:
+        expected = timeless(card.results[name])
+        if name == "curvature-2":  # as many products as the measured time allows
+            assert found.results[name]["top"] == pytest.approx(expected["top"], rel=1e-3, abs=1e-5)
+        else:
+            assert timeless(found.results[name]) == expected
+
+
+def test_other_weights_data_or_settings_are_another_card():
+    usual = {"checkpoints": built(), "data": (X, Y), "examples": None, "seed": 0, "minutes": 5}
+    usual |= {"model": None, "loss": SPARSE, "held_out": None}
+    key = lambda **other: make._read(**{**usual, **other})[2]
+    others = {"seed": 1, "minutes": 6, "examples": 30, "loss": "sparse_categorical_crossentropy"}
+    others |= {"data": (X, (Y + 1) % 3), "held_out": (X, Y), "checkpoints": built()}
+    keys = [key(), *(key(**{name: value}) for name, value in others.items())]
+    assert len(set(keys)) == len(keys) and key() == keys[0]
+
+
+# ---- what is refused --------------------------------------------------------------------------------
+
+
+def arrays(tmp_path, **values):
+    np.savez(tmp_path / "bad.npz", **values)
+    return str(tmp_path / "bad.npz")
+
+
+X, Y = examples(0)
+BAD_DATA = {
+    "no such file": (lambda t: "gone.npz", "data must be a file that is there"),
+    "no y": (lambda t: arrays(t, x=X, z=Y), r"data must hold arrays called x and y.*bad.npz with x, z"),
+    "NaN": (lambda t: arrays(t, x=np.where(X > 2, np.nan, X), y=Y), r"x must be finite.*NaN"),
+    "as many": (lambda t: arrays(t, x=X, y=Y[1:]), "data must hold as many x as y.*61 and 60"),
+    "another shape": (
+        lambda t: arrays(t, x=X[:, :2], y=Y),
+        r"x must fit the inputs.*\(N, 3\).*\(N, 2\)",
+    ),
+    "labels out of range": (lambda t: arrays(t, x=X, y=Y + 1), "y must hold classes from 0 to 2"),
+    "text": (lambda t: arrays(t, x=X, y=Y.astype(str)), "y must be arrays of numbers"),
+    "no zip": (
+        lambda t: (t / "bad.npz").write_text("x") and str(t / "bad.npz"),
+        "data must be a .npz file, as",
+    ),
+    "no module": (lambda t: "no_such_module:f", "data must be module:function"),
+    "an object": (
+        lambda t: arrays(t, x=np.array([None] * 5), y=Y[:5]),
+        "data must be a whole .npz file",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD_DATA)
+def test_data_that_will_not_do(what, folder, tmp_path):
+    made, message = BAD_DATA[what]
+    with pytest.raises(ValueError, match=f"^{message}") as error:
+        again(folder, data=made(tmp_path), held_out=None, out_dir=tmp_path / "cards")
+    assert "\n" not in str(error.value) and not (tmp_path / "cards").exists()
+
+
+def saved(model, path):
+    model.save(path) if not path.name.endswith(".weights.h5") else model.save_weights(path)
+    return path
+
+
+BAD_CHECKPOINTS = {
+    "no such file": (lambda t: t / "gone.keras", "checkpoints must be files that are there"),
+    "no model": (lambda t: (t / "x.keras").write_text("x") and t / "x.keras", "x.keras must be a model"),
+    "weights alone": (lambda t: saved(built(), t / "w.weights.h5"), "model must be module:function"),
+    "another architecture": (
+        lambda t: saved(built(5), t / "wide.keras"),
+        "wide must be of the first checkpoint's architecture",
+    ),
+    "another thing": (lambda t: 3, "checkpoints must be files or models"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_CHECKPOINTS)
+def test_checkpoints_that_will_not_do(what, folder, tmp_path):
+    made, message = BAD_CHECKPOINTS[what]
+    with pytest.raises(ValueError, match=f"^{message}") as error:
+        again(folder, checkpoints=[folder / "a.keras", made(tmp_path)], out_dir=tmp_path / "cards")
+    assert "\n" not in str(error.value) and not (tmp_path / "cards").exists()
+
+
+def test_a_class_of_ones_own_is_named_and_how_to_give_it(tmp_path):
+    """Nobody can import it from where its file says that it is."""
+    kind = type("Own", (keras.layers.Layer,), {"call": lambda self, x: 2 * x, "__module__": "nowhere"})
+    own = lambda: keras.Sequential([keras.Input((FEATURES,)), kind(), layers.Dense(CLASSES)])
+    model = own()
+    path = saved(model, tmp_path / "own.keras")
+    with pytest.raises(ValueError, match="own.keras must be loaded with your own 'Own'.* model=module:"):
+        reading.models_of(path, None, X)
+    ((name, found),) = reading.models_of(path, own, X)  # the file's weights, in the model that is built
+    np.testing.assert_array_equal(found(X), model(X))
+    assert name == "own"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"minutes": 0}, "minutes must be a finite number above 0"),
+        ({"examples": 1}, "examples must be a whole number, at least 2"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"loss": "no_such_loss"}, "loss must be one of Keras'"),
+        ({"held_out": "gone.npz"}, "held_out must be a file that is there"),
+        ({"model": "no_such_module:f"}, "model must be module:function"),
+        ({"checkpoints": []}, "checkpoints must be at least one file or model"),
+    ],
+)
+def test_settings_that_will_not_do(settings, message, folder, tmp_path):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        again(folder, **{"out_dir": tmp_path / "cards", **settings})
+    assert not (tmp_path / "cards").exists()
+
+
+# ---- what is read -----------------------------------------------------------------------------------
+
+
+def of(given, **settings):
+    return reading.data_of(given, "data", **{"examples": None, "seed": 0, **settings})
+
+
+def test_examples_of_every_kind_are_the_same(tmp_path, monkeypatch):
+    (tmp_path / "my_data.py").write_text(
+        "import numpy as np\ndef pair():\n    return np.ones((5, 2)), [0] * 5\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y))
+    for made in ((X, Y), dataset, dataset.batch(7), {"x": X, "y": Y}, arrays(tmp_path, x=X, y=Y)):
+        found = of(made)
+        order = np.lexsort(found.x.T)
+        np.testing.assert_array_equal(found.x[order], X[np.lexsort(X.T)])
+        np.testing.assert_array_equal(found.y[order], Y[np.lexsort(X.T)])
+    for names in reading.PAIRS:
+        assert of(arrays(tmp_path, **dict(zip(names, (X, Y), strict=True)))).size == N
+    assert of("my_data:pair").size == 5
+
+
+def test_a_subset_is_random_and_its_rows_stay_together():
+    found = of((X, Y), examples=20)
+    assert found.size == 20 and found.total == N
+    rows = [int(np.flatnonzero((x == X).all(axis=1))[0]) for x in found.x]
+    assert len(set(rows)) == 20 and sorted(rows) != rows
+    np.testing.assert_array_equal(found.y, Y[rows])
+    assert not np.array_equal(found.x, of((X, Y), examples=20, seed=1).x)
+    endless = tf.data.Dataset.from_tensor_slices((X, Y)).repeat()
+    assert of(endless, examples=100).size == 100
+
+
+def test_what_is_held_out_may_be_in_the_same_file(tmp_path):
+    path = arrays(tmp_path, x_train=X, y_train=Y, x_test=X[:7], y_test=Y[:7])
+    x, y = reading.held_out_in(path)
+    assert len(x) == len(y) == 7 and of(path).size == N and reading.held_out_in((X, Y)) is None
+
+
+def test_weights_of_every_kind_are_the_same(tmp_path):
+    model = built()
+    theta = np.concatenate([np.ravel(w) for w in model.get_weights()])
+    wedges.archive.write(tmp_path / "w.npz", {"theta": theta})
+    files = [saved(model, tmp_path / name) for name in ("m.keras", "m.h5", "m.weights.h5")]
+    for path in (*files, tmp_path / "w.npz"):
+        for build in [built] if path.name.endswith(("weights.h5", ".npz")) else [None, built]:
+            ((name, found),) = reading.models_of(path, build, X)
+            np.testing.assert_allclose(found(X), model(X), rtol=1e-6)
+            assert name in ("m", "w")
+    with pytest.raises(ValueError, match="w.npz must hold the weights of the model"):
+        reading.models_of(tmp_path / "w.npz", lambda: built(7), X)
+    names = [n for n, _ in reading.models_of([files[0], files[1]], None, X)]
+    assert names == ["m (1)", "m (2)"]
+
+
+def guess(end, y, x=X, loss=None):
+    model = keras.Sequential([keras.Input((x.shape[1],)), end])
+    found = losses.loss_of(model, reading.Data("", x, y, len(x), None), loss)
+    return found.name, getattr(found.loss, "from_logits", None), found.origin
+
+
+def test_the_loss_is_guessed_and_said():
+    one_hot, values = np.eye(3)[Y], X.sum(axis=1)
+    sparse, categorical = "sparse_categorical_crossentropy", "categorical_crossentropy"
+    softmax, sigmoid = layers.Dense(3, "softmax"), layers.Dense(1, "sigmoid")
+    sure = keras.initializers.Constant(3.0)  # no row of it sums to 1
+    logits = lambda n: layers.Dense(n, bias_initializer=sure)
+    assert guess(softmax, Y)[0] == sparse and "of probabilities" in guess(softmax, Y)[2]
+    assert guess(logits(3), Y)[0] == sparse and "of logits" in guess(logits(3), Y)[2]
+    assert guess(logits(3), Y.astype(float)[:, None])[0] == sparse
+    assert guess(softmax, one_hot)[0] == categorical
+    assert guess(sigmoid, Y % 2)[0] == "binary_crossentropy" and "of probab" in guess(sigmoid, Y % 2)[2]
+    assert guess(logits(1), values)[0] == "mean_squared_error"
+    assert "of logits" in guess(logits(3), Y, loss=sparse)[2]
+    assert guess(logits(1), values, loss="mae")[0] == "mae"
+    with pytest.raises(ValueError, match="^loss must be given"):
+        guess(logits(2), values)
+    assert losses.loss_of(trained(0), of((X, Y)), None).loss is None
+
+
+# ---- the budget -------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 1e3), min_size=1), st.floats(0, 1e4))
+def test_a_level_takes_what_is_left(costs, seconds):
+    found = budget.level(costs, seconds)
+    total = sum(min(cost, found) for cost in costs)
+    assert total == pytest.approx(min(sum(costs), seconds), rel=1e-6, abs=1e-6)
+
+
+def test_what_costs_little_is_done_in_full():
+    now, cost = [0.0], lambda full, least=0.0: budget.Cost(least, full)
+    some = budget.Budget(100, clock=lambda: now[0])
+    planned = some.share(cost(30), [])  # all of what is planned with
+    assert 70 < planned < 100
+    assert some.share(cost(5), [cost(10), cost(20)]) == pytest.approx(planned - 30)
+    for one in (5, 1000):
+        others = [cost(5 + 1000 - one), cost(1000)]
+        assert some.share(cost(one), others) == pytest.approx((planned - 5) / 2)
+    # What would come to nothing gets what it needs.
+    assert 50 < some.share(cost(1000, 50), [cost(1000)] * 20) < planned
+    now[0] = 200.0
+    assert some.left == 0 and some.share(cost(1), [cost(2)]) == 0
+
+
+def test_a_card_without_time_says_what_it_left_out(folder, tmp_path):
+    found = again(folder, minutes=1e-3, out_dir=tmp_path, held_out=None)
+    cut = {name for name, r in found.results.items() if "cut" in r}
+    assert {"look-1", "rise-2", "curve", "phase"} <= cut and "fit" not in cut
+    text = found.page.read_text()
+    assert "Left out, and notes" in text and "the surface of a" in text and "Complete" in text
+
+
+# ---- the verdict ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer"),
+    [(0.01, 0.02, "yes"), (-0.009, 0.0, "yes"), (-0.3, -0.2, "no"), (-0.02, 0.01, "unclear")],
+)
+def test_a_verdict_follows_from_the_interval(low, high, answer):
+    gain = {"mean": (low + high) / 2, "low": low, "high": high, "over_best": low}
+    found = {"gain": gain, "loss_gain": None, "loss": [0.5, 0.5], "where": "held out", "examples": 100}
+    found["verdict"] = between.verdict(found)
+    assert found["verdict"]["answer"] == answer
+    assert words.verdict_line(found).startswith(words.VERDICTS[answer])
+    by_loss = {**found, "gain": None, "loss_gain": {**gain, "low": low / 2, "high": high / 2}}
+    by_loss["loss"] = [0.1, 0.1] if answer == "no" else [10.0, 10.0]
+    by_loss["verdict"] = between.verdict(by_loss)
+    assert by_loss["verdict"]["answer"] == ("no" if answer == "no" else "yes")
+    assert "loss" in words.verdict_line(by_loss)
+
+
+def test_no_number_for_each_example_is_no_verdict():
+    found = {"gain": None, "loss_gain": None, "loss": [1.0], "where": "held out", "examples": 3}
+    found["verdict"] = between.verdict(found)
+    assert found["verdict"]["answer"] == "unclear" and "no number" in words.verdict_line(found)
+
+
+# ---- other models -----------------------------------------------------------------------------------
+
+
+def test_a_regression_has_no_accuracy(tmp_path):
+    model = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(1, name="only")])
+    y = X @ np.array([1.0, -2.0, 0.5], "float32")
+    found = wedges.card(model, (X, y), minutes=30, out_dir=tmp_path, say=lambda line: None)
+    assert found.results["fit"]["accuracy"] == [None] and set(found.results) == {
+        *("about", "fit", "curvature-1", "rise-1", "look-1")
+    }
+    features = np.c_[X, np.ones(N)].astype(np.float64)
+    values = np.linalg.eigvalsh(2 * features.T @ features / N)[::-1]
+    np.testing.assert_allclose(found.results["curvature-1"]["top"], values, rtol=1e-4)
+    residual = features @ np.append(np.ravel(model.get_weights()[0]), 0) - y
+    assert found.results["fit"]["loss"][0] == pytest.approx(np.mean(residual**2), rel=1e-5)
+    assert [w["threshold"] for w in found.results["rise-1"]["widths"]] == ["twice the loss"]
+    assert "accuracy</th>" not in found.page.read_text()
+
+
+# ---- the command ------------------------------------------------------------------------------------
+
+
+def test_the_command_lists_and_helps_without_tensorflow(capsys):
+    code = "import sys; from wedges import __main__ as m; m.main([]); assert 'keras' not in sys.modules"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^  card +\S", run.stdout, re.MULTILINE)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["card", "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0 and max(map(len, text.splitlines())) <= 100
+    for flag in (
+        "--data",
+        "--held_out",
+        "--loss",
+        "--minutes",
+        "--out_dir",
+        "--examples",
+        "--seed",
+        "--model",
+    ):
+        assert flag in text
+    for group in ("models:", "examples:", "the run:"):
+        assert f"\n{group}\n" in text
+    assert "python -m wedges card a.keras b.keras --data=mine.npz" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["a.keras", "--dta=x"], "unknown flag --dta. Did you mean --data?"),
+        (["a.keras"], "--data must be a .npz file"),
+        (["--data=x.npz"], "give a checkpoint"),
+        (["a.keras", "--data=x", "--minutes=soon"], "--minutes must be a number; received 'soon'"),
+        (["a.keras", "--data=x", "--held-out=y"], "unknown flag --held-out. Did you mean --held_out?"),
+    ],
+)
+def test_flags_that_will_not_do(given, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["card", *given])
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2 and message in shown and len(shown.splitlines()) == 1
+
+
+def test_another_command_is_refused(capsys):
+    assert command.main(["crd"]) == 2 and "Did you mean card?" in capsys.readouterr().err
+
+
+def test_a_refusal_is_one_line_of_a_quiet_process(folder, tmp_path):
+    run = [sys.executable, "-m", "wedges", "card", str(folder / "a.keras"), "--data=gone.npz"]
+    done = subprocess.run(run, cwd=tmp_path, env=_here(), capture_output=True, text=True)
+    assert done.returncode == 2 and not done.stdout and not list(tmp_path.iterdir())
+    assert done.stderr.splitlines() == [
+        "starting TensorFlow ...",
+        "wedges card: --data must be a file that is there, or module:function; received 'gone.npz'.",
+    ]
+
+
+def _here():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.slow
+def test_a_large_model_keeps_to_its_memory(tmp_path):
+    """MobileNetV2 (2.3 million weights, batch norm) on 512 images of 96 x 96: below 4 GB."""
+    code = """
+import resource, sys
+import wedges, keras, numpy as np
+keras.utils.set_random_seed(0)
+model = keras.applications.MobileNetV2(input_shape=(96, 96, 3), weights=None, classes=10)
+rng = np.random.default_rng(0)
+data = rng.random((512, 96, 96, 3), dtype=np.float32), rng.integers(0, 10, 512)
+card = wedges.card(model, data, minutes=5, out_dir=sys.argv[1])
+assert "top" in card.results["curvature-1"] and "losses" in card.results["look-1"], card.results
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    run = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(run, cwd=ROOT, env=_here(), stdout=subprocess.PIPE, text=True, check=True)
+    assert int(done.stdout.split()[-1]) < 4 * 2**20  # KiB

@@ -1,0 +1,22 @@
+"""A card of models of one's own: what a landscape says about them, on one page, within a few minutes.
+
+    card = wedges.card(["a.keras", "b.keras"], "mine.npz")
+    card.results["curvature-1"]["top"]                 # the same numbers as on the page
+    python -m wedges card a.keras b.keras --data=mine.npz     # in a shell
+
+What it is; loss and accuracy; is it flat; how it looks; and between several checkpoints: the line, the
+mean with a verdict on averaging, a trained curve, likeness, phase and diagnosis. Sections are kept as
+they are done, so that a card that was killed goes on, and sizes follow from a budget of time.
+
+    reading, losses      files and arrays -> models, examples, a loss
+    subject              their landscapes
+    budget               how long a pass takes, and what fits
+    fit, flat, look, between, phase      the sections, each a function of a subject and of seconds
+    kept, page, drawing, words           sections on disk, and as people read them
+    contents, make       which sections there are; all of them, one after another
+"""
+
+from wedges.cards.make import Card as Card
+from wedges.cards.make import card as card
+
+__all__ = ["Card", "card"]

@@ -1,0 +1,191 @@
+"""What sections found, as pictures: PNG files' bytes, drawn by `wedges.plots`."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from wedges import curvature, plots
+from wedges.cards.words import number, percent
+
+_DPI = 150
+_MOST = 3  # panels in a row
+
+
+def drawn(results: dict[str, Any]) -> dict[str, tuple[str, bytes]]:
+    """{place: (what it shows, PNG)} of the sections that are there.
+
+    Args:
+      results: {section: what it found}, as JSON has it.
+    """
+    of = lambda kind: [
+        r for n, r in sorted(results.items()) if n.startswith(f"{kind}-") and "cut" not in r
+    ]
+    found = {}
+    if some := of("curvature"):
+        found["density"] = _density(some)
+    if some := of("look"):
+        found["surface"] = _surfaces(some)
+    there = lambda name: results.get(name) if "cut" not in results.get(name, {"cut": ""}) else None
+    if (lines := there("lines")) and lines["lines"]:
+        found["lines"] = _lines(lines, there("curve"), there("aligned"))
+    return found
+
+
+class Pictures:
+    """The same, each drawn once for what it shows."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, tuple[str, bytes]]] = {}
+
+    def of(self, results: dict[str, Any]) -> dict[str, tuple[str, bytes]]:
+        """{place: (what it shows, PNG)}."""
+        found: dict[str, tuple[str, bytes]] = {}
+        groups = (("curvature",), ("look",), ("lines", "curve", "aligned"))
+        for group in groups:
+            some = {n: r for n, r in results.items() if n.partition("-")[0] in group}
+            key = json.dumps(some, sort_keys=True)
+            if key not in self._known:
+                self._known[key] = drawn(some)
+            found |= self._known[key]
+        return found
+
+
+def _array(values):
+    """What JSON holds, None being NaN."""
+    return np.array(values, np.float64)
+
+
+def _png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=_DPI)
+    return file.getvalue()
+
+
+def _panels(count, title, panel):
+    columns = min(count, _MOST)
+    rows = -(-count // columns)
+    figure, axes = plots.grid(rows, columns, title=title, panel=panel)
+    for ax in axes.ravel()[count:]:
+        ax.set_visible(False)
+    return figure, axes.ravel()
+
+
+def _density(some):
+    tops = [r["top"][0] for r in some]
+    title = f"Largest eigenvalue {', '.join(map(number, tops))}"
+    if len(some) > 1:
+        flattest = some[int(np.argmin(tops))]["checkpoint"]
+        title = f"{flattest} is the flattest: largest eigenvalues {', '.join(map(number, tops))}"
+    figure, axes = _panels(len(some), title, (4.2, 2.9) if len(some) > 1 else (6.6, 3.0))
+    for ax, r in zip(axes, some, strict=False):
+        density = curvature.Density(_array(r["density"]["values"]), _array(r["density"]["shares"]), 0)
+        low, high = min(r["lowest"], 0), max(r["top"][0], 0)
+        span = (high - low) or 1.0
+        at = np.linspace(low - 0.05 * span, high + 0.05 * span, 600)
+        bells = curvature.smoothed(density, at, span / 100)
+        # Below one eigenvalue of D, however narrow the bell, there is nothing to see.
+        ax.plot(at, np.maximum(bells, 1e-9), color=plots.BLUE, linewidth=1.4)
+        ax.plot(
+            r["top"],
+            np.full(len(r["top"]), 0.03),
+            "|",
+            color=plots.ORANGE,
+            markersize=14,
+            transform=ax.get_xaxis_transform(),
+            label="largest eigenvalues",
+        )
+        ax.set_ylim(bottom=max(bells.max() * 1e-7, 1e-9))
+        plots.label_axes(ax, title=r["checkpoint"], x="eigenvalue of the Hessian", y="density", log="y")
+    axes[0].legend(fontsize=8, loc="upper right")
+    return "Spectral density of the Hessian. " + title, _png(figure)
+
+
+def _surfaces(some):
+    losses = [_array(r["losses"]) for r in some]
+    centres = [r["centre"] for r in some]
+    known = np.concatenate([each[np.isfinite(each)] for each in losses])
+    low, high = float(known.min()), float(np.quantile(known, 0.8))
+    high = high if high > low else low + 1.0
+    title = "The loss around it, in lengths of its filters"
+    if hasattr(plots, "surface"):
+        return _solid(some, losses, title, high)
+    figure, axes = _panels(len(some), title, (4.2, 3.6))
+    for ax, r, each, centre in zip(axes, some, losses, centres, strict=False):
+        lines = (centre if centre is not None else low) + 0.1 * (high - low)
+        plots.contours(ax, r["x"], r["y"], each, low=low, high=high, lines=lines, label="loss")
+        ax.plot(0, 0, "+", color="white", markersize=9)
+        plots.label_axes(
+            ax, title=r["checkpoint"], x="first direction", y="second direction", grid=False
+        )
+    return "Contours of the loss on a plane of two random, filter-normalised directions.", _png(figure)
+
+
+def _solid(some, losses, title, high):
+    """In three dimensions, in versions that draw them."""
+    columns = min(len(some), 2)
+    figure, axes = plots.grid(
+        -(-len(some) // columns), columns, title=title, panel=(4.4, 3.6), projection="3d"
+    )
+    for ax, r, each in zip(axes.ravel(), some, losses, strict=False):
+        plots.surface(r["x"], r["y"], each, title=r["checkpoint"], high=high, ax=ax)
+    for ax in axes.ravel()[len(some) :]:
+        ax.set_visible(False)
+    return "The loss over a plane of two random, filter-normalised directions.", _png(figure)
+
+
+def to_turn(result: dict[str, Any]) -> str | None:
+    """A surface as a page of its own to be turned by hand; None without the extra `html`."""
+    if not hasattr(plots, "surface_html"):
+        return None
+    losses = _array(result["losses"])
+    known = losses[np.isfinite(losses)]
+    high = float(np.quantile(known, 0.9)) if len(known) else None
+    try:
+        return plots.surface_html(
+            result["x"], result["y"], losses, title=f"The loss around {result['checkpoint']}", high=high
+        )
+    except (ImportError, ValueError):  # without plotly; or a surface that is flat
+        return None
+
+
+def _lines(lines, curve, aligned):
+    first = lines["lines"][0]
+    has_accuracy = first["accuracy"] is not None
+    figure, axes = plots.grid(1, 1 + has_accuracy, title=_finding(lines, curve), panel=(4.4, 3.1))
+    shown = [
+        (each, _colour(i), "-", " to ".join(each["between"])) for i, each in enumerate(lines["lines"])
+    ]
+    if aligned:
+        shown.append((aligned, plots.GREEN, "--", "units in order"))
+    if curve:
+        shown.append((curve, plots.ORANGE, "-", "trained curve"))
+    for ax, which, label in zip(axes[0], ("loss", "accuracy"), ("loss", "accuracy in %"), strict=False):
+        for each, color, style, name in shown:
+            if each[which] is not None:
+                values = _array(each[which]) * (100 if which == "accuracy" else 1)
+                ax.plot(each["t"], values, style, color=color, marker="o", markersize=3, label=name)
+        plots.label_axes(ax, x="from the first to the second", y=label)
+        ax.ticklabel_format(axis="y", useOffset=False)
+        low, high = ax.get_ylim()
+        if which == "accuracy" and high - low < 1:
+            ax.set_ylim((low + high) / 2 - 0.5, (low + high) / 2 + 0.5)
+    axes[0, 0].legend(fontsize=8)
+    return "Loss and accuracy on the way from one checkpoint to another.", _png(figure)
+
+
+def _colour(i):
+    return plots.BLUE if i == 0 else plots.shade(i / 6)
+
+
+def _finding(lines, curve):
+    first = lines["lines"][0]
+    if first["accuracy"] is None:
+        title = f"On the straight line the loss rises by {number(first['barrier'])}"
+        return title + (f", on a trained curve by {number(curve['barrier'])}" if curve else "")
+    title = f"Accuracy falls to {percent(min(first['accuracy']))} on the straight line"
+    known = [a for a in curve["accuracy"] if a is not None] if curve and curve["accuracy"] else []
+    return title + (f", to {percent(min(known))} on a trained curve" if known else "")

@@ -1,0 +1,142 @@
+"""What the models are, and how well they fit: layers, loss, accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from wedges import _keras
+from wedges.cards.budget import FEWEST, Cost, count
+from wedges.cards.subject import Subject
+from wedges.landscape import Evaluation
+from wedges.network.landscape import NetworkLandscape
+
+_CLASSES = 20  # as many are listed
+
+
+def about(subject: Subject) -> dict[str, Any]:
+    """Layers, weights, examples and loss: nothing is computed."""
+    model, data = subject.models[0], subject.data
+    layers = [
+        {"layer": path, "kind": _kind(model, path), "weights": len(where)}
+        for path, where in subject.space.layers.items()
+    ]
+    optimizer = getattr(model, "optimizer", None)
+    return {
+        "checkpoints": subject.names,
+        "model": model.name,
+        "kind": type(model).__name__,
+        "dimension": subject.dimension,
+        "not_trained": int(sum(np.prod(v.shape) for v in model.non_trainable_variables)),
+        "dtype": subject.space.dtype.name,
+        "policy": model.dtype_policy.name,
+        "batch_norm": subject.has_batch_norm,
+        "optimizer": None if optimizer is None else optimizer.name,
+        "inputs": _shapes(model, "input"),
+        "outputs": _shapes(model, "output"),
+        "layers": layers,
+        "norms": np.linalg.norm(subject.thetas.astype(np.float64), axis=1),
+        "loss": subject.loss_name,
+        "loss_origin": subject.chosen.origin,
+        "data": _examples(data),
+        "held_out": None if subject.held_out is None else _examples(subject.held_out),
+    }
+
+
+def _kind(model, path):
+    for layer in _keras.flat_layers(model):
+        if layer.name == path.rpartition("/")[2]:
+            return type(layer).__name__
+    return ""
+
+
+def _shapes(model, which):
+    found = getattr(model, f"{which}_shape", None)
+    return None if found is None else str(found).replace("None", "N")
+
+
+def _examples(data):
+    x, y = (tf.nest.flatten(part) for part in (data.x, data.y))
+    whole = len(y) == 1 and (y[0].dtype.kind in "iub" or bool(np.all(y[0] == np.round(y[0]))))
+    classes = np.unique(y[0], return_counts=True) if whole else None
+    known = classes is not None and len(classes[0]) <= _CLASSES and y[0].size == len(y[0])
+    return {
+        "name": data.name,
+        "examples": data.size,
+        "of": data.total,
+        "x": [f"{leaf.dtype} {list(leaf.shape)}" for leaf in x],
+        "range": [float(min(leaf.min() for leaf in x)), float(max(leaf.max() for leaf in x))],
+        "y": [f"{leaf.dtype} {list(leaf.shape)}" for leaf in y],
+        "classes": {str(int(c)): int(n) for c, n in zip(*classes, strict=True)} if known else None,
+    }
+
+
+# ---- loss and accuracy ------------------------------------------------------------------------------
+
+
+def cost(subject: Subject, n: int) -> Cost:
+    """Of a look at all checkpoints on all examples, and on what is held out."""
+    held_out = 0 if subject.held_out is None else subject.held_out.size
+    tracings = (subject.count if subject.own_state else 1) + (held_out > 0)
+    tracing, few = tracings * subject.rates.tracing / 2, min(FEWEST, subject.data.size)
+    each = subject.count * subject.rates.forward
+    return Cost(few * each + tracing, (subject.data.size + held_out) * each + tracing)
+
+
+def fit(subject: Subject, seconds: float) -> dict[str, Any]:
+    """Loss and accuracy of each checkpoint, as `model.evaluate` gives them."""
+    each = subject.count * subject.rates.forward
+    n = count(max(seconds, 1.0), each, min(FEWEST, subject.data.size), subject.data.size, "examples")
+    found = {"examples": n, **_readings(subject, lambda k: subject.own(k, n))}
+    if subject.held_out is not None:
+        x, y = subject.held_out.first(count(seconds, each, 1, subject.held_out.size, "examples"))
+        others = {0: subject.own(0, n).on(x, y)}
+        own = lambda k: (
+            others.setdefault(k, subject.own(k, n).on(x, y)) if subject.own_state else others[0]
+        )
+        found["held_out"] = {"examples": len(tf.nest.flatten(x)[0]), **_readings(subject, own)}
+    return found
+
+
+def _readings(subject, landscape):
+    found = [landscape(k).evaluate(theta) for k, theta in enumerate(subject.thetas)]
+    return {
+        "loss": [float(each.loss) for each in found],
+        "accuracy": [one(each.accuracy) for each in found],
+    }
+
+
+def one(accuracy: Any) -> float | None:
+    """The accuracy, where a model has one."""
+    return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None
+
+
+def hits(landscape: NetworkLandscape, found: Evaluation) -> np.ndarray | None:
+    """Which examples are labelled as their targets are, [N] from 0 to 1; None where that is not all."""
+    accuracy = one(found.accuracy)
+    if accuracy is None or not tf.is_tensor(landscape.y):
+        return None
+    labels, y = np.asarray(landscape.labels(found.outputs)), np.asarray(landscape.y)
+    if y.ndim == labels.ndim + 1 and y.shape[-1] > 1:
+        y = y.argmax(axis=-1)
+    right = (labels == y.reshape(labels.shape)).astype(np.float64)
+    each = right.reshape(len(right), -1).mean(axis=1)
+    return each if np.isclose(each.mean(), accuracy, atol=1e-5) else None  # of masks, weights
+
+
+def losses(landscape: NetworkLandscape, found: Evaluation) -> np.ndarray | None:
+    """The loss of each example, [N]; None where their mean is not the loss, as with masks."""
+    loss = landscape.loss
+    if not hasattr(loss, "call") or not tf.is_tensor(landscape.y) or not hasattr(found.outputs, "shape"):
+        return None
+    try:
+        values = loss.call(landscape.y, tf.convert_to_tensor(found.outputs))
+    except (ValueError, TypeError, tf.errors.OpError):
+        return None
+    values = np.asarray(values, np.float64)
+    if values.ndim == 0 or len(values) != landscape.size:
+        return None
+    each = values.reshape(len(values), -1).mean(axis=1)
+    return each if np.isclose(each.mean(), float(found.loss), rtol=1e-3, atol=1e-6) else None

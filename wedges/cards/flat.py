@@ -1,0 +1,225 @@
+"""Is it flat? Curvature at a checkpoint, layer by layer, and how far the loss rises around it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from wedges import curvature, probe
+from wedges.cards.budget import PRODUCT, TRACING, Cost, Cut, count, timed
+from wedges.cards.subject import Subject
+
+_ORDER, _STARTS, _SIGNS = 60, 2, 30  # Lanczos steps and starts, and products for the trace, at full size
+_FEWEST_STEPS, _FEWEST_SIGNS, _TOP = 8, 3, 5
+_DIRECTIONS, _LOOKS = 12, 34  # of the widths, and losses along one of them
+_BOX, _ASCENTS = 1e-3, 8  # Keskar et al.'s epsilon, and steps of ascent in their box
+_RADIUS = 0.05  # Foret et al.'s rho
+
+
+# ---- curvature --------------------------------------------------------------------------------------
+
+
+def curvature_cost(subject: Subject, n: int) -> Cost:
+    """On n examples; a graph of the Hessian is traced once for all checkpoints, or for each."""
+    fresh = 1 if subject.own_state or subject.has_batch_norm else 1 / subject.count
+    each, tracing = PRODUCT * n * subject.rates.gradient, fresh * TRACING * subject.rates.tracing
+    least, full = _FEWEST_STEPS + _FEWEST_SIGNS + 4, _ORDER * _STARTS + _SIGNS + 4
+    return Cost(1.2 * least * each + tracing, full * each + tracing)
+
+
+def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
+    """Eigenvalues, trace, spectral density and layers of the Hessian at checkpoint k.
+
+    Lanczos from a random start gives both ends of the spectrum with their residuals, |H v - value v|: an
+    eigenvalue is that near for certain. The same numbers are a quadrature of the whole spectrum.
+    Products with vectors g of random signs give the trace, the mean of g.Hg, and that of each layer's
+    block, the mean of the layer's part of that sum.
+
+    Raises:
+      Cut: too few products fit, or the loss has no second derivatives.
+    """
+    begin = time.monotonic()
+    landscape, theta = subject.own(k, subject.working), subject.thetas[k]
+    rng = np.random.default_rng([subject.seed, 1])
+    dimension = subject.dimension
+    H = curvature.hessian(landscape, theta)
+    _afford(TRACING * subject.rates.tracing, seconds)
+    start = lambda: rng.standard_normal(dimension).astype(H.dtype)
+    try:
+        H.matvec(start())
+    except ValueError as error:
+        raise Cut(" ".join(str(error).split())) from None
+    _, each = timed(lambda: H.matvec(start()))
+    left = seconds - (time.monotonic() - begin)
+    signs = count(0.25 * left, each, _FEWEST_SIGNS, _SIGNS, "products for the trace")
+    order = count(0.7 * left, each, min(_FEWEST_STEPS, dimension), _ORDER, "steps of Lanczos")
+    starts = max(1, min(_STARTS, int(0.7 * left / (each * order)) if each > 0 else _STARTS))
+    runs = [curvature.lanczos(H, start(), order, keep=i == 0) for i in range(starts)]
+    (values, shares), ends = _quadratures(runs, order), _ends(runs[0])
+    _, gradient = landscape.value_and_gradient(theta)
+    gradient = np.asarray(gradient, np.float64)
+    trace, layers = _layers(subject, H, theta, gradient, ends["vector"], signs, rng)
+    return {
+        "checkpoint": subject.names[k],
+        "examples": landscape.size,
+        "products": sum(len(run.diagonal) for run in runs) + signs + 2,
+        "top": ends["top"],
+        "top_residuals": ends["top_residuals"],
+        "lowest": ends["lowest"],
+        "lowest_residual": ends["lowest_residual"],
+        "trace": trace[0],
+        "trace_error": trace[1],
+        "gradient_norm": float(np.linalg.norm(gradient)),
+        "density": {"values": values, "shares": shares},
+        "layers": layers,
+    }
+
+
+def _afford(wanted, seconds):
+    if wanted > 1.5 * seconds:
+        raise Cut(
+            f"to trace it would take about {wanted:.0f} s, and {seconds:.0f} s of the budget are for it"
+        )
+
+
+def _ends(run):
+    """Both ends of a spectrum, as Lanczos found them, and the vector of the largest value."""
+    m = len(run.diagonal)
+    values, vectors = scipy.linalg.eigh_tridiagonal(run.diagonal, run.beside[: m - 1])
+    off = np.abs(run.beside[-1] * vectors[-1]) if m < run.basis.shape[1] else np.zeros(m)
+    off = np.maximum(off, np.finfo(run.basis.dtype).eps * np.abs(values).max())  # rounding at least
+    few = slice(None, -_TOP - 1, -1)
+    return {
+        "top": values[few],
+        "top_residuals": off[few],
+        "lowest": values[0],
+        "lowest_residual": off[0],
+        "vector": vectors[:, -1].astype(run.basis.dtype) @ run.basis,
+    }
+
+
+def _quadratures(runs, order):
+    """Values and shares [S, m], padded with shares of 0."""
+    values, shares = np.zeros((2, len(runs), order))
+    for row, weights, run in zip(values, shares, runs, strict=True):
+        m = len(run.diagonal)
+        row[:m], vectors = scipy.linalg.eigh_tridiagonal(run.diagonal, run.beside[: m - 1])
+        weights[:m] = vectors[0] ** 2
+    return values, shares
+
+
+def _layers(subject, H, theta, gradient, vector, signs, rng):
+    """The trace with its standard error, and of each layer what it has of everything."""
+    of = subject.space.layers
+    sums = np.empty((signs, len(of)))
+    for row in sums:
+        g = rng.choice(np.array([-1, 1], H.dtype), subject.dimension)
+        product = g.astype(np.float64) * H.matvec(g)
+        row[:] = [product[where].sum() for where in of.values()]
+    error = lambda samples: np.std(samples, axis=0, ddof=1) / np.sqrt(len(samples))
+    total = sums.sum(axis=1)
+    norm = lambda v, where: float(np.linalg.norm(v[where].astype(np.float64)))
+    layers = [
+        {
+            "layer": path,
+            "weights": len(where),
+            "norm": norm(theta, where),
+            "gradient": norm(gradient, where),
+            "trace": mean,
+            "trace_error": each,
+            "share_of_top": norm(vector, where) ** 2,
+        }
+        for (path, where), mean, each in zip(of.items(), sums.mean(axis=0), error(sums), strict=True)
+    ]
+    return (total.mean(), error(total)), layers
+
+
+# ---- how far it rises -------------------------------------------------------------------------------
+
+
+def rise_cost(subject: Subject, n: int) -> Cost:
+    """On n examples: gradients for sharpness, losses for widths."""
+    gradients = (
+        (_ASCENTS + 2) * subject.rates.gradient * (subject.moved / max(subject.rates.forward, 1e-12))
+    )
+    fresh = subject.rates.tracing * (2 if subject.has_batch_norm else 0.5)
+    widths = _DIRECTIONS * _LOOKS * subject.moved
+    return Cost(n * gradients + fresh, n * (gradients + widths) + fresh)
+
+
+def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
+    """Widths along random directions, and the sharpness of Keskar et al. and of Foret et al.
+
+        phi = 100 (max L(theta + v) - L) / (1 + L),  |v_i| <= 0.001 (|theta_i| + 1)
+        L(theta + rho g / |g|) - L,  rho = 0.05,  g the gradient
+
+    The maximum is looked for by projected ascent along the gradient's signs; what is found is a lower
+    bound of it.
+
+    Widths are left out where fewer than two directions fit.
+
+    Raises:
+      Cut: the gradients do not fit.
+
+    Source: Keskar et al. 2017 (arXiv:1609.04836); Foret et al. 2021 (arXiv:2010.01412).
+    """
+    begin = time.monotonic()
+    gradients = rise_cost(subject, subject.working).least
+    if gradients > max(seconds, 0.0):
+        raise Cut(f"it would take {gradients:.0f} s, and {seconds:.0f} s of the budget are for it")
+    landscape, theta = subject.around, subject.thetas[k]
+    loss, gradient = (np.asarray(a) for a in landscape.value_and_gradient(theta))
+    found: dict[str, Any] = {
+        "checkpoint": subject.names[k],
+        "examples": landscape.size,
+        "loss": float(loss),
+        **_sharpness(landscape, theta, float(loss), gradient),
+    }
+    left = seconds - (time.monotonic() - begin)
+    try:
+        directions = count(left, _LOOKS * subject.look(), 2, _DIRECTIONS, "directions of a width")
+    except Cut as cut:
+        return {**found, "directions": 0, "widths": [], "left_out": str(cut)}
+    v = probe.isotropic(subject.dimension, directions, seed=[subject.seed, 2], dtype=theta.dtype)
+    rises = [0.1, 1.0] if landscape.evaluate(theta).accuracy is not None else []
+    thresholds = {f"{r:g} more": float(loss) + r for r in rises}
+    if loss > 1e-3:
+        thresholds["twice the loss"] = 2 * float(loss)
+    levels = list(thresholds.values())
+    widths: Any = probe.tunnel_width(landscape, theta, v, levels) if levels else []
+    found["directions"] = directions
+    found["widths"] = [
+        {
+            "threshold": name,
+            "level": width.threshold,
+            "mean": width.mean,
+            "error": width.error,
+            "angle": width.angle,
+            "never": int(width.censored.sum()),
+        }
+        for name, width in zip(thresholds, widths, strict=True)
+    ]
+    return found
+
+
+def _sharpness(landscape, theta, loss, gradient):
+    length = float(np.linalg.norm(gradient.astype(np.float64)))
+    along = gradient / length if length > 0 else gradient
+    box = (_BOX * (np.abs(theta) + 1)).astype(theta.dtype)
+    highest, v = loss, np.zeros_like(theta)
+    slope = gradient
+    for _ in range(_ASCENTS):
+        v = np.clip(v + box / 4 * np.sign(slope), -box, box).astype(theta.dtype)
+        value, slope = (np.asarray(a) for a in landscape.value_and_gradient(theta + v))
+        highest = max(highest, float(value))
+    there = float(landscape(theta + theta.dtype.type(_RADIUS) * along))
+    return {
+        "gradient_norm": length,
+        "epsilon": _BOX,
+        "epsilon_sharpness": 100 * (highest - loss) / (1 + loss),
+        "rho": _RADIUS,
+        "rho_sharpness": there - loss,
+    }

@@ -1,0 +1,51 @@
+"""How it looks: the loss on a plane of two filter-normalised directions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from wedges import probe
+from wedges.cards.budget import Cost, Cut
+from wedges.cards.subject import Subject
+
+_SIDES = (25, 21, 17, 15, 13, 11, 9, 7)  # points of a side
+
+
+def cost(subject: Subject, n: int) -> Cost:
+    """On n examples; a graph may have to be traced."""
+    tracing = subject.rates.tracing / 2
+    of = lambda side: (side**2 + 2) * n * subject.moved + tracing
+    return Cost(of(_SIDES[-1]), of(_SIDES[0]))
+
+
+def surface(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
+    """The surface of Li et al. around checkpoint k: x = 1 moves each filter by its own length.
+
+    Raises:
+      Cut: a grid of 7 x 7 does not fit.
+
+    Source: Li et al. 2018 (arXiv:1712.09913).
+    """
+    begin = time.monotonic()
+    each = subject.look()
+    seconds -= time.monotonic() - begin
+    side = next((s for s in _SIDES if s * s * each <= seconds), None)
+    if side is None:
+        few = _SIDES[-1]
+        raise Cut(
+            f"a grid of {few} x {few} would take {few**2 * each:.0f} s, and {seconds:.0f} s of the "
+            "budget are for it"
+        )
+    x = np.linspace(-1, 1, side)
+    found = probe.filter_plane(subject.around, subject.thetas[k], x, x, seed=subject.seed)
+    return {
+        "checkpoint": subject.names[k],
+        "examples": subject.around.size,
+        "x": found.x,
+        "y": found.y,
+        "losses": found.losses,
+        "centre": float(found.losses[side // 2, side // 2]),
+    }

@@ -1,0 +1,187 @@
+"""What a card is about: several checkpoints of one architecture, and examples, as landscapes."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from wedges import _keras
+from wedges.cards.budget import Rates, timed
+from wedges.cards.losses import Chosen
+from wedges.cards.reading import Data
+from wedges.network.landscape import NetworkLandscape
+from wedges.network.weights import WeightSpace
+
+# Numbers that the layers of a microbatch put out, 128 MB of float32; a product with the Hessian holds
+# several times as many.
+_NUMBERS, _MOST = 2**25, 500
+
+
+class Subject:
+    """K checkpoints on N examples.
+
+    Args:
+      names, models: of the checkpoints [K].
+      data, held_out: the examples, and others that were not trained on, or None.
+      chosen: the loss.
+      seed: of all that is random.
+
+    Attributes:
+      thetas: the weights of each, [K, D].
+      working: on how many examples sections work; to be set before `around` is asked for.
+      microbatch, batch_size: examples in memory at once, and in a step of training.
+      rates: how long passes take, once `measure` was called.
+
+    Raises:
+      ValueError: checkpoints of several architectures, examples that do not fit.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        models: list[keras.Model],
+        data: Data,
+        held_out: Data | None,
+        chosen: Chosen,
+        *,
+        seed: int,
+    ) -> None:
+        self.names, self.models, self.data, self.held_out = names, models, data, held_out
+        self.chosen, self.seed = chosen, seed
+        self.space = WeightSpace(models[0])
+        self.thetas = np.stack([_point(self.space, *each) for each in zip(names, models, strict=True)])
+        self.working = data.size
+        self.rates, self._traced = Rates(0.0, 0.0, 0.0), False
+        self.microbatch = microbatch(models[0])
+        self.batch_size = min(128, self.microbatch, data.size)
+        x, y = data.first(min(data.size, max(8, self.microbatch)))
+        self._probe = self._landscape(0, x, y, "frozen")  # raises where anything does not fit
+        if data.size > len(tf.nest.flatten(x)[0]):
+            self._check_labels()
+
+    @property
+    def count(self) -> int:
+        """K."""
+        return len(self.names)
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return self.space.dimension
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether statistics of batch norm belong to each theta."""
+        return self._probe.network.has_batch_norm
+
+    @property
+    def loss_name(self) -> str:
+        """What the loss is called."""
+        return self.chosen.name or str(self._probe.objective)
+
+    @functools.cached_property
+    def own_state(self) -> bool:
+        """Whether the checkpoints differ in more than their trained weights."""
+        state = lambda m: [
+            np.asarray(v.value) for v in m.non_trainable_variables if "seed" not in v.path
+        ]
+        first, *others = map(state, self.models)
+        return any(not all(map(np.array_equal, first, other)) for other in others)
+
+    def measure(self) -> None:
+        """Find out how long a pass and a tracing take, on a few examples."""
+        theta, n = self.thetas[0], self._probe.size
+        _, first = timed(lambda: self._probe.value_and_gradient(theta))
+        _, gradient = timed(lambda: self._probe.value_and_gradient(theta))
+        self._probe.evaluate(theta)
+        _, forward = timed(lambda: self._probe.evaluate(theta))
+        self.rates = Rates(forward / n, gradient / n, max(0.0, first - gradient))
+
+    @property
+    def moved(self) -> float:
+        """Seconds that an example takes in a pass away from the checkpoints' own weights."""
+        return self.rates.forward * (2.5 if self.has_batch_norm else 1.0)
+
+    def look(self) -> float:
+        """Seconds that the loss of one point takes on the working examples, as the machine is now."""
+        point = self.thetas[:1]
+        if not self._traced:
+            self.around(point)
+            self._traced = True
+        return timed(lambda: self.around(point))[1]
+
+    # ---- landscapes ---------------------------------------------------------------------------------
+
+    def own(self, k: int, n: int) -> NetworkLandscape:
+        """The landscape of checkpoint k with its own batch-norm statistics, on the first n examples."""
+        return self._own(k if self.own_state else 0, min(n, self.data.size))
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019  (a subject lives as long as a card)
+    def _own(self, k, n):
+        if n == self._probe.size and k == 0:
+            return self._probe
+        return self._landscape(k, *self.data.first(n), "frozen")
+
+    @functools.cached_property
+    def around(self) -> NetworkLandscape:
+        """The landscape at any theta, on the working examples; batch norm is re-estimated."""
+        if not self.has_batch_norm and not self.own_state:
+            return self.own(0, self.working)
+        return self._landscape(0, *self.data.first(self.working), "reestimate")
+
+    @functools.cached_property
+    def judged(self) -> tuple[NetworkLandscape, str]:
+        """The landscape that models are compared on, and what its examples are called."""
+        if self.held_out is None:
+            return self.around, "the examples given"
+        return self.around.on(self.held_out.x, self.held_out.y), "held out"
+
+    def _landscape(self, k, x, y, batch_norm):
+        return NetworkLandscape(
+            self.models[k],
+            x,
+            y,
+            self.chosen.loss,
+            seed=self.seed,
+            batch_norm=batch_norm,
+            batch_size=self.batch_size,
+            evaluation_batch_size=self.microbatch,
+        )
+
+    def _check_labels(self):
+        """Look at all targets, not only at the probe's."""
+        from wedges.network.examples import examples_of
+
+        self._probe.readout.check(self._probe.problem, examples_of(self.data.x, self.data.y))
+
+
+def microbatch(model: keras.Model) -> int:
+    """Examples in memory at once, from what the layers of a model put out for one."""
+    numbers = 0
+    for layer in _keras.flat_layers(model):
+        try:
+            shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(layer.output)]
+        except (AttributeError, ValueError):  # one that was called elsewhere, or not yet
+            continue
+        if all(None not in shape for shape in shapes):
+            numbers += sum(math.prod(shape) for shape in shapes)
+    return int(min(max(_NUMBERS // max(numbers, 1), 8), _MOST))
+
+
+def _point(space: WeightSpace, name: str, model: keras.Model) -> Any:
+    """The weights of a model as a point of another one's space."""
+    try:
+        theta = np.asarray(space.read() if model is space.model else space.read(model))
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        raise ValueError(
+            f"{name} must be of the first checkpoint's architecture; received: {said}"
+        ) from None
+    if not np.isfinite(theta).all():
+        raise ValueError(f"{name} must have finite weights; received NaN or infinity in some.")
+    return theta

@@ -1,0 +1,165 @@
+"""What a section found, in a line for the terminal, and numbers as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+VERDICTS = {"yes": "Yes", "no": "No", "unclear": "Not clear"}
+
+
+def number(value: Any) -> str:
+    """Three digits, or what stands for none.
+
+    >>> [wedges.cards.words.number(value) for value in (1234.5, 0.000123, None)]
+    ['1,230', '0.000123', 'not finite']
+    """
+    if value is None:
+        return "not finite"
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.3g}")
+    if 1e4 > abs(rounded) >= 1000:
+        return f"{rounded:,.0f}"
+    return f"{rounded:.3g}"
+
+
+def percent(accuracy: Any) -> str:
+    """A share as a percentage with one digit more than half a point; "none" where there is none."""
+    return "none" if accuracy is None else f"{100 * accuracy:.2f}%"
+
+
+def points(share: Any) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return "not finite" if share is None else f"{100 * share:+.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds.
+
+    >>> wedges.cards.words.duration(65.4)
+    '1:05'
+    """
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def spread(values: Any) -> str:
+    """A list of numbers, few of them one by one."""
+    return ", ".join(map(number, values))
+
+
+def verdict_line(found: dict[str, Any]) -> str:
+    """Whether to average, in one sentence with its uncertainty."""
+    said, unit = found["verdict"], found["verdict"]["unit"]
+    gain = found["gain"] if unit == "accuracy" else found["loss_gain"]
+    answer = said["answer"]
+    if gain is None:
+        return "Not clear: these outputs and targets give no number for each example."
+    where = (
+        f"{found['examples']:,} examples {'held out' if found['where'] == 'held out' else ''}".strip()
+    )
+    if unit == "accuracy":
+        side = "above" if gain["mean"] >= 0 else "below"
+        what = (
+            f"the mean's accuracy is {100 * abs(gain['mean']):.2f} points {side} the models' average "
+            f"(95%: {points(gain['low'])} to {points(gain['high'])}, {where})"
+        )
+        allowed = f"{100 * said['allowed']:g} point"
+    else:
+        what = (
+            f"the mean's loss is {number(-gain['mean'])} above the models' average (95%: "
+            f"{number(-gain['high'])} to {number(-gain['low'])}, {where})"
+        )
+        allowed = f"{number(said['allowed'])} of loss"
+    ends = {
+        "yes": f"it loses no more than {allowed}",
+        "no": f"it loses more than {allowed}",
+        "unclear": f"whether it loses more than {allowed} these examples cannot tell",
+    }
+    return f"{VERDICTS[answer]}: {what}; {ends[answer]}."
+
+
+def line(name: str, found: dict[str, Any]) -> str:
+    """What a section found, for the terminal."""
+    if "cut" in found:
+        return f"left out: {found['cut']}"
+    return _LINES[name.partition("-")[0]](found)
+
+
+def _about(found):
+    layers = len(found["layers"])
+    loss = f"{found['loss']} ({found['loss_origin']})"
+    examples = f"{found['data']['examples']:,} examples"
+    return f"{found['dimension']:,} weights in {layers} layers, {examples}; {loss}"
+
+
+def _fit(found):
+    accuracy = [percent(a) for a in found["accuracy"] if a is not None]
+    said = f"loss {spread(found['loss'])}" + (f"; accuracy {', '.join(accuracy)}" if accuracy else "")
+    if "held_out" in found:
+        said += f"; held out: {_fit(found['held_out'])}"
+    return said
+
+
+def _curvature(found):
+    trace = f"trace {number(found['trace'])} ± {number(found['trace_error'])}"
+    return f"largest eigenvalue {number(found['top'][0])}, {trace}"
+
+
+def _rise(found):
+    said = [f"{w['threshold']} at {number(w['mean'])} ± {number(w['error'])}" for w in found["widths"]]
+    left_out = [f"widths left out: {found['left_out']}"] if "left_out" in found else []
+    return "; ".join([*said, f"epsilon-sharpness {number(found['epsilon_sharpness'])}", *left_out])
+
+
+def _look(found):
+    side = len(found["x"])
+    known = np.array([v for row in found["losses"] for v in row if v is not None])
+    high = number(known.max()) if len(known) else "not finite"
+    return f"{side} x {side} points, loss {number(found['centre'])} in the middle and {high} at most"
+
+
+def _lines(found):
+    said = [
+        f"{each['between'][0]} to {each['between'][1]} {number(each['barrier'])}"
+        for each in found["lines"]
+    ]
+    return f"barrier of the loss: {'; '.join(said)}"
+
+
+def _alike(found):
+    agreement = found["agreement"]
+    labels = "" if agreement is None else f"; equal labels {percent(agreement[0][1])}"
+    return f"CKA {number(found['cka'][0][1])}{labels}"
+
+
+def _curve(found):
+    unit = "points of error" if found["unit"] == "error" else "of loss"
+    return (
+        f"highest on the way: {number(found['barrier'])} {unit} above its ends ({found['steps']} steps)"
+    )
+
+
+def _aligned(found):
+    return f"barrier {number(found['barrier'])}, before {number(found['barrier_before'])}"
+
+
+def _phase(found):
+    change = f"; to change: {found['change']}" if "change" in found else ""
+    return f"{found['phase'] or 'none'}{change}"
+
+
+_LINES = {
+    "about": _about,
+    "fit": _fit,
+    "curvature": _curvature,
+    "rise": _rise,
+    "look": _look,
+    "lines": _lines,
+    "mean": verdict_line,
+    "alike": _alike,
+    "curve": _curve,
+    "aligned": _aligned,
+    "phase": _phase,
+}
