@@ -111,6 +111,13 @@ def summary(arrays, config):
     return found
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    seed = {"seed": config.repeats}
+    model = seed | {"share_of_training": local.TIMES}
+    return {"model *": model, "frozen *": model, "*": seed}
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 

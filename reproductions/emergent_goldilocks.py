@@ -173,6 +173,12 @@ def summary(arrays, config):
     return found
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    seed, radius = {"seed": config.repeats}, {"radius": config.radii}
+    return {"* accuracy": seed | {"d": config.dims} | radius, "* length": seed, "*": seed | radius}
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 

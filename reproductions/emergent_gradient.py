@@ -95,6 +95,12 @@ def summary(arrays, config):
     return {f"{label}: captured": share.mean(axis=1) for label, share in shares.items()}
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    seed = {"seed": config.repeats}
+    return {"model *": seed | {"share_of_training": local.TIMES}, "*": seed}
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 
@@ -114,7 +120,7 @@ def plot(arrays, config):
         ax.axhline(classes / dimension, color=plots.GREY, linestyle=":", label=chance)
         pictures.along_training([ax], x, steps=not subject.is_model)
         ax.set_ylim(top=1.3)
-        ax.legend(fontsize=7, loc="lower right")
+        ax.legend(fontsize=8, loc="lower right")
         plots.label_axes(ax, title=subject.title, y="share of the squared gradient")
     return figure
 

@@ -239,6 +239,11 @@ def summary(arrays, config):
     return _numbers(arrays, config)
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    return {"*": {"pair": config.pairs}}
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 
@@ -266,7 +271,7 @@ def plot(arrays, config):
         if f"toy {name}" in arrays:
             plots.curve(toy, t, arrays[f"toy {name}"], **style)
     pictures.level(loss, n["ends"] + LOW * n["barrier"], "ends + 25% barrier")
-    loss.legend(fontsize=7, loc="upper left")
+    loss.legend(fontsize=8, loc="upper left")
     high, joint, bezier = (f"{100 * n[f'{name} highest']:.0f}%" for name in PATHS[1:])
     words = f"network: highest point {high} of the barrier,\njoint {joint}, Bezier {bezier}"
     for ax, title, y in (

@@ -347,7 +347,7 @@ def plot(arrays, config):
         (loss, "network: training loss there", "m", "training loss (nats)"),
     ):
         plots.label_axes(ax, title=title, x=x, y=y, ticks=m)
-    toy[0].legend(fontsize=7)
+    toy[0].legend(fontsize=8)
     return figure
 
 

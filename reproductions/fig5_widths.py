@@ -295,6 +295,11 @@ def summary(arrays, config):
     return found
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    return {f"{name} *": {name: values(config, name), "seed": config.repeats} for name in varied(config)}
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 
@@ -334,7 +339,7 @@ def plot(arrays, config):
         for ax, j in itertools.product(column, np.flatnonzero(~in_range(arrays, name))):
             ax.axvspan(j - 0.5, j + 0.5, color="black", alpha=0.08, linewidth=0)
     for ax in (axes[0, 0], axes[2, 0]):
-        ax.legend(fontsize=7)
+        ax.legend(fontsize=8)
     return figure
 
 

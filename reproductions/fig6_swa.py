@@ -219,6 +219,20 @@ def summary(arrays, config):
     return {f"lr {lr:g}: {name}": n[name][:, i] for i, lr in enumerate(config.lr) for name in names}
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    both, cycles = {"seed": config.repeats, "lr": config.lr}, range(1, config.cycles + 1)
+    pairs = both | {"pair": cycles[:-1]}
+    return {
+        "lr": {"lr": config.lr},
+        "start_*": both,
+        "distance": pairs,
+        "line_loss": pairs | {"share_of_the_way": np.linspace(0, 1, config.line_points)},
+        "agreement": both | {"cycle": cycles, "other_cycle": cycles},
+        "*": both | {"cycle": cycles},
+    }
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 

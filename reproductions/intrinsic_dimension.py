@@ -164,6 +164,12 @@ def summary(arrays, config):
     }
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv; d of all weights is "all"."""
+    cuts = {"seed": config.repeats, "d": ("all", *config.dims)}
+    return {"dims": {"d": config.dims}, "ambient": {}, "*": cuts}
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 
@@ -192,7 +198,7 @@ def plot(arrays, config):
     if known := published(config):
         theirs = {"color": plots.GREEN, "markersize": 8, "label": "Li et al. 2018, test"}
         top.plot(known["dims"], 100 * np.array(known["accuracy"]), "x", **theirs)
-    top.legend(fontsize=7, loc="upper left")
+    top.legend(fontsize=8, loc="upper left")
     return figure
 
 

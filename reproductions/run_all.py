@@ -42,6 +42,7 @@ from reproductions.bench.errors import UsageError, say
 from wedges import archive
 
 _PASSED_ON = ("preset", "out_dir", "data_dir", "note", "strategy", "tpu", "jobs", "backend", "address")
+_PASSED_ON += ("format", "dpi", "style")
 
 
 def main(argv=None):

@@ -213,6 +213,15 @@ def summary(arrays, config):
     }
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    found = {}
+    for size in config.sizes:
+        d = {"d": dims(config, *toys.sizes(size))}
+        found |= {f"{size} d": d, f"{size} *": d | {"cut": config.seeds}}
+    return found
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 
@@ -238,7 +247,7 @@ def plot(arrays, config):
         for ax, y in rows:
             pictures.here(ax, 1)
             plots.label_axes(ax, x=under, y=y)
-    axes[1, 0].legend(fontsize=7)
+    axes[1, 0].legend(fontsize=8)
     return figure
 
 

@@ -210,6 +210,12 @@ def summary(arrays, config):
     return found
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    places = {"seed": config.repeats, "s": config.short, "optima": config.optima}
+    return dict.fromkeys(("* optima", "* common", "* gradients", "* loss"), places)
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 
@@ -217,16 +223,18 @@ def plot(arrays, config):
     """The counts against m + 1 for each variant, and the cuts at the crossing of two wedges."""
     plots = wedges.plots
     title = f"Short directions where the wedges of several optima meet, D = {config.dimension}"
-    figure, ((*panels, last),) = plots.grid(1, 4, title=title, panel=(3.7, 3.7))
+    figure, axes = plots.grid(2, 2, title=title)
+    *panels, last = axes.flat
     for ax, v, look in zip(panels, toys.VARIANTS, pictures.looks(), strict=False):
         _draw_counts(ax, means(arrays, v), config, v)
-        plots.label_axes(ax, title=toys.label(v, config.k), x="optima, m + 1", y="short directions")
+        how = {"x": "optima, m + 1", "y": "short directions", "ticks": (1, *config.optima)}
+        plots.label_axes(ax, title=toys.label(v, config.k), **how)
         last.plot(CUTS, 100 * means(arrays, v)["cut"].mean(axis=0), label=toys.LABELS[v], **look)
-    panels[0].legend(fontsize=6, title="lines: formula; dotted: (m + 1) s", title_fontsize=6)
+    panels[0].legend(fontsize=8, title="lines: formula; dotted: (m + 1) s", title_fontsize=8)
     for position, text in ((1, "s"), (2, "2s")):
         pictures.here(last, position)
         last.text(position, 50, f" {text}", fontsize=9)
-    title = "two wedges: random cuts that recover\nthe loss from a displaced crossing"
+    title = "two wedges: random cuts that recover the loss from a displaced crossing"
     plots.label_axes(last, title=title, x="dimension of the cut, d / s", y="cuts (%)", legend=7)
     return figure
 

@@ -177,6 +177,13 @@ def summary(arrays, config):
     return found
 
 
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    short, steps = {"s": config.short}, {"a": config.radii}
+    both_ways = {"sign": (1, -1), "direction": config.directions}
+    return {"* losses": short | steps | both_ways, "* same": short | steps, "* start": short}
+
+
 # ---- the picture ------------------------------------------------------------------------------------
 
 
@@ -185,7 +192,8 @@ def plot(arrays, config):
     plots, at, s = wedges.plots, numbers(arrays, config), np.array(config.short)
     title = f"Along random directions from a point near a wedge, D = {config.dimension}: "
     title += f"{config.directions} directions, both ways"
-    figure, ((*rises, scatter),) = plots.grid(1, 4, title=title, panel=(3.6, 3.6))
+    figure, axes = plots.grid(2, 2, title=title)
+    *rises, scatter = axes.flat
     x = np.geomspace(s.min() / 1.5, s.max() * 1.5, 50)
     scatter.plot(x, np.sqrt(2 / x), color="black", linestyle=":", label="sqrt(2/s)")
     for ax, v, look in zip(rises, toys.VARIANTS, pictures.looks(), strict=False):
@@ -194,7 +202,7 @@ def plot(arrays, config):
         plots.label_axes(ax, title=title, x="step a", y="loss, root mean square", log="xy")
         scatter.plot(s, last(at[v]["scatter"]), linestyle="", alpha=0.8, label=toys.LABELS[v], **look)
     words = "line: sqrt(L0² + a² s/D)\nopen: another wedge is nearer"
-    rises[0].legend(fontsize=8, title=words, title_fontsize=7)
+    rises[0].legend(fontsize=8, title=words, title_fontsize=8)
     title, y = "scatter over directions", "deviation / mean of the a² term"
     plots.label_axes(scatter, title=title, x="short directions s", y=y, log="xy", ticks=s, legend=7)
     return figure

@@ -224,7 +224,7 @@ def plot(arrays, config):
             f"short directions: optimum {mean['end short']:.0f}, crossing {mean['corner short']:.0f}"
         )
         plots.label_axes(middle, title=title, x="vertex", y="vertex")
-    axes[0, 0].legend(fontsize=7)
+    axes[0, 0].legend(fontsize=8)
     for j, (ax, k) in enumerate(zip(axes[2], config.map_k, strict=False)):
         within, across = arrays["map within"][:, :, j], arrays["map across"][:, :, j]
         texts = np.frompyfunc("{:.2f}\n{:.2f}".format, 2, 1)(within, across)

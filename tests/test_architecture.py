@@ -30,6 +30,7 @@ NETWORK = {
     "coding",
     "_keras",
 }
+PLOTS = sorted((ROOT / "wedges" / "plots").glob("*.py"))
 BENCH = sorted((ROOT / "reproductions" / "bench").glob("*.py"))
 COMMON = sorted((ROOT / "reproductions" / "common").glob("*.py"))
 PROGRAMS = sorted((ROOT / "reproductions").glob("*.py"))
@@ -107,7 +108,7 @@ def test_the_list_of_programs_is_shown():
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
 def test_the_library_stands_alone(path):
     forbidden = {"reproductions", "absl", "tests"}
-    assert not roots(path) & (forbidden | ({"matplotlib"} if path.name != "plots.py" else set()))
+    assert not roots(path) & (forbidden | ({"matplotlib"} if path not in PLOTS else set()))
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
@@ -135,7 +136,7 @@ def test_the_hyperplane_needs_no_landscape_of_a_network():
 def test_the_bench_knows_no_network_no_data_set_and_no_figure(path):
     own = ("reproductions", "reproductions.bench")
     assert {n for n in below(path, "reproductions") if not n.startswith(own[1])} <= {own[0]}
-    # Of the library: how files are kept; and what devices do to a landscape.
+    # Of the library: how files are kept, how figures look; and what devices do to a landscape.
     others = below(path, "wedges") - below(path, "wedges.archive") - {"wedges"}
     assert not others or path.name == "devices.py"
 
@@ -180,8 +181,9 @@ def test_only_pictures_import_matplotlib(path):
 
 
 @pytest.mark.parametrize("path", ALL, ids=name_of)
-def test_only_figure_1_and_its_picture_need_extras_and_only_inside_functions(path):
-    extras = {"fig1_wedges.py": {"skimage"}, "pictures.py": {"plotly"}}.get(path.name, set())
+def test_only_what_is_turned_by_hand_needs_extras_and_only_inside_functions(path):
+    turned = {"pictures.py": {"plotly"}, "solid.py": {"plotly"}}
+    extras = {"fig1_wedges.py": {"skimage"}, **turned}.get(path.name, set())
     assert roots(path) & {"plotly", "skimage"} == extras
     top = [n for n in ast.parse(path.read_text()).body if isinstance(n, (ast.Import, ast.ImportFrom))]
     names = {a.name.split(".")[0] for n in top if isinstance(n, ast.Import) for a in n.names}
@@ -189,7 +191,16 @@ def test_only_figure_1_and_its_picture_need_extras_and_only_inside_functions(pat
 
 
 def test_plots_never_sees_a_model():
-    assert not roots(ROOT / "wedges" / "plots.py") & {"keras", "tensorflow", "wedges"}
+    """And starts no TensorFlow: of the library it needs arithmetic alone, and that inside functions."""
+    assert len(PLOTS) > 5
+    for path in PLOTS:
+        assert not roots(path) & {"keras", "tensorflow"}
+        own = {n for n in below(path, "wedges") if not n.startswith("wedges.plots")} - {"wedges"}
+        arithmetic = {"wedges.affine", "wedges.curvature"}
+        assert {n for n in own if not n.startswith("wedges._checks")} <= arithmetic | {
+            "wedges.affine.principal",
+            "wedges.curvature.smoothed",
+        }
 
 
 # ---- names, and the cost of importing ---------------------------------------------------------------

@@ -23,6 +23,7 @@ def test_the_figure_that_they_show_is_a_whole_one(tmp_path, monkeypatch, capsys)
     assert runs.run(figure, ["--preset=smoke", f"--out_dir={tmp_path / 'runs'}"]) == 0
     folder = pathlib.Path(capsys.readouterr().out.splitlines()[-1])
     left = {p.name for p in folder.iterdir()}
-    assert left == {"config.json", "results.npz", "figure.png", "check.json"}
+    numbers = {"config.json", "results.npz", "check.json"}
+    assert left == numbers | {"figure.png", "series", "claims.tex"}
     (claim,) = json.loads((folder / "check.json").read_text())["claims"]
     assert claim["id"] == "sharpness.flatter" and claim["measured"] > 0

@@ -8,7 +8,7 @@ import sys
 
 from absl import flags
 
-from reproductions.bench import devices, options, parallel
+from reproductions.bench import devices, drawings, options, parallel
 from reproductions.bench.errors import UsageError
 
 # How a shared flag's text is read, its default, and what --help says of it.
@@ -28,6 +28,18 @@ SHARED = {
     ),
     "out_dir": (_TEXT, "runs", "folder for run directories and checkpoints"),
     "plot_only": (_TRUTH, False, "draw and judge the saved results again; computes nothing"),
+    "format": (
+        _TEXT,
+        "png",
+        "files of the picture, with commas: png (always made), pdf, svg",
+    ),
+    "dpi": (flags.IntegerParser(30, 1200), None, "dots an inch of PNG files; by default the style's"),
+    "style": (
+        flags.EnumParser(drawings.STYLES),
+        "screen",
+        "of the picture: screen (up to 8.6 inches wide, 150 dpi), or paper (6.75 inches, 300 dpi, "
+        "letters of 8 points)",
+    ),
     "check": (_TRUTH, False, "exit with status 1 if a claim fails, or if the run makes none"),
     "write_reference": (_TRUTH, False, "record this run's numbers as the reference of its preset"),
     "note": (

@@ -7,35 +7,36 @@ A figure is a module with these names, and `runs.main(__name__)` at its end:
     judged(arrays, config) -> {claim: number}     what the claims are about
     claims(arrays, config) -> [Claim]             in words, with bounds: see `claims.Verdict`
     summary(arrays, config) -> {name: number}     what the reference guards
-    plot(arrays, config) -> figure     from the arrays alone; the verdict is drawn under it here
+    plot(arrays, config) -> figure     from the arrays alone
     html(arrays, config) -> text       if it has one: a page for figure.html, or UsageError
     more_pictures(arrays, config) -> {name: figure}    if it has any: <name>.png beside figure.png
     JUDGED_FROM            if it has any: the smallest preset that can judge its claims; else paper
+    axes(config) -> {array: {axis: its values}}    if it has one: columns of series/*.csv, see `tables`
 
 `measure`, and what it calls, find folders and processes by `workplace.current()`.
 
-The run directory gets config.json (first), results.npz, figure.png and check.json, each written
-whole or not at all.
+The run directory gets config.json (first), results.npz, figure.png (and figure.pdf, figure.svg, if they
+are asked for), series/*.csv, claims.tex and check.json (last), each written whole or not at all.
 """
 
 import contextlib
 import dataclasses
 import datetime
-import functools
 import importlib
 import pathlib
 import sys
-import textwrap
 
 from reproductions.bench import claims as claims_module
 from reproductions.bench import (
     devices,
+    drawings,
     flags,
     marks,
     options,
     parallel,
     provenance,
     store,
+    tables,
     verdicts,
     watching,
     workers,
@@ -90,6 +91,7 @@ def run(figure, argv):
     config, overrides = options.make(figure.Config, values.preset, flags.given(figure, values))
     if values.write_reference and overrides:
         raise UsageError(f"--write_reference: a preset's own settings only, not --{overrides[0]}.")
+    wanted = drawings.formats(values["format"].value)
     reference = claims_module.Reference(name_of(figure))
     reference.read()  # one that cannot be read is no news for after the measurement
     place = _workplace(values)
@@ -111,21 +113,22 @@ def run(figure, argv):
         say(f"recorded {len(numbers)} numbers and {len(verdict)} verdicts in {reference.path}")
     compared = None if overrides else reference.compare(values.preset, key, numbers)
     check = _judged(figure, values.preset, verdict, reference, compared)
-    picture = figure.plot(arrays, config)
-    _sign(picture, verdicts.counted(check["claims"]))
-    more = figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
-    for name, drawn in {"figure": picture, **more}.items():
-        save = functools.partial(drawn.savefig, format="png")
-        store.write_bytes(directory / f"{name}.png", save)
+    with drawings.style(values["style"].value):
+        drawn = {"figure": figure.plot(arrays, config)}
+        drawn |= figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
+    files = drawings.save(directory, drawn, wanted, values.dpi)
     page = _save_page(figure, directory / "figure.html", arrays, config)
+    tables.save_series(directory, arrays, figure.axes(config) if hasattr(figure, "axes") else {})
+    told = tables.latex(verdict, made.get("command") or name_of(figure))
+    store.write_bytes(directory / "claims.tex", lambda file: file.write(told.encode()))
     store.write_json(directory / "check.json", check)
 
     print(verdicts.table(check["claims"], check["judged"]))
     for words in compared["differs"] if compared else ():
         print(f"differs  {words}")
     print(verdicts.agreement(compared, values.preset))
-    others = [f"{name}.png" for name in more] + ([page.name] if page else [])
-    print(f"figure: {', '.join([str(directory / 'figure.png'), *others])}")
+    others = files[1:] + ([page.name] if page else [])
+    print(f"figure: {', '.join([str(directory / files[0]), *others])}")
     print(directory)
     return 1 if values.check and not check["passed"] else 0
 
@@ -274,12 +277,6 @@ def _judged(figure, preset, verdict, reference, compared):
         "reference": compared,
         "claims": verdicts.judged(made, figure, preset, recorded),
     }
-
-
-def _sign(picture, text):
-    """Write under all panels, in as many lines as it needs: the verdict."""
-    letters = int(picture.get_figwidth() * 15)  # of 9 points, an inch
-    picture.supxlabel("\n".join(textwrap.wrap(text, letters)), fontsize=9)
 
 
 def _save_page(figure, path, arrays, config):

@@ -16,12 +16,8 @@ def sheet(layout, title):
 
     Rows are laid out by themselves, so that a wide panel's scale takes no room from those below it.
     """
-    from matplotlib.figure import Figure
-
     rows = layout.split("/")
-    size = (3.4 * len(rows[0]), 3.0 * len(rows) + 0.5)
-    figure = Figure(figsize=size, layout="constrained", dpi=95)
-    figure.suptitle(title, fontsize=12)
+    figure = wedges.plots.page(len(rows), len(rows[0]), title=title, panel=(3.4, 3.0))
     axes = {}
     for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         axes |= part.subplot_mosaic([list(row)])

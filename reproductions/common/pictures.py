@@ -43,13 +43,10 @@ def along_training(axes, x, *, steps):
 
 def space(views, *, title, panel=4.6):
     """A figure with `views` axes in three dimensions, and one flat panel beside them."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(panel * (views + 1), panel + 0.5), layout="constrained", dpi=95)
+    figure = wedges.plots.page(1, views + 1, title=title, panel=(panel, panel))
     # Lines in front of surfaces: matplotlib would sort whole artists by their distance.
     solid = {"projection": "3d", "computed_zorder": False}
     axes = [figure.add_subplot(1, views + 1, i + 1, **solid) for i in range(views)]
-    figure.suptitle(title, fontsize=12)
     return figure, axes, figure.add_subplot(1, views + 1, views + 1)
 
 
@@ -76,7 +73,7 @@ class Scene:
         for i, name in enumerate("xyz", 1):
             ax.set(**{f"{name}lim": (-self.extent, self.extent), f"{name}label": f"$P_{i}$"})
             getattr(ax, f"{name}axis").set_ticks([-1, 0, 1])
-        ax.set_box_aspect((1, 1, 1))
+        ax.set_box_aspect((1, 1, 1), zoom=0.87)  # with room for labels
         for name, (color, points, _) in self.lines.items():
             ax.plot(*points.T, color=color, label=name, linewidth=2.5, zorder=10)
         for name, points in self.points.items():

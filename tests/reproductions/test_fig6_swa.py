@@ -34,9 +34,9 @@ def preset(name, **changes):
     return fig6_swa.Config(**{**options.preset(fig6_swa.Config, name), **changes})
 
 
-def test_a_run_leaves_its_four_files_and_names_its_folder_last(run):
+def test_a_run_leaves_its_files_and_names_its_folder_last(run):
     assert sorted(p.name for p in run.directory.iterdir()) == [
-        "check.json", "config.json", "figure.png", "results.npz",
+        "check.json", "claims.tex", "config.json", "figure.png", "results.npz", "series",
     ]  # fmt: skip
     assert "claims hold" in run.printed and run.printed.splitlines()[-1] == str(run.directory)
     config = json.loads((run.directory / "config.json").read_text())

@@ -41,7 +41,7 @@ IDS = {
     "roughness": ("roughness.",),
     "compressibility": ("compress.",),
 }
-FILES = {"check.json", "config.json", "figure.png", "results.npz"}
+FILES = {"check.json", "claims.tex", "config.json", "figure.png", "results.npz", "series"}
 
 
 @pytest.fixture(params=catalogue.FIGURES)

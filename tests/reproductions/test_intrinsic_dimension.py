@@ -19,10 +19,10 @@ def run(smoke):
     return smoke("intrinsic_dimension")
 
 
-def test_a_run_leaves_its_four_files_and_its_claims(run):
+def test_a_run_leaves_its_files_and_its_claims(run):
     assert "claims hold" in run.printed
     assert sorted(p.name for p in run.directory.iterdir()) == [
-        "check.json", "config.json", "figure.png", "results.npz",
+        "check.json", "claims.tex", "config.json", "figure.png", "results.npz", "series",
     ]  # fmt: skip
     assert run.directory.name.startswith("smoke-digits-")
     check = json.loads((run.directory / "check.json").read_text())

@@ -435,11 +435,11 @@ def test_rank_correlations_by_hand(x, y, rho):
 def test_titles_say_what_is_drawn():
     made = arrays()
     picture, (more,) = figure.plot(made, CONFIG), figure.more_pictures(made, CONFIG).values()
-    said = [ax.get_title() for figure_ in (picture, more) for ax in figure_.axes]
+    said = [" ".join(ax.get_title().split()) for drawn in (picture, more) for ax in drawn.axes]
     assert {f"{kind} lines rise, by rate:" for kind in ("SGD: 0 of 12", "Adam, batch norm: 6 of 9")} <= {
         *said
     }
-    ends = ": rank correlation\n1.00 over 42 that trained, 31 of which rise at all"
+    ends = ": rank correlation 1.00 over 42 that trained, 31 of which rise at all"
     assert {f"Min Delta grows with {x}{ends}" for x in ("distance", "turning")} <= {*said}
     assert "The plateau: 0.30 with 2 hidden layers, 0.50 with 5" in said
     assert "SimpleCNN on mnist1d: 0 of 6 lines rise" in said

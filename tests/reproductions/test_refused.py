@@ -23,8 +23,6 @@ def figure(measure):
     """A figure that needs nothing to be drawn."""
     picture = types.SimpleNamespace(
         savefig=lambda file, format: file.write(b"a picture"),
-        get_figwidth=lambda: 5,
-        supxlabel=lambda text, fontsize: None,
     )
     return types.SimpleNamespace(
         __doc__="A figure.",

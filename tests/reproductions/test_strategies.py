@@ -118,7 +118,7 @@ def test_two_workers_train_as_one_and_the_first_alone_writes(one, tmp_path):
     assert chief.splitlines()[-1] == str(folder) and "claims hold" in chief
     assert other == "" and f"done; the first worker writes {folder}" in said
     assert sorted(p.name for p in folder.iterdir()) == [
-        "check.json", "config.json", "figure.png", "results.npz",
+        "check.json", "claims.tex", "config.json", "figure.png", "results.npz", "series",
     ]  # fmt: skip
     again = two_workers(tmp_path)
     assert all("finished before" in err for _, err in again)

@@ -1,8 +1,14 @@
 import io
+import itertools
 
 import numpy as np
+import pytest
+from matplotlib.text import Text
+from PIL import Image
+from skimage.color import deltaE_cie76, rgb2lab
 
 from wedges import plots
+from wedges.plots import looks
 
 
 def test_a_curve_is_the_mean_over_seeds_with_a_band_of_one_deviation():
@@ -30,18 +36,289 @@ def test_axes_are_labelled_logarithmic_and_marked_where_they_are_told_to_be():
     figure, ((ax, plain),) = plots.grid(1, 2, title="two panels")
     for each in (ax, plain):
         each.plot([1, 20, 300], [1, 2, 3], label="line")
-    how = {"title": "t", "x": "x", "y": "y", "log": "x", "ticks": [1, 20, 300], "legend": 7}
+    how = {"title": "t", "x": "x", "y": "y", "log": "x", "ticks": [1, 20, 300], "legend": 11}
     plots.label_axes(ax, **how)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
     assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "20", "300"]
     assert not len(ax.get_xticks(minor=True))
     (text,) = ax.get_legend().get_texts()
-    assert text.get_text() == "line" and text.get_fontsize() == 7
+    assert text.get_text() == "line" and text.get_fontsize() == 11
     plots.label_axes(plain, ticks={1: "one", 300: "many"}, grid=False)
     assert [text.get_text() for text in plain.get_xticklabels()] == ["one", "many"]
     assert plain.get_legend() is None
     assert not any(line.get_visible() for line in plain.get_xgridlines())
+
+
+# ---- ranges and ticks ------------------------------------------------------------------------------
+
+
+def drawn(x, values, **how):
+    """The axes of one line, labelled and drawn."""
+    figure, ((ax,),) = plots.grid(1, 1, title="one line")
+    plots.curve(ax, x, [values], color=plots.BLUE, label="line")
+    plots.label_axes(ax, **{"x": "cycle", "y": "test accuracy (%)", **how})
+    figure.draw_without_rendering()
+    return ax
+
+
+def shown(axis):
+    """{place: text} of an axis' labels that are in the picture."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+    return {place: text.get_text() for place, text in ticks if low <= place <= high}
+
+
+def test_accuracies_that_are_equal_but_for_rounding_look_equal():
+    """Three of float32's numbers next to 359 of 360 in percent: once the whole height of the picture."""
+    accuracy = np.float32([99.72222, np.nextafter(np.float32(99.72222), 100), 99.72222])
+    assert 0 < np.ptp(accuracy) < 1e-4
+    ax = drawn([1, 2, 3], accuracy)
+    low, high = ax.get_ylim()
+    assert high - low >= 1 and low < 99.72 < high
+    assert ax.yaxis.get_offset_text().get_text() == ""
+    labels = shown(ax.yaxis)
+    assert len(labels) >= 2 and all(float(text) == pytest.approx(y) for y, text in labels.items())
+
+
+def test_small_numbers_have_a_small_range_and_large_ones_no_offset():
+    ax = drawn([0.5, 1.5], [1e-4, 3e-4], y="loss (nats)")
+    low, high = ax.get_ylim()
+    assert 2e-4 <= high - low < 1e-3
+    ax = drawn([0.5, 1.5], [20_000.25, 20_000.5], y="loss (nats)")
+    low, high = ax.get_ylim()
+    assert high - low >= 20  # a thousandth
+    assert all(float(text) == pytest.approx(y) for y, text in shown(ax.yaxis).items())
+    low, high = drawn([0.5, 1.5], [20_000.25, 20_000.5], y="loss (nats)", span=0).get_ylim()
+    assert high - low < 1
+
+
+def test_the_shortest_range_holds_for_what_is_drawn_later_and_gives_way_to_a_limit():
+    ax = drawn([1, 2], [90.0, 90.0])
+    assert ax.get_ylim() == pytest.approx((89.5, 90.5), abs=0.06)
+    ax.axhline(80.0)
+    assert ax.get_ylim()[0] < 80
+    ax.set_ylim(89.9, 90.1)
+    ax.figure.draw_without_rendering()
+    assert ax.get_ylim() == (89.9, 90.1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 12, 100])
+def test_ticks_of_whole_numbers_are_whole(count):
+    labels = shown(drawn(np.arange(1, count + 1), np.zeros(count)).xaxis)
+    assert labels and all(text == str(round(place)) == f"{place:g}" for place, text in labels.items())
+
+
+def test_ticks_between_whole_numbers_stay_where_some_x_is_none():
+    figure, ((ax,),) = plots.grid(1, 1, title="two lines")
+    ax.axhline(1.0)  # its x are shares of the picture, no numbers along x
+    ax.plot([0.1, 0.2, 0.7], [1, 2, 3])
+    ax.plot([0, 1], [1, 2])
+    plots.label_axes(ax, x="share")
+    figure.draw_without_rendering()
+    assert any(place % 1 for place in shown(ax.xaxis))
+
+
+def test_a_logarithmic_axis_of_less_than_a_decade_has_plain_numbers():
+    ax = drawn([1, 2], [0.3, 0.7], y="share", log="y")
+    texts = [text.get_text() for text in ax.yaxis.get_minorticklabels()]
+    assert {"0.3", "0.4"} <= set(texts) and not any("10^" in text for text in texts)
+    ax = drawn([1, 2], [1e-7, 1e7], y="share", log="y")
+    assert any("10^{" in text for text in shown(ax.yaxis).values())
+
+
+# ---- letters, sizes, styles --------------------------------------------------------------------------
+
+
+def letters(figure):
+    """The sizes of all texts of a figure, in points."""
+    figure.draw_without_rendering()
+    texts = figure.findobj(lambda a: isinstance(a, Text) and a.get_visible() and a.get_text().strip())
+    return [text.get_fontsize() for text in texts]
+
+
+@pytest.mark.parametrize(("name", "width"), [("screen", 8.65), ("paper", 6.75)])
+@pytest.mark.parametrize("columns", [1, 2, 3, 4])
+def test_letters_have_8_points_at_the_size_shown(name, width, columns):
+    """A README shows 830 pixels, 96 an inch; a paper two columns."""
+    with plots.style(name):
+        figure, axes = plots.grid(2, columns, title="A finding\nits conditions", panel=(4.6, 3.4))
+        for ax in axes.flat:
+            plots.curve(ax, [1, 2], np.ones((2, 2)), color=plots.BLUE, label="a line")
+            plots.label_axes(ax, title="a panel", x="x", y="y", legend=5)
+        plots.matrix(axes[0, 0], np.eye(3), low=-1, high=1, label="cosine")
+        assert figure.get_figwidth() <= width and min(letters(figure)) >= 8
+
+
+def test_a_style_ends_with_its_block():
+    before = looks.current()
+    with plots.style("paper") as paper:
+        figure, _ = plots.grid(1, 4, title="four")
+        assert (figure.get_figwidth(), figure.dpi) == (6.75, 300) and looks.current() == paper
+    assert looks.current() == before != paper
+    with pytest.raises(ZeroDivisionError), plots.style("paper"):
+        raise ZeroDivisionError
+    assert looks.current() == before
+    message = "name must be 'screen' or 'paper'; received 'poster'"
+    with pytest.raises(ValueError, match=message), plots.style("poster"):
+        pass
+
+
+def test_the_finding_comes_first_and_long_words_are_wrapped():
+    long = "A finding that takes more room than there is over one panel of this width and goes on"
+    figure, ((ax,),) = plots.grid(1, 1, title=f"{long}\nconditions of it")
+    (below,) = [a for a in figure.artists if isinstance(a, Text)]
+    above = figure._suptitle.get_text()
+    assert above.split() == long.split() and "\n" in above.strip()
+    assert below.get_text() == "conditions of it" and figure._suptitle.get_fontweight() == "bold"
+    assert figure.get_suptitle() == f"{long}\nconditions of it"
+    plots.label_axes(ax, title=long, x=long)
+    figure.draw_without_rendering()
+    for text in (ax.title, ax.xaxis.label, figure._suptitle, below):
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width, text.get_text()
+
+
+def test_lines_of_a_wrapped_text_are_of_about_one_length():
+    assert looks.wrapped("one two three four", 100, 9) == "one two three four"
+    assert looks.wrapped("own\nlines stay", 100, 9) == "own\nlines stay"
+    # 20 letters fit: not "a first part and an" over "end".
+    assert (
+        looks.wrapped("a first part and an end", 20.5 * 0.53 * 9 / 72, 9) == "a first part\nand an end"
+    )
+    long = "unbreakable" * 5
+    assert "".join(looks.wrapped(f"{long} x", 1, 9).split()) == f"{long}x"
+
+
+@pytest.mark.parametrize(("name", "columns"), [("screen", 3), ("screen", 4), ("paper", 3)])
+def test_no_title_or_label_is_cut_off(name, columns):
+    """matplotlib makes no room beside an axes for titles that are wider."""
+    with plots.style(name):
+        figure, axes = plots.grid(2, columns, title="panels")
+    for ax in axes.flat:
+        ax.plot([0, 0.001], [0.99, 1])
+        words = {"title": "labels agree 88%, distance 38.7, barrier 0.114", "y": "training loss (nats)"}
+        plots.label_axes(ax, x="from one snapshot (0) to the next (1), at even distances", **words)
+    figure.draw_without_rendering()
+    for text in (text for ax in axes.flat for text in (ax.title, ax.xaxis.label, ax.yaxis.label)):
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width, text.get_text()
+    for left, right in zip(axes[0], axes[0, 1:], strict=False):
+        assert left.title.get_window_extent().x1 < right.title.get_window_extent().x0
+
+
+def test_a_finding_of_two_lines_is_one_finding_and_a_new_title_replaces_the_old():
+    figure, _ = plots.grid(1, 2, title="It holds in 3 of 4,\nand in 2 of 5\nunder conditions")
+    below = lambda: [a.get_text() for a in figure.artists if isinstance(a, Text)]
+    assert figure._suptitle.get_text().split("\n")[:2] == ["It holds in 3 of 4,", "and in 2 of 5"]
+    assert below() == ["under conditions"]
+    figure.suptitle("Another finding\nothers")
+    assert below() == ["others"] and figure.get_suptitle() == "Another finding\nothers"
+
+
+def test_a_legend_that_would_cover_its_panel_stands_below_it():
+    names = ["the first of three long names", "the second of three long names", "the third"]
+    for columns, inside in ((1, True), (4, False)):
+        figure, axes = plots.grid(1, columns, title="panels", panel=(4.2, 2.4))
+        for name in names:
+            axes[0, 0].plot([1, 2], [1, 2], label=name)
+        plots.label_axes(axes[0, 0], x="x", y="y", legend=8)
+        figure.draw_without_rendering()
+        legend = axes[0, 0].get_legend().get_window_extent()
+        label = axes[0, 0].xaxis.label.get_window_extent()
+        assert (legend.y0 > axes[0, 0].bbox.y0) == inside
+        assert (legend.y1 <= label.y0 + 1) == (not inside) and legend.y0 >= 0
+
+
+def test_panels_of_a_subfigure_are_labelled_in_the_style_of_the_whole():
+    with plots.style("paper"):
+        figure = plots.page(2, 2, title="Two rows")
+    part, _ = figure.subfigures(2, 1)
+    (ax, _) = part.subplots(1, 2)
+    ax.plot([1, 2], [3, 4], label="line")
+    plots.label_axes(ax, title="one of two panels whose title is longer than they are wide", legend=8)
+    assert "\n" in ax.get_title() and ax.title.get_fontsize() == 9
+
+
+# ---- files, and notebooks ----------------------------------------------------------------------------
+
+
+def test_a_figure_shows_itself_in_a_notebook():
+    """As IPython asks: a method of this name, whose bytes are a PNG file."""
+    figure, axes = plots.grid(1, 2, title="two panels")
+    png = figure._repr_png_()
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    size = Image.open(io.BytesIO(png)).size
+    np.testing.assert_allclose(size, figure.get_size_inches() * figure.dpi, atol=1)
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_the_same_picture_is_the_same_bytes(kind, tmp_path):
+    def save(name):
+        figure, ((ax,),) = plots.grid(1, 1, title="one")
+        ax.plot([1, 2], [1, 2])
+        figure.savefig(tmp_path / f"{name}.{kind}")
+        file = io.BytesIO()
+        figure.savefig(file, format=kind)
+        return file.getvalue()
+
+    first, second = save("a"), save("b")
+    assert first == second == (tmp_path / f"a.{kind}").read_bytes()
+
+
+def test_a_pdf_has_its_letters_as_letters():
+    figure, _ = plots.grid(1, 1, title="one")
+    file = io.BytesIO()
+    figure.savefig(file, format="pdf")
+    assert b"/Type3" not in file.getvalue()  # which journals refuse
+
+
+# ---- colours -----------------------------------------------------------------------------------------
+
+# Machado, Oliveira & Fernandes 2009, Table 1, severity 1: what the dichromats see, in linear RGB.
+SEEN = {
+    "all": np.eye(3),
+    "no red": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "no green": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "no blue": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+PALETTE = {name: getattr(plots, name) for name in ("BLUE", "ORANGE", "GREEN", "GREY")}
+
+
+def as_seen(color, by):
+    """A colour as the colour-blind see it, in CIE L*a*b*."""
+    srgb = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.array(SEEN[by]) @ linear, 0, 1)
+    back = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return rgb2lab(back)
+
+
+@pytest.mark.parametrize(
+    ("by", "least"), [("all", 40), ("no red", 25), ("no green", 25), ("no blue", 16)]
+)
+def test_colours_are_told_apart_by_all(by, least):
+    for a, b in itertools.combinations(PALETTE, 2):
+        distance = deltaE_cie76(as_seen(PALETTE[a], by), as_seen(PALETTE[b], by))
+        assert distance >= least, (a, b, distance)
+
+
+def test_a_grey_that_looks_green_to_some_is_found():
+    near = deltaE_cie76(as_seen("#666666", "no green"), as_seen(plots.GREEN, "no green"))
+    assert near < 17 < 2 * near
+    assert deltaE_cie76(as_seen("#666666", "all"), as_seen(plots.GREEN, "all")) > 45
 
 
 # ---- phases over two settings -----------------------------------------------------------------------

@@ -1,0 +1,41 @@
+"""The pictures of a run as files: PNG always, since the report shows it, and what else is asked for."""
+
+import wedges
+from reproductions.bench import store
+from reproductions.bench.errors import UsageError
+
+FORMATS = ("png", "pdf", "svg")
+STYLES = ("screen", "paper")
+
+
+def formats(given):
+    """The formats that --format names; UsageError for one that there is not."""
+    wanted = [word.strip().lower() for word in given.split(",")]
+    for word in wanted:
+        if word not in FORMATS:
+            raise UsageError(f"--format={given}: choose from {', '.join(FORMATS)}, several with commas.")
+    return wanted
+
+
+def style(name):
+    """Figures that are made inside have the style of this name."""
+    return wedges.plots.style(name)
+
+
+def save(directory, drawn, wanted, dpi):
+    """Write figures {name: figure} as <name>.png and so on, each whole or not at all: the files' names,
+    PNG first.
+
+    wanted: formats besides PNG. One that stands there already, since an earlier command asked for it, is
+    drawn again: no file shows older results than those beside it. dpi: dots an inch of PNG files; None
+    leaves it to the figure.
+    """
+    how = {} if dpi is None else {"dpi": dpi}
+    made = []
+    for kind in FORMATS:
+        for name, figure in drawn.items():
+            path = directory / f"{name}.{kind}"
+            if kind == "png" or kind in wanted or path.exists():
+                store.write_bytes(path, lambda f, k=kind, d=figure: d.savefig(f, format=k, **how))
+                made.append(path.name)
+    return made

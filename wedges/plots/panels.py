@@ -1,0 +1,223 @@
+"""A figure of several panels, and what all axes have in common: labels, ticks, ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.ticker import (
+    AutoLocator,
+    LogFormatterSciNotation,
+    MaxNLocator,
+    ScalarFormatter,
+)
+from matplotlib.transforms import ScaledTranslation
+
+from wedges.plots import looks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The shortest axis, in shares of the largest number on it: what differs by less than rounding in
+# float32 does not look different. Percentages have one point.
+_SHORTEST, _PERCENT = 1e-3, 1.0
+_COVERED = 0.25  # of a panel, by its legend, at most
+
+
+def grid(
+    rows: int,
+    columns: int,
+    *,
+    title: str,
+    panel: tuple[float, float] = (4.2, 3.1),
+    projection: str | None = None,
+) -> tuple[looks.Picture, np.ndarray]:
+    """A figure and its axes [rows, columns].
+
+    >>> figure, axes = wedges.plots.grid(1, 2, title="Two panels")
+    >>> axes.shape
+    (1, 2)
+
+    Args:
+      rows, columns: of panels.
+      title: its first line, the finding, is bold; further ones say the conditions.
+      panel: a panel's width and height in inches, or less: a figure is as wide as it is shown (see
+        `style`), so that its letters are legible there.
+      projection: of the axes: None, or "3d".
+    """
+    figure = page(rows, columns, title=title, panel=panel)
+    with rc_context(figure.look.rc):
+        how = {"projection": projection, "computed_zorder": False} if projection else {}
+        axes = figure.subplots(rows, columns, squeeze=False, subplot_kw=how)
+    return figure, axes
+
+
+def page(
+    rows: int, columns: int, *, title: str, panel: tuple[float, float] = (4.2, 3.1)
+) -> looks.Picture:
+    """A figure with room for so many panels, and none in it yet; arguments are those of `grid`."""
+    look = looks.current()
+    width, height = look.size(rows, columns, panel)
+    lines = sum(map(len, looks.titled(title, width, look)))
+    figure = looks.Picture(figsize=(width, height + 0.1 + 0.18 * lines))
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def place(
+    ax: Axes | None, title: str | None, size: tuple[float, float], projection: str | None = None
+) -> Axes:
+    """The axes to draw into: `ax`, with the title over it, or those of a figure of their own."""
+    if ax is None:
+        _, ((ax,),) = grid(1, 1, title=title or "", panel=size, projection=projection)
+    elif title:
+        label_axes(ax, title=title)
+    return ax
+
+
+def label_axes(
+    ax: Axes,
+    *,
+    title: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    log: str = "",
+    ticks: Mapping[float, str] | Iterable[float] | None = None,
+    legend: float | None = None,
+    grid: bool = True,
+    span: float | None = None,
+) -> None:
+    """Titles and units, with a light grid.
+
+    Ticks are whole where all that is drawn has whole x, and show the numbers themselves, with no offset
+    to be added. Where y is linear and is not limited, its range is never so short that rounding fills
+    it: see `span`.
+
+    Args:
+      ax: the axes.
+      title, x, y: over them, and along each.
+      log: the logarithmic axes, "x", "y" or "xy".
+      ticks: along x at these places alone, by their numbers or by names {place: name}.
+      legend: the size of its letters, where there is one; never below the style's.
+      grid: whether there is one.
+      span: the shortest range of y, in its own units; None is 1 for percentages ("accuracy (%)"), else
+        a thousandth of the largest number on the axis.
+    """
+    with looks.inside(ax) as look:
+        ax.set(**{f"{name}scale": "log" for name in log})
+        if ticks is not None:
+            names = ticks if isinstance(ticks, Mapping) else {place: f"{place:g}" for place in ticks}
+            ax.set_xticks(list(names), list(names.values()))
+            ax.set_xticks([], minor=True)
+        width, height = _size(ax)
+        if title:
+            ax.set_title(looks.wrapped(title, width, look.letters + 1), fontsize=look.letters + 1)
+        if x:
+            ax.set_xlabel(looks.wrapped(x, width, look.letters), fontsize=look.letters)
+        if y:
+            ax.set_ylabel(looks.wrapped(y, height, look.letters), fontsize=look.letters)
+        if span is None and "%" in ax.get_ylabel():
+            span = _PERCENT
+        plain_numbers(ax, Calm(0, whole=_whole(ax)), Calm(span))
+        if legend is not None:
+            _explain(ax, max(legend, look.letters), width, height)
+        if grid:
+            ax.grid(True, alpha=0.25, linewidth=0.6)
+        else:
+            ax.grid(False)
+        ax.spines[["top", "right"]].set_visible(False)
+
+
+def _explain(ax, letters, width, height):
+    """A legend, below the panel where it would cover much of it; its size is in inches."""
+    handles, names = ax.get_legend_handles_labels()
+    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    lines = sum(name.count("\n") + 1 for name in names)
+    covered = (0.53 * longest + 4) * 1.35 * lines * (letters / 72) ** 2
+    where = {}
+    if covered > _COVERED * width * height:
+        # Under ticks and label, whose height is that of some lines.
+        below = ScaledTranslation(0, -3.6 * letters / 72, looks.whole(ax).dpi_scale_trans)
+        where = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": ax.transAxes + below}
+        where |= {"frameon": False, "borderaxespad": 0}
+        # No wider than the panel, which would have to make way; the figure grows by its height.
+        names = [looks.wrapped(name, width - 0.35, letters) for name in names]
+        lines = sum(name.count("\n") + 1 for name in names)
+        if isinstance(figure := looks.whole(ax), looks.Picture):
+            row = getattr(ax.get_subplotspec(), "rowspan", range(0)).stop
+            figure.grow((id(ax.figure), row), (1.35 * lines + 1) * letters / 72)
+    ax.legend(handles, names, fontsize=letters, **where)
+
+
+class Calm(AutoLocator):
+    """Ticks of a linear axis whose range is at least `span`; None: a thousandth of what it shows."""
+
+    def __init__(self, span: float | None, *, whole: bool = False) -> None:
+        super().__init__()
+        self.span = span
+        if whole:
+            self.set_params(integer=True, min_n_ticks=1)
+
+    def view_limits(self, dmin: float, dmax: float) -> tuple[float, float]:
+        """The range that what lies between dmin and dmax is drawn in; a limit that is set is kept."""
+        low, high = super().view_limits(dmin, dmax)
+        least = self._least(low, high)
+        if np.isfinite([low, high]).all() and high - low < least:
+            middle = (low + high) / 2
+            return middle - least / 2, middle + least / 2
+        return low, high
+
+    def nonsingular(self, v0: float, v1: float) -> tuple[float, float]:
+        """The range of one number alone, too, is no longer than it must be."""
+        if v0 == v1 and np.isfinite(v0) and (least := self._least(v0, v1)) > 0:
+            return v0 - least / 2, v1 + least / 2
+        return super().nonsingular(v0, v1)
+
+    def _least(self, low, high):
+        return _SHORTEST * max(abs(low), abs(high)) if self.span is None else self.span
+
+
+class _Plain(LogFormatterSciNotation):
+    """0.3 and 20 in place of powers of ten, where a number is short."""
+
+    def __call__(self, x, pos=None):
+        text = super().__call__(x, pos)
+        return f"{x:g}" if text and 1e-3 <= abs(x) < 1e4 else text
+
+
+def plain_numbers(ax: Axes, x: MaxNLocator | None = None, y: MaxNLocator | None = None) -> None:
+    """Numbers as they are along both axes, but not in the way of ticks that someone chose.
+
+    x, y: what finds the places of ticks along each, where it is linear.
+    """
+    for axis, locator in ((ax.xaxis, x), (ax.yaxis, y)):
+        if axis.get_scale() == "linear" and isinstance(axis.get_major_locator(), AutoLocator):
+            if locator is not None:
+                axis.set_major_locator(locator)
+            if isinstance(formatter := axis.get_major_formatter(), ScalarFormatter):
+                formatter.set_useOffset(False)
+        if type(axis.get_major_formatter()) is LogFormatterSciNotation:
+            axis.set_major_formatter(_Plain())
+        if type(axis.get_minor_formatter()) is LogFormatterSciNotation:
+            axis.set_minor_formatter(_Plain())
+    ax.autoscale_view()
+
+
+def _whole(ax):
+    """Whether all lines drawn in the axes have whole numbers along x."""
+    lines = [line for line in ax.lines if line.get_transform() == ax.transData]
+    kinds = {np.asarray(line.get_xdata(orig=True)).dtype.kind for line in lines}
+    return bool(lines) and kinds <= set("iu")
+
+
+def _size(ax):
+    """About how wide and high the axes are, in inches: a panel without its numbers and labels."""
+    width, height = ax.figure.bbox.size / looks.whole(ax).dpi
+    if (cell := ax.get_subplotspec()) is not None:
+        rows, columns = cell.get_gridspec().get_geometry()
+        width *= len(cell.colspan) / columns
+        height *= 0.85 * len(cell.rowspan) / rows
+    return width - 0.75, height - 0.5
