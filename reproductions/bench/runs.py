@@ -24,6 +24,7 @@ import functools
 import importlib
 import pathlib
 import sys
+import tempfile
 import textwrap
 
 from reproductions.bench import claims as claims_module
@@ -31,7 +32,9 @@ from reproductions.bench import (
     devices,
     flags,
     marks,
+    notice,
     options,
+    output,
     parallel,
     provenance,
     store,
@@ -53,14 +56,21 @@ def program(name, work, argv=None, folders="--out_dir or --data_dir"):
     """Run work(argv), and end the process with the exit status that it returns; what a user can mend
     is one line. `folders`: the flags to look at where a path cannot be used."""
     try:
-        sys.exit(work(argv))
+        status = work(argv)
+        sys.stdout.flush()  # now, where it can be said that it failed
+        sys.exit(status)
     except UsageError as error:
         say(f"{name}: {error}")
         sys.exit(2)
     except BrokenPipeError:  # whoever read what we print has gone, as `head` does
+        output.give_up()
         sys.stderr.close()
         sys.exit(141)
     except (OSError, RuntimeError) as error:
+        if output.is_full(error):
+            output.give_up()
+            say(f"{name}: cannot write to standard output: {error.strerror}")
+            sys.exit(1)
         if not _of_a_path(error):
             raise
         say(f"{name}: {folders}: {error}; name a folder that can be used.")
@@ -95,23 +105,26 @@ def run(figure, argv):
         key, arrays = _saved(directory, figure, config)
         made = provenance.read(directory)
     else:
-        with workplace.at(place), parallel.shared_cores(place):
+        alone = parallel.interruptible(place.checkpoints.parent)
+        with workplace.at(place), parallel.shared_cores(place), alone:
             key, arrays, made = _measured(figure, values, config, directory)
     if not place.writes:
         say(f"done; the first worker writes {directory}")
         return 0
 
     verdict = figure.claims(arrays, config)
-    picture = figure.plot(arrays, config)
-    _sign(picture, claims_module.summed_up(verdict))
-    more = figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
-    for name, drawn in {"figure": picture, **more}.items():
-        save = functools.partial(drawn.savefig, format="png")
-        store.write_bytes(directory / f"{name}.png", save)
-    page = _save_page(figure, directory / "figure.html", arrays, config)
-    passed = _save_verdict(directory / "check.json", figure, values.preset, verdict)
+    try:
+        picture = figure.plot(arrays, config)
+        _sign(picture, claims_module.summed_up(verdict))
+        more = figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
+        for name, drawn in {"figure": picture, **more}.items():
+            save = functools.partial(drawn.savefig, format="png")
+            store.write_bytes(directory / f"{name}.png", save)
+        page = _save_page(figure, directory / "figure.html", arrays, config)
+        passed = _save_verdict(directory / "check.json", figure, values.preset, verdict)
+    finally:  # also where nothing can be written: what was found is known
+        print(claims_module.table(verdict))
 
-    print(claims_module.table(verdict))
     numbers = figure.summary(arrays, config)
     if values.write_reference:
         reference.write(values.preset, key, numbers, made)
@@ -195,6 +208,10 @@ def _measured(figure, values, config, directory):
         else:
             say(f"finished before: {directory} (remove it to measure again)")
             return *found, made
+    if place.writes:
+        _can_write(values.out_dir)
+    for line in notice.of_full_run(figure, name_of(figure), config, values.preset, place.data_dir):
+        say(line)
     made = provenance.record(name_of(figure), flags.as_typed(figure, values), software, values.note)
     started = datetime.datetime.now()
     with store.tidy(directory, place.checkpoints), _anew(*[results, about] * place.writes):
@@ -209,6 +226,27 @@ def _measured(figure, values, config, directory):
     if place.writes:
         store.write_json(about, {**key, "preset": values.preset, "provenance": made})
     return key, arrays, made
+
+
+class _Tried(Exception):
+    """A folder can be written to: what was made to find that out goes again."""
+
+
+def _can_write(out_dir):
+    """UsageError now, rather than once something is to be written, where nothing can be."""
+    folder = pathlib.Path(out_dir).expanduser()
+    try:
+        with store.tidy(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                raise _Tried
+    except _Tried:
+        pass
+    except OSError as error:
+        raise UsageError(
+            f"--out_dir={out_dir}: cannot write there ({error.strerror}); name a folder that can be "
+            "written to."
+        ) from None
 
 
 def _otherwise(found, key):
