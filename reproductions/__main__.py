@@ -1,7 +1,10 @@
 """The programs there are: without a name they are listed, with one it is run.
 
-python -m reproductions
-python -m reproductions fig6_swa --preset=quick
+    python -m reproductions
+    python -m reproductions fig6_swa --preset=quick
+
+Of `python -m reproductions.fig7`, a program that there is none of, Python itself says that there is no
+such module.
 """
 
 import difflib
