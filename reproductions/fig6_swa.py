@@ -6,8 +6,9 @@ weight average (SWA: the network at the snapshots' mean weights). With a low max
 stay in one wide tunnel of low loss, and the weight average is as good as the ensemble. With a high one
 they move between tunnels: predictions still average well, weights do not.
 
-    python -m reproductions.fig6_swa --preset=quick           digits, about a minute
-    python -m reproductions.fig6_swa --lr=0.1                 CIFAR-10, one panel, minutes
+    python -m reproductions.fig6_swa --preset=quick           MNIST-1D, about a minute
+    python -m reproductions.fig6_swa                          CIFAR-10, ten minutes
+    python -m reproductions.fig6_swa --lr=0.1                 CIFAR-10, one panel, five minutes
     python -m reproductions.fig6_swa --seeds=3 --check        status 1 on a failed claim
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 6.
 """
@@ -20,7 +21,7 @@ import numpy as np
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
-from reproductions.bench.options import Floats, at_least, option
+from reproductions.bench.options import Floats, at_least, but, option
 from reproductions.common import networks, pictures, training
 from reproductions.common.arrays import stacked
 
@@ -29,17 +30,25 @@ from reproductions.common.arrays import stacked
 class Config(networks.NetworkConfig):
     """Settings of the figure; how the presets were chosen is told in reference/fig6_swa.md."""
 
+    dataset: str = but(quick="mnist1d", smoke="digits")
+    batch_size: int = but(quick=64, smoke=32)
     lr: Floats = option(
-        "maximum rates, a panel each", paper=(0.03, 0.05, 0.1), quick=(0.1, 0.2, 0.3), smoke=(0.03, 0.1)
+        "maximum rates, a panel each", paper=(0.03, 0.05, 0.1), quick=(0.002, 0.2), smoke=(0.03, 0.1)
     )
-    low: float = option("rates up to this one are claimed to be low", paper=0.03, quick=0.1)
-    high: float = option("rates from this one on are claimed to be high", paper=0.1, quick=0.3)
-    seeds: int = option("independent repetitions", paper=1, smoke=2)
-    cycles: int = option("cycles after training", at_least(2), paper=5, quick=8, smoke=3)
-    cycle_epochs: int = option("epochs in one cycle", paper=2, quick=5, smoke=1)
+    low: float = option(
+        "rates up to this one are claimed to be low", below="high", paper=0.03, quick=0.002, smoke=0.1
+    )
+    high: float = option(
+        "rates from this one on are claimed to be high", paper=0.1, quick=0.2, smoke=0.3
+    )
+    seeds: int = option("independent repetitions", paper=1, quick=2)
+    cycles: int = option("cycles after training", at_least(2), paper=5, smoke=3)
+    cycle_epochs: int = option("epochs in one cycle", paper=2, quick=6, smoke=1)
     optimizer: str = option("of the cycles (momentum: SGD, 0.9)", training.OPTIMIZERS, paper="momentum")
-    pretrain_epochs: int = option("epochs of Adam before them", paper=30, quick=40, smoke=10)
-    pretrain_lr: float = option("Adam's constant learning rate before them", paper=1e-3)
+    pretrain_epochs: int = option("epochs of Adam before them", paper=30, quick=60, smoke=10)
+    pretrain_lr: float = option(
+        "Adam's constant learning rate before them", paper=1e-3, quick=2e-3, smoke=1e-3
+    )
     dropout: float = option("share of activations dropped in training", at_least(0, below=1), paper=0.0)
     l2: float = option("L2 penalty's coefficient", at_least(0), paper=0.0)
     line_points: int = option(

@@ -87,7 +87,9 @@ def test_every_program_and_flag_it_names_exists():
         if program in catalogue.PROGRAMS:
             known = shared | {"only", "output"}
         else:
-            known = shared | {o.name for o in options.options(catalogue.module(program).Config)}
+            config = catalogue.module(program).Config
+            own = {o.name for o in options.options(config)}
+            known = shared | own | {options.flag(config, name) for name in own}
         assert set(re.findall(r"--(\w+)", given)) <= known, program
     # Flags in running text, e.g. `--hyperparameter=lr` of figure 5.
     everyones = {o.name for f in catalogue.FIGURES for o in options.options(catalogue.module(f).Config)}
