@@ -50,6 +50,14 @@ setup(
     extras_require={
         "test": test,
         "html": ["plotly>=5.20"],
+        "docs": [
+            "sphinx>=8",
+            "furo>=2024.8",
+            "myst-nb>=1.2",
+            "sphinx-copybutton>=0.5",
+            "latex2mathml>=3.77",
+            "ziamath>=0.12",  # a font for mathematics
+        ],
         **clusters,
         "bench": [
             "torch>=2.4",
