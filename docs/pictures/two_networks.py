@@ -1,4 +1,4 @@
-"""The README's picture: the curve of low loss between two networks on MNIST-1D; two minutes on two cores.
+"""The picture of the README: the curve of low loss between two networks on MNIST-1D, two minutes.
 
 python docs/pictures/two_networks.py                writes docs/pictures/two_networks.png
 """
