@@ -123,7 +123,8 @@ def count(seconds: float, each: float, low: int, high: int, what: str) -> int:
     fits = high if each <= 0 else int(min(seconds / each, high))
     if fits < low:
         raise Cut(
-            f"{low} {what} would take {low * each:.0f} s, and {seconds:.0f} s of the budget are for them"
+            f"{low} {what} would take {low * each:.0f} s, and {max(seconds, 0):.0f} s of the budget are "
+            "for them"
         )
     return fits
 

@@ -11,8 +11,8 @@ import numpy as np
 from wedges import curvature, plots
 from wedges.cards.words import number, percent
 
-_DPI = 150
-_MOST = 3  # panels in a row
+DPI = 192  # twice that of a page, on which an inch is 96 pixels
+_MOST = 2  # panels in a row
 
 
 def drawn(results: dict[str, Any]) -> dict[str, tuple[str, bytes]]:
@@ -27,7 +27,7 @@ def drawn(results: dict[str, Any]) -> dict[str, tuple[str, bytes]]:
     found = {}
     if some := of("curvature"):
         found["density"] = _density(some)
-    if some := of("look"):
+    if some := [r for r in of("look") if np.isfinite(_array(r["losses"])).any()]:
         found["surface"] = _surfaces(some)
     there = lambda name: results.get(name) if "cut" not in results.get(name, {"cut": ""}) else None
     if (lines := there("lines")) and lines["lines"]:
@@ -61,7 +61,7 @@ def _array(values):
 
 def _png(figure):
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=_DPI)
+    figure.savefig(file, format="png", dpi=DPI)
     return file.getvalue()
 
 
@@ -75,11 +75,8 @@ def _panels(count, title, panel):
 
 
 def _density(some):
-    tops = [r["top"][0] for r in some]
-    title = f"Largest eigenvalue {', '.join(map(number, tops))}"
-    if len(some) > 1:
-        flattest = some[int(np.argmin(tops))]["checkpoint"]
-        title = f"{flattest} is the flattest: largest eigenvalues {', '.join(map(number, tops))}"
+    tops = ", ".join(f"{number(r['top'][0])} of {r['checkpoint']}" for r in some)
+    title = f"The largest eigenvalue is {tops}"
     figure, axes = _panels(len(some), title, (4.2, 2.9) if len(some) > 1 else (6.6, 3.0))
     for ax, r in zip(axes, some, strict=False):
         density = curvature.Density(_array(r["density"]["values"]), _array(r["density"]["shares"]), 0)

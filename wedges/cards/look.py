@@ -29,15 +29,21 @@ def surface(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
 
     Source: Li et al. 2018 (arXiv:1712.09913).
     """
-    begin = time.monotonic()
+    begin, needed = time.monotonic(), cost(subject, subject.working).least
+    if needed > 2 * max(seconds, 0.0):  # or tracing it would take more than the whole of them
+        few = _SIDES[-1]
+        raise Cut(
+            f"a grid of {few} x {few} would take {needed:.0f} s, and {seconds:.0f} s of the budget are "
+            "for it"
+        )
     each = subject.look()
     seconds -= time.monotonic() - begin
     side = next((s for s in _SIDES if s * s * each <= seconds), None)
     if side is None:
         few = _SIDES[-1]
         raise Cut(
-            f"a grid of {few} x {few} would take {few**2 * each:.0f} s, and {seconds:.0f} s of the "
-            "budget are for it"
+            f"a grid of {few} x {few} would take {few**2 * each:.0f} s, and {max(seconds, 0):.0f} s of "
+            "the budget are for it"
         )
     x = np.linspace(-1, 1, side)
     found = probe.filter_plane(subject.around, subject.thetas[k], x, x, seed=subject.seed)

@@ -211,8 +211,10 @@ class _Making:
 
     def _time_left(self, section, left):
         """What the rest takes, in words; nothing before passes were timed."""
+        if not self.subject.rates.gradient:
+            return ""
         cost = sum(s.cost(self.subject.working).full for s in (section, *left))
-        return f"  (at most {words.duration(min(cost, self.budget.left))} left)" if cost else ""
+        return f"  (at most {words.duration(min(cost, self.budget.left))} left)"
 
     def _size(self, left):
         """Time a pass, and decide on how many examples sections work; as before, where that is known."""

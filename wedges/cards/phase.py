@@ -26,7 +26,8 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
     curve, fit = results.get("curve", {}), results.get("fit", {})
     if "mc" not in curve or curve.get("unit") != "error" or curve["mc"] is None:
         raise Cut("it needs the mode connectivity of a trained curve, in points of error")
-    error = 100 * (1 - float(np.mean(fit["accuracy"][:2])))
+    mean = lambda name: float(np.mean(np.array(fit[name][:2], np.float64)))  # None is NaN
+    error = 100 * (1 - mean("accuracy"))
     known = [r for k in (1, 2) if "trace" in (r := results.get(f"curvature-{k}", {}))]
     log = lambda name: _log(np.mean([np.ravel(r[name])[0] for r in known])) if known else np.nan
     log_trace, log_top = log("trace"), log("top")
@@ -52,7 +53,7 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
             log_trace=log_trace,
             log_top=log_top,
             cka=cka,
-            train_loss=float(np.mean(fit["loss"][:2])),
+            train_loss=mean("loss"),
         )
         result["change"], result["confidence"] = said.change, said.confidence
         result["findings"] = [
