@@ -1,15 +1,35 @@
-"""python -m reproductions: which programs there are."""
+"""The programs there are: without a name they are listed, with one it is run.
 
+    python -m reproductions
+    python -m reproductions fig6_swa --preset=quick
+
+Of `python -m reproductions.fig7`, a program that there is none of, Python itself says that there is no
+such module.
+"""
+
+import difflib
+import runpy
 import sys
 
-from reproductions.bench import catalogue
+from reproductions.bench import catalogue, options, runs
+from reproductions.bench.errors import UsageError
 
-if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
-    sys.exit(
-        f"reproductions: to run a program, python -m reproductions.{sys.argv[1]}; without one: a list."
-    )
-try:
-    print(catalogue.listing(), flush=True)
-except BrokenPipeError:  # whoever read it has gone, as `head` does
-    sys.stderr.close()
-    sys.exit(141)
+
+def main(argv):
+    """List the programs, or run the one that is named first. Returns the exit status."""
+    if not argv or argv[0].startswith("-"):
+        print(catalogue.listing())
+        return 0
+    names = (*catalogue.FIGURES, *catalogue.PROGRAMS)
+    name = options.spelled(names, argv[0].removeprefix("reproductions.").removesuffix(".py"))
+    if name not in names:
+        near = [n for n in names if n.startswith(name)] or difflib.get_close_matches(name, names, n=3)
+        asked = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise UsageError(f"there is no program {name!r}.{asked} python -m reproductions lists all.")
+    sys.argv[1:] = argv[1:]
+    runpy.run_module(f"reproductions.{name}", run_name="__main__", alter_sys=True)
+    return 0
+
+
+if __name__ == "__main__":
+    runs.program("reproductions", main, sys.argv[1:])

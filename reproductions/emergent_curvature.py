@@ -7,7 +7,7 @@ eigenvalue only falls.
 
     python -m reproductions.emergent_curvature --preset=quick   digits, a minute or two
     python -m reproductions.emergent_curvature                  CIFAR-10 and Fashion-MNIST, half an hour
-    python -m reproductions.emergent_curvature --learning_rate=0.05 --networks=fc --dataset=digits
+    python -m reproductions.emergent_curvature --lr=0.05 --networks=fc --dataset=digits
 Source: Fort & Ganguli 2019, arXiv:1910.05929.
 """
 

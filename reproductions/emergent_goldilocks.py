@@ -37,7 +37,9 @@ class Config(local.Config):
         "dimensions d of the planes trained in", paper=(10, 30, 100), quick=(5, 20, 80), smoke=(5, 20)
     )
     plane_epochs: int = option("epochs of training inside a plane", paper=6, smoke=2)
-    plane_rate: float = option("Adam's rate inside a plane at r = 1; r times this elsewhere", paper=0.05)
+    plane_rate: float = option(
+        "Adam's rate inside a plane at r = 1; r times this elsewhere", flag="plane_lr", paper=0.05
+    )
 
     def __post_init__(self):
         for name in ("radii", "dims"):  # rising, each once: claims look at the ends

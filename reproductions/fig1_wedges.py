@@ -5,7 +5,7 @@ random starts were minimised to; the straight line between them, which leaves th
 with one corner that `wedges.connect.corner` finds along the wedges. Beside it the loss on both paths.
 figure.html, with the extra `html`, is the same and can be turned by hand.
 
-    python -m reproductions.fig1_wedges                            every axis-aligned plane
+    python -m reproductions.fig1_wedges                            every axis-aligned plane, seconds
     python -m reproductions.fig1_wedges --variant=finite --k=3     three planes in random orientation
     python -m reproductions.fig1_wedges --n=1                      lines instead of planes
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 1.

@@ -42,7 +42,7 @@ class Config(optima.Config):
     cuts: Ints = option("dimensions of the random cuts, rising", **_CUTS)
     cut_samples: int = option("random displacements at each point", at_least(2), paper=2)
     cut_steps: int = option("gradient steps in each cut", paper=200, quick=100, smoke=10)
-    cut_rate: float = option("Adam's learning rate in a cut, where it starts", paper=0.01)
+    cut_rate: float = option("Adam's learning rate in a cut, where it starts", flag="cut_lr", paper=0.01)
     left: float = option("share of a displacement's rise that may be left", inside(0, 1), paper=0.1)
     floors: Floats = option("floors of the count, nats / length^2", paper=(1.0, 10.0), quick=(0.1, 1.0))
     hessian_examples: int = option("Hessian's examples", paper=2000, quick=500, smoke=100)

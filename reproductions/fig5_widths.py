@@ -7,6 +7,7 @@ tunnel is that distance, or the angle arctan(distance / |theta|). The paper: wid
 with L2 and with dropout until these get too strong, narrower with batch size.
 
     python -m reproductions.fig5_widths --preset=quick              digits, a minute or two
+    python -m reproductions.fig5_widths --jobs=2                    CIFAR-10, 80 minutes on two cores
     python -m reproductions.fig5_widths --hyperparameter=lr         CIFAR-10, one of the five
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
@@ -20,7 +21,7 @@ import wedges
 from reproductions.bench import options, runs, sweep
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Floats, Ints, Texts, above, at_least, but, one_of, option
-from reproductions.common import networks, pictures, training
+from reproductions.common import data, networks, pictures, training
 from reproductions.common.arrays import mean_and_error, named, stacked
 
 # What the paper says of each: 1 wider with larger values, -1 narrower, 0 nothing that we know.
@@ -45,7 +46,9 @@ class Config(networks.NetworkConfig):
     batch_size: Ints = but(paper=(32, 64, 128, 256, 512), quick=(16, 64, 256))
     width: Floats = but(paper=(0.5, 0.75, 1.0, 1.5, 2.0), quick=(0.5, 1.0, 2.0))
     base_lr: float = option("lr where others vary", paper=1e-3, quick=3e-3, smoke=4e-3)
-    base_batch_size: int = option("batch size where others vary", paper=128, quick=64)
+    base_batch_size: int = option(
+        "batch size where others vary", fits=data.holds_batch, paper=128, quick=64
+    )
     seeds: int = option("networks a value", paper=3, quick=2)
     target: float = option("training loss (nats) that ends training", paper=0.95, quick=0.1)
     epochs: int = option("most epochs of training", paper=14, quick=40, smoke=10)

@@ -6,8 +6,9 @@ weight average (SWA: the network at the snapshots' mean weights). With a low max
 stay in one wide tunnel of low loss, and the weight average is as good as the ensemble. With a high one
 they move between tunnels: predictions still average well, weights do not.
 
-    python -m reproductions.fig6_swa --preset=quick           digits, about a minute
-    python -m reproductions.fig6_swa --lr=0.1                 CIFAR-10, one panel, minutes
+    python -m reproductions.fig6_swa --preset=quick           MNIST-1D, about a minute
+    python -m reproductions.fig6_swa                          CIFAR-10, ten minutes
+    python -m reproductions.fig6_swa --lr=0.1                 CIFAR-10, one panel, five minutes
     python -m reproductions.fig6_swa --seeds=3 --check        status 1 on a failed claim
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 6.
 """
@@ -20,7 +21,7 @@ import numpy as np
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
-from reproductions.bench.options import Floats, at_least, option
+from reproductions.bench.options import Floats, at_least, but, option
 from reproductions.common import networks, pictures, training
 from reproductions.common.arrays import stacked
 
@@ -29,17 +30,25 @@ from reproductions.common.arrays import stacked
 class Config(networks.NetworkConfig):
     """Settings of the figure; how the presets were chosen is told in reference/fig6_swa.md."""
 
+    dataset: str = but(quick="mnist1d", smoke="digits")
+    batch_size: int = but(quick=64, smoke=32)
     lr: Floats = option(
-        "maximum rates, a panel each", paper=(0.03, 0.05, 0.1), quick=(0.1, 0.2, 0.3), smoke=(0.03, 0.1)
+        "maximum rates, a panel each", paper=(0.03, 0.05, 0.1), quick=(0.002, 0.2), smoke=(0.03, 0.1)
     )
-    low: float = option("rates up to this one are claimed to be low", paper=0.03, quick=0.1)
-    high: float = option("rates from this one on are claimed to be high", paper=0.1, quick=0.3)
-    seeds: int = option("independent repetitions", paper=1, smoke=2)
-    cycles: int = option("cycles after training", at_least(2), paper=5, quick=8, smoke=3)
-    cycle_epochs: int = option("epochs in one cycle", paper=2, quick=5, smoke=1)
+    low: float = option(
+        "rates up to this one are claimed to be low", below="high", paper=0.03, quick=0.002, smoke=0.1
+    )
+    high: float = option(
+        "rates from this one on are claimed to be high", paper=0.1, quick=0.2, smoke=0.3
+    )
+    seeds: int = option("independent repetitions", paper=1, quick=2)
+    cycles: int = option("cycles after training", at_least(2), paper=5, smoke=3)
+    cycle_epochs: int = option("epochs in one cycle", paper=2, quick=6, smoke=1)
     optimizer: str = option("of the cycles (momentum: SGD, 0.9)", training.OPTIMIZERS, paper="momentum")
-    pretrain_epochs: int = option("epochs of Adam before them", paper=30, quick=40, smoke=10)
-    pretrain_lr: float = option("Adam's constant learning rate before them", paper=1e-3)
+    pretrain_epochs: int = option("epochs of Adam before them", paper=30, quick=60, smoke=10)
+    pretrain_lr: float = option(
+        "Adam's constant learning rate before them", paper=1e-3, quick=2e-3, smoke=1e-3
+    )
     dropout: float = option("share of activations dropped in training", at_least(0, below=1), paper=0.0)
     l2: float = option("L2 penalty's coefficient", at_least(0), paper=0.0)
     line_points: int = option(
@@ -186,6 +195,7 @@ def judged(arrays, config):
     }
 
 
+JUDGED_FROM = "quick"  # whose data and rates were chosen for these claims
 LOW = "At a low rate snapshots stay in one wide tunnel, and their average does as well as the ensemble."
 HIGH = (
     "At a high rate snapshots move between tunnels: their average does worse than one of them, the "
@@ -236,35 +246,98 @@ def axes(config):
 # ---- the picture ------------------------------------------------------------------------------------
 
 
+def looks():
+    """{predictor: how it is drawn}."""
+    plots = wedges.plots
+    return {
+        "snapshot": {"color": plots.GREY, "label": "last snapshot", "marker": "s"},
+        "ensemble": {"color": plots.BLUE, "label": "ensemble of predictions", "marker": "o"},
+        "swa": {"color": plots.ORANGE, "label": "weight average (SWA)", "marker": "^"},
+    }
+
+
 def plot(arrays, config):
-    """A column for each rate: accuracy per cycle, training loss, the segment between snapshots."""
-    plots, n = wedges.plots, over_seeds(arrays)
-    title = "Figure 6: averaging the weights or the predictions of one run's snapshots\n"
-    title += f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
-    title += f"cosine cycles of {config.cycle_epochs} epochs by {config.optimizer}"
-    figure, axes = plots.grid(3, len(config.lr), title=title)
-    cycle, along = np.arange(1, config.cycles + 1), np.linspace(0, 1, config.line_points)
-    for i, (lr, (top, middle, bottom)) in enumerate(zip(config.lr, axes.T, strict=True)):
-        for name, color, label, marker in (
-            ("snapshot", plots.GREY, "last snapshot", "s"),
-            ("ensemble", plots.BLUE, "ensemble of predictions", "o"),
-            ("swa", plots.ORANGE, "weight average (SWA)", "^"),
-        ):
-            style = {"color": color, "label": label, "marker": marker}
-            plots.curve(top, cycle, 100 * arrays[f"{name}_accuracy"][:, i], **style)
-            plots.curve(middle, cycle, arrays[f"{name}_train_loss"][:, i], **style)
-        pictures.level(top, 100 * arrays["start_accuracy"][:, i].mean(), "before the cycles")
-        segment = arrays["line_loss"][:, i].mean(axis=1)  # [seeds, points]
-        plots.curve(bottom, along, segment, color=plots.GREEN, label="loss", marker=".")
-        title = f"maximum learning rate {lr:g} ({regime(config, lr)})"
-        plots.label_axes(top, title=title, x="cycle", y="test accuracy (%)")
-        plots.label_axes(middle, x="cycle", y="training loss (nats)")
-        title = f"labels agree {100 * n['agreement'][i]:.0f}%, distance {n['distance'][i]:.1f}, "
-        title += f"barrier {n['barrier'][i]:.3f}"
-        between = "from one snapshot (0) to the next (1)"
-        plots.label_axes(bottom, title=title, x=between, y="training loss (nats)")
-    axes[0, 0].legend(fontsize=8)
+    """Against the rate what averaging gains and how accurate it is; the segment; cycle by cycle."""
+    n, (low, high) = over_seeds(arrays), extremes(config)
+    title = "Averaging the weights or the predictions of one run's snapshots"
+    if low is not None and high is not None and n["swa_gain"][high] < 0 < n["ensemble_gain"][high]:
+        title = "Average weights only while snapshots stay in one valley; predictions anywhere"
+    title += f"\n{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
+    title += f"{config.cycles} cosine cycles of {config.cycle_epochs} epochs by {config.optimizer}"
+    figure, axes = wedges.plots.grid(2, 2, title=title, panel=(4.3, 3.3))
+    _draw_gains(axes[0, 0], arrays, config)
+    _draw_accuracy(axes[0, 1], arrays, config)
+    _draw_segments(axes[1, 0], arrays, config)
+    _draw_cycles(axes[1, 1], arrays, config)
     return figure
+
+
+def _against_rates(ax, values, config, look):
+    """Values [seeds, rates], a mean and a deviation for each rate, side by side."""
+    x = np.arange(len(config.lr)) + {"s": -0.04, "o": 0.0, "^": 0.04}[look["marker"]]
+    error = values.std(axis=0, ddof=1) if len(values) > 1 else None
+    ax.errorbar(x, values.mean(axis=0), error, fmt="-", capsize=3, linewidth=1.3, **look)
+
+
+def _ticks(config):
+    return {i: f"{lr:g}\n{regime(config, lr)}" for i, lr in enumerate(config.lr)}
+
+
+def _draw_gains(ax, arrays, config):
+    n = numbers(arrays)
+    for name in ("ensemble", "swa"):
+        gain = 100 * (n[f"{name}_accuracy"] - n["snapshot_accuracy"])
+        _against_rates(ax, gain, config, looks()[name])
+    pictures.level(ax, 0, "last snapshot")
+    ax.margins(x=0.15)
+    title = "What averaging gains over the last snapshot"
+    how = {"x": "maximum rate of a cycle", "y": "test accuracy (points)", "ticks": _ticks(config)}
+    wedges.plots.label_axes(ax, title=title, **how, legend=8)
+
+
+def _draw_accuracy(ax, arrays, config):
+    n = numbers(arrays)
+    for name, look in looks().items():
+        _against_rates(ax, 100 * n[f"{name}_accuracy"], config, look)
+    _before_cycles(ax, arrays["start_accuracy"])
+    ax.margins(x=0.15)
+    title = "How accurate each is after the last cycle"
+    how = {"x": "maximum rate of a cycle", "y": "test accuracy (%)", "ticks": _ticks(config)}
+    wedges.plots.label_axes(ax, title=title, **how)
+
+
+def _before_cycles(ax, accuracy):
+    """Where training had come before the cycles."""
+    level = 100 * accuracy.mean()
+    pictures.level(ax, level)
+    how = {"ha": "right", "va": "bottom", "fontsize": 8, "transform": ax.get_yaxis_transform()}
+    ax.text(0.99, level, "before the cycles", **how)
+
+
+def _draw_segments(ax, arrays, config):
+    """The training loss from one snapshot to the next, each rate named beside its line."""
+    along, n = np.linspace(0, 1, config.line_points), over_seeds(arrays)
+    for i, lr in enumerate(config.lr):
+        color = wedges.plots.shade(i / max(1, len(config.lr) - 1) * 0.85)
+        segment = arrays["line_loss"][:, i].mean(axis=1)  # [seeds, points]
+        wedges.plots.curve(ax, along, segment, color=color, label=f"rate {lr:g}", marker="")
+        words = f"rate {lr:g}: {100 * n['agreement'][i]:.0f}% of labels agree"
+        at = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        ax.annotate(words, (0.5, segment.mean(axis=0).max()), color=color, fontsize=8, **at)
+    ax.margins(y=0.2)
+    title = "The training loss between two snapshots"
+    x = "from one snapshot (0) to the next (1)"
+    wedges.plots.label_axes(ax, title=title, x=x, y="training loss (nats)", log="y")
+
+
+def _draw_cycles(ax, arrays, config):
+    """The accuracies cycle by cycle, at the highest rate."""
+    i, cycle = int(np.argmax(config.lr)), np.arange(1, config.cycles + 1)
+    for name, look in looks().items():
+        wedges.plots.curve(ax, cycle, 100 * arrays[f"{name}_accuracy"][:, i], **look)
+    _before_cycles(ax, arrays["start_accuracy"][:, i])
+    title = f"Cycle by cycle, at the highest rate, {config.lr[i]:g}"
+    wedges.plots.label_axes(ax, title=title, x="cycle", y="test accuracy (%)")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Config(data.DataConfig):
     )
     epochs: int = option("epochs of training, for each d", paper=30, smoke=8)
     lr: float = option("Adam's constant learning rate", paper=1e-3, quick=1e-2)
-    batch_size: int = option("examples a step", paper=128, quick=32)
+    batch_size: int = option("examples a step", fits=data.holds_batch, paper=128, quick=32)
     model: str = option("network", models.NAMES, paper="lenet", quick="simple_cnn")
     width: float = option("multiplies the network's widths", above(0, at_most=1000), paper=1.0)
     activation: str = option("nonlinearity", models.ACTIVATIONS, paper="relu", quick="tanh")

@@ -37,11 +37,13 @@ class Config(networks.NetworkConfig):
     seeds: int = option("networks of each kind", paper=3, quick=2, smoke=1)
     steps: int = option("of Adam, new points at each", at_least(10), paper=5000, quick=1500, smoke=40)
     points: int = option("of the domain, drawn at each step", paper=1000, quick=300, smoke=50)
-    rate: float = option("Adam's constant rate", paper=1e-3, quick=3e-3)
+    rate: float = option("Adam's constant rate", flag="lr", paper=1e-3, quick=3e-3)
     fixed_steps: int = option(
         "of Adam with one quadrature", at_least(10), paper=10_000, quick=2000, smoke=40
     )
-    fixed_rate: float = option("its rate, where it starts; it falls to 0 by a cosine", paper=3e-3)
+    fixed_rate: float = option(
+        "its rate, where it starts; it falls to 0 by a cosine", flag="fixed_lr", paper=3e-3
+    )
     looks: int = option(
         "times that a training is looked at, after its start", at_least(2), paper=10, smoke=2
     )

@@ -8,6 +8,7 @@ minimum; what fewer weights than points do. Beside it Keras' own parameterisatio
 training and between two optima, and the toy landscapes.
 
     python -m reproductions.tangent_kernel --preset=quick           two minutes
+    python -m reproductions.tangent_kernel --jobs=2                 four minutes on two cores
     python -m reproductions.tangent_kernel --seeds=3 --check        status 1 on a failed claim
 Source: Liu, Zhu & Belkin 2022, arXiv:2003.00307 (PL*); 2020, arXiv:2010.01092 (Hessian of the output).
 """

@@ -54,7 +54,9 @@ class Config(options.Config):
     samples: int = option(
         "chains against the Gibbs density", at_least(100), paper=20_000, quick=4000, smoke=500
     )
-    low: Floats = option("the loss is low up to this: without a floor, with one", paper=(0.2, 0.05))
+    low: Floats = option(
+        "the loss is low up to this: without a floor, with one", repeats=True, paper=(0.2, 0.05)
+    )
     poor: float = option("poorly connected: mc below minus this", paper=0.1)
     near: float = option("IV-B: ends at most this far apart", paper=1.33)
 

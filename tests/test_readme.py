@@ -1,5 +1,6 @@
-"""What the README shows a reader runs as it stands there."""
+"""What the README and the user guide show a reader runs as it stands there."""
 
+import json
 import pathlib
 import re
 
@@ -11,11 +12,12 @@ from keras import layers
 import wedges
 from tests.conftest import SPARSE, plain
 
-README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+HERE = pathlib.Path(__file__).parent.parent
+README, GUIDE = ((HERE / name).read_text() for name in ("README.md", "docs/guide.md"))
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_there_are_two_numbered_commands_of_one_line_each():
@@ -48,8 +50,39 @@ def examples(kind, images):
     }[kind]
 
 
-def test_there_are_nine_blocks_of_python():
-    assert len(blocks("python")) == 9
+def test_there_are_nine_blocks_of_python_in_the_guide_and_one_in_the_readme():
+    assert len(blocks("python", GUIDE)) == 9 and len(blocks("python")) == 1
+
+
+def test_the_readme_fits_on_two_screens():
+    assert len(README.splitlines()) <= 110 and len(README.split()) <= 1100
+
+
+def test_the_readme_s_table_is_that_of_the_recorded_verdicts():
+    from reproductions.bench import catalogue
+
+    row = r"^\| \[`(\w+)`\]\(reproductions/reference/(\w+)\.md\) \| [^|]+ \| (\d+) of (\d+) \| [^|]+ \|$"
+    found = re.findall(row, README, re.MULTILINE)
+    assert [name for name, *_ in found] == list(catalogue.FIGURES)
+    for name, page, held, made in found:
+        recorded = json.loads((HERE / f"reproductions/reference/{name}.json").read_text())
+        verdicts = recorded["paper"]["verdicts"].values()
+        assert page == name and (int(held), int(made)) == (sum(verdicts), len(verdicts)), name
+
+
+def test_the_readme_s_example_runs_on_two_compiled_models(images, capsys):
+    model_a, model_b = plain(), plain()
+    x, y = images
+    for model in (model_a, model_b):
+        model.compile("adam", SPARSE)
+    names = {"model_a": model_a, "model_b": model_b, "x": x, "y": y}
+    (code,) = blocks("python")
+    code = code.replace("800", "20").replace("curve.path)\nlosses", "curve.path, steps=9)\nlosses")
+    *lines, last = code.rstrip().splitlines()
+    exec(compile("\n".join([*lines, f"figure = {last}"]), "README.md", "exec"), names)
+    assert "barrier on the line" in capsys.readouterr().out
+    assert names["losses"].shape == (len(names["up"]), len(names["side"]))
+    assert [t.get_text() for t in names["figure"].axes[0].get_legend().get_texts()][0] == "line"
 
 
 @pytest.mark.parametrize(
@@ -67,8 +100,8 @@ def test_the_library_examples_run_on_a_readers_model(kind, images, capsys, tmp_p
     model.compile("adam", loss)
     names = {"model": model, "loss": loss, "x": x, "y": y, "x_test": x, "y_test": y}
     names |= {"model_a": model_a, "model_b": model_b}
-    for code in blocks("python"):
-        exec(compile(code, "README.md", "exec"), names)
+    for code in blocks("python", GUIDE):
+        exec(compile(code, "guide.md", "exec"), names)
     said = capsys.readouterr().out
     assert "barrier" in said and ("accuracy at the mean None" in said) == (kind == "regression")
     assert np.isfinite(names["losses"]).all()
@@ -77,18 +110,21 @@ def test_the_library_examples_run_on_a_readers_model(kind, images, capsys, tmp_p
     assert names["swa"].average.count == 20 and len(names["snapshots"].members) == 6
 
 
-def test_every_program_and_flag_it_names_exists():
+@pytest.mark.parametrize("text", [README, GUIDE], ids=["readme", "guide"])
+def test_every_program_and_flag_it_names_exists(text):
     from reproductions.bench import catalogue, flags, options
 
-    named = re.findall(r"-m reproductions\.(\w+)((?: +--\w+(?:=\S+)?)*)", README)
-    assert len(named) > 20 and any("--" in given for _, given in named)
+    named = re.findall(r"-m reproductions\.(\w+)((?: +--\w+(?:=\S+)?)*)", text)
+    assert named and any("--" in given for _, given in named)
     shared = set(flags.SHARED)
     for program, given in named:
         if program in catalogue.PROGRAMS:
             known = shared | {"only", "output"}
         else:
-            known = shared | {o.name for o in options.options(catalogue.module(program).Config)}
+            config = catalogue.module(program).Config
+            own = {o.name for o in options.options(config)}
+            known = shared | own | {options.flag(config, name) for name in own}
         assert set(re.findall(r"--(\w+)", given)) <= known, program
     # Flags in running text, e.g. `--hyperparameter=lr` of figure 5.
     everyones = {o.name for f in catalogue.FIGURES for o in options.options(catalogue.module(f).Config)}
-    assert set(re.findall(r"`--(\w+)", README)) <= shared | everyones | {"only", "output"}
+    assert set(re.findall(r"`--(\w+)", text)) <= shared | everyones | {"only", "output"}

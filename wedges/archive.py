@@ -101,6 +101,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                     left.unlink(missing_ok=True)
 
 
+def clear(folder: str | os.PathLike[str]) -> None:
+    """Delete the parts of files that processes of this machine left below `folder` when they were ended.
+
+    What a process that runs is writing stays, and so does what another machine left.
+    """
+    ours = re.compile(rf"\..+\.{_MACHINE}-(\d+)-[0-9a-f]{{8}}\.tmp")
+    for path in pathlib.Path(folder).rglob(".*.tmp"):
+        found = ours.fullmatch(path.name)
+        if found and not _running(found[1]):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 # Machines that share a folder have processes of the same numbers.
 _MACHINE = hashlib.sha256(f"{platform.node()} {uuid.getnode()}".encode()).hexdigest()[:8]
 

@@ -12,6 +12,7 @@ Every process holds theta and the optimizer; what its devices add up is a loss a
 import contextlib
 import dataclasses
 import os
+import pathlib
 
 from reproductions.bench import quiet, workers
 from reproductions.bench.errors import UsageError, say
@@ -25,8 +26,8 @@ _LOGICAL_CPUS = int(os.environ.get("WEDGES_LOGICAL_CPUS", 0))
 _opened = {"as": None, "strategy": None}
 
 
-def check(strategy, jobs, backend):
-    """UsageError if these flags do not go together."""
+def check(strategy, jobs, backend, tpu=None):
+    """UsageError if these flags do not go together, or name a TPU of this machine, which has none."""
     if jobs > 1 and strategy != "default":
         raise UsageError(
             f"--jobs={jobs}: only with --strategy=default; the devices of --strategy={strategy} belong "
@@ -36,6 +37,18 @@ def check(strategy, jobs, backend):
         raise UsageError(
             f"--backend={backend}: not with --strategy=multi_worker, whose workers are its own."
         )
+    if strategy == "tpu" and tpu in (None, "local") and not _has_tpu():
+        given = f" --tpu={tpu}" if tpu else ""
+        raise UsageError(
+            f"--strategy=tpu{given}: this machine has no TPU; name one with --tpu, or use "
+            "--strategy=default."
+        )
+
+
+def _has_tpu():
+    """Whether this machine shows a TPU: asked of its files, since TensorFlow takes long to say no, and
+    says it in many lines."""
+    return any(pathlib.Path("/dev").glob("accel*")) or pathlib.Path("/dev/vfio").is_dir()
 
 
 def start(place):

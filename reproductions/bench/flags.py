@@ -4,18 +4,19 @@ What several programs share stands here once; a figure's own flags are the optio
 this module reads the command line. Importing it, or any program, defines no flag.
 """
 
+import difflib
 import sys
 
 from absl import flags
 
-from reproductions.bench import devices, drawings, options, parallel
+from reproductions.bench import devices, drawings, options, parallel, usage
 from reproductions.bench.errors import UsageError
 
 # How a shared flag's text is read, its default, and what --help says of it.
 _TEXT, _TRUTH = flags.ArgumentParser(), flags.BooleanParser()
 SHARED = {
     "preset": (
-        flags.EnumParser(options.PRESETS),
+        flags.EnumParser(options.PRESETS, case_sensitive=False),
         "paper",
         "size of the run: smoke (seconds), quick (about a minute on two cores), paper (the full one, "
         "minutes to an hour); other flags override its values",
@@ -48,7 +49,7 @@ SHARED = {
         "words to keep with the results, e.g. --note='CIFAR-10 as distributed'",
     ),
     "strategy": (
-        flags.EnumParser(devices.STRATEGIES),
+        flags.EnumParser(devices.STRATEGIES, case_sensitive=False),
         "default",
         "where to train: default is a GPU where TensorFlow sees one, else the CPU; the others share "
         "each batch: mirrored among this machine's GPUs, multi_worker among machines that run the same "
@@ -66,7 +67,7 @@ SHARED = {
         "differently with another share, so results of another --jobs are measured again",
     ),
     "backend": (
-        flags.EnumParser(parallel.BACKENDS),
+        flags.EnumParser(parallel.BACKENDS, case_sensitive=False),
         "local",
         "where those processes run: on this machine, or a Dask or Ray cluster (extras dask, ray)",
     ),
@@ -78,44 +79,103 @@ SHARED = {
 }
 
 
-def parse(name, document, argv, shared, own, switches=()):
+def parse(name, document, argv, shared, own, switches=(), values=None, also=None):
     """The flags of a program: those named in `shared`, and text flags of its own, {name: help}, where
-    the name of a shared one gives that one other words. Those of `switches` are on or off. --help prints
-    `document` first.
+    the name of a shared one gives that one other words. --help prints `document` first.
 
-    argv: the arguments; those of this process where None. Raises UsageError on bad input.
+    Args:
+      argv: the arguments; those of this process where None.
+      switches: of its own, those that are on or off.
+      values: {own flag: its values in the presets}, for --help.
+      also: {own flag: its other names}, each a flag that is accepted as well.
+
+    Raises UsageError on bad input.
     """
     argv = sys.argv[1:] if argv is None else argv
     # A FlagValues of our own: importing defines nothing.
-    values = flags.FlagValues()
+    found = flags.FlagValues()
     definitions = {n: SHARED[n] for n in shared}
     plain = lambda name: (_TRUTH if name in switches else _TEXT, None)
-    definitions |= {n: (*SHARED.get(n, plain(n))[:2], help) for n, help in own.items()}
+    definitions |= {n: (*SHARED.get(n, plain(n))[:2], words) for n, words in own.items()}
     definitions["help"] = (_TEXT, None, "show this help")
-    for flag, (parser, default, help) in definitions.items():
-        if isinstance(parser, flags.EnumParser):
-            help = f"<{'|'.join(parser.enum_values)}>: {help}"
-        where = {"flag_values": values, "module_name": name}
-        flags.DEFINE(parser, flag, default, help, serializer=flags.ArgumentSerializer(), **where)
-        values[flag].boolean = parser is _TRUTH or flag == "help"
+    also = also or {}
+    others = {other: definitions[n] for n, names in also.items() for other in names}
+    for flag, (parser, default, words) in {**definitions, **others}.items():
+        where = {"flag_values": found, "module_name": name}
+        flags.DEFINE(parser, flag, default, words, serializer=flags.ArgumentSerializer(), **where)
+        found[flag].boolean = parser is _TRUTH or flag == "help"
     if any(a in ("--help", "-help", "-h") for a in argv):
-        print(document.strip(), _help(values, name), sep="\n")
+        told = [_told(n, d, also.get(n, ()), (values or {}).get(n, "")) for n, d in definitions.items()]
+        print(usage.page(document, told), flush=True)
         sys.exit(0)
     try:
-        rest = values([name, *argv])[1:]
+        rest = found([name, *argv])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UsageError(_unknown(error, argv, definitions)) from None
     except flags.Error as error:
         raise UsageError(f"{error} (--help lists the flags)".replace("\n", " ")) from None
-    _go_together(values)
+    _named(found)
+    _go_together(found)
     if rest:
         raise UsageError(f"received {rest[0]!r}, but every argument is a flag, e.g. --preset=quick.")
-    return values
+    return found
+
+
+# What other programs call a flag of ours, and flags that none here has or needs.
+_MEANT = {
+    "learning_rate": "lr",
+    "rate": "lr",
+    "network": "model",
+    "data": "dataset",
+    "output_dir": "out_dir",
+}
+_DEVICES = ("gpu", "gpus", "device", "devices", "cuda", "num_gpus")
+
+
+def _unknown(error, argv, known):
+    """What is wrong with a flag that there is none of, and which one may have been meant."""
+    name = error.flagname
+    if name in _DEVICES:
+        given = next((a for a in argv if a.lstrip("-").startswith(name)), f"--{name}")
+        return (
+            f"{given}: there is no such flag; a GPU that TensorFlow sees is used by itself, and "
+            "--strategy=mirrored uses all of them (--help lists the flags)"
+        )
+    plain = name.replace("-", "_").lower()
+    wanted = _MEANT.get(plain, plain)
+    parts = [n for n in known if wanted in n.split("_") or n.endswith(f"_{wanted}")]
+    near = difflib.get_close_matches(wanted, known, n=2, cutoff=0.7)
+    meant = list(dict.fromkeys([n for n in known if n == wanted] or parts or near))[:4]
+    asked = f". Did you mean {' or '.join(f'--{n}' for n in meant)}?" if meant else ""
+    return f"Unknown command line flag '{name}'{asked} (--help lists the flags)"
+
+
+def _named(values):
+    """UsageError for a folder or a file that is named by nothing, as in --out_dir=$UNSET."""
+    for name in ("out_dir", "data_dir", "output"):
+        if name in values and values[name].value == "":
+            raise UsageError(f"--{name}=: must name {_PLACES[name]}; received an empty text.")
+
+
+_PLACES = {"out_dir": "a folder", "data_dir": "a folder", "output": "a file"}
+
+
+def _told(name, definition, also, values):
+    """A flag as --help shows it."""
+    parser, default, words = definition
+    takes = ""
+    if isinstance(parser, flags.EnumParser):
+        takes = f"={'|'.join(parser.enum_values)}"
+    if default not in (None, False):
+        words = f"{words} (default: {default})"
+    return usage.Flag(name, tuple(also), takes, words, values)
 
 
 def _go_together(values):
     if "strategy" in values and values.tpu and values.strategy != "tpu":
         raise UsageError(f"--tpu={values.tpu}: only with --strategy=tpu.")
     if "strategy" in values and "jobs" in values:
-        devices.check(values.strategy, values.jobs, values.backend)
+        devices.check(values.strategy, values.jobs, values.backend, values.tpu)
     if "backend" in values and values.address and values.backend == "local":
         raise UsageError(f"--address={values.address}: only with --backend=dask or --backend=ray.")
     if "backend" in values and values.jobs > 1 and values.backend != "local":
@@ -128,35 +188,49 @@ def _go_together(values):
 
 def of_figure(figure, name, argv):
     """A figure's flags: the shared ones and one for each option of its Config."""
-    document = f"{figure.__doc__.strip()}\n\nFlags [value in each preset]:"
-    known = options.options(figure.Config)
-    own = {o.name: _describe(o) for o in known}
-    return parse(name, document, argv, SHARED, own, [o.name for o in known if o.type is bool])
+    ending = "Flags; in square brackets the value in every preset, or each preset's own."
+    document = f"{figure.__doc__.strip()}\n\n{ending}"
+    known = {options.flag(figure.Config, o.name): o for o in options.options(figure.Config)}
+    words = {flag: _describe(o) for flag, o in known.items()}
+    switches = [flag for flag, o in known.items() if o.type is bool]
+    values = {flag: _in_presets(o) for flag, o in known.items()}
+    also = {flag: (o.name,) for flag, o in known.items() if flag != o.name}
+    return parse(name, document, argv, SHARED, words, switches, values, also)
 
 
 def given(figure, values):
-    """{name: text} of the figure's own flags that were given."""
-    own = {o.name: values[o.name] for o in options.options(figure.Config)}
-    return {name: str(flag.value) for name, flag in own.items() if flag.value is not None}
+    """{flag: text} of the figure's own flags that were given. UsageError where two name one setting."""
+    found = {}
+    for o in options.options(figure.Config):
+        names = dict.fromkeys([options.flag(figure.Config, o.name), o.name])
+        typed = {n: str(values[n].value) for n in names if values[n].value is not None}
+        if len(typed) > 1:
+            raise UsageError(f"{' and '.join(f'--{n}' for n in typed)} are one flag; give it once.")
+        found |= typed
+    return found
 
 
 def as_typed(figure, values):
     """The flags that say what was measured, as one would type them."""
-    names = ["preset", *(o.name for o in options.options(figure.Config))]
-    return [f"--{n}={values[n].value}" for n in names if values[n].present]
+    return [f"--{n}={values[n].value}" for n in ("preset", *given(figure, values)) if values[n].present]
 
 
 def _describe(option):
-    """What --help says of an option: what it is, which values it may have, those of the presets."""
-    shown = ", ".join(f"{p}: {options.show(options.in_preset(option, p))}" for p in options.PRESETS)
+    """What --help says of an option: what it is, and which values it may have."""
     allowed = f" ({option.allowed})" if option.allowed is not None else ""
     several = ", several with commas" if str(option.type).startswith("tuple") else ""
-    return f"{option.help}{several}{allowed} [{shown}]"
+    return f"{option.help}{several}{allowed}"
 
 
-def _help(values, module):
-    lines = []
-    for flag in sorted(values.get_flags_for_module(module), key=lambda f: f.name):
-        default = f" (default {flag.default})" if flag.default not in (None, False) else ""
-        lines.append(f"  --{flag.name}\n      {flag.help}{default}")
-    return "\n".join(lines)
+def _in_presets(option):
+    """Its values in the presets; presets of one value together."""
+    shown = {}
+    for preset in options.PRESETS:
+        shown.setdefault(options.show(options.in_preset(option, preset)), []).append(preset)
+    if len(shown) == 1:
+        return f"[{next(iter(shown))}]"
+    return f"[{'; '.join(f'{_and(presets)}: {v}' for v, presets in shown.items())}]"
+
+
+def _and(words):
+    return " and ".join(words)

@@ -5,14 +5,15 @@
         lr: Floats = option("maximum rates", above(0, at_most=1), paper=(0.03, 0.1), smoke=(0.1,))
 
 A line says what the setting is, which values it may have, and its value in each preset. Where it names
-no values, whole numbers are at least 1 and others above 0. A preset that is not named takes the value of
-the next larger one: smoke that of quick, quick that of paper. A subclass changes presets of what it
-inherits by `but`:
+no values, whole numbers are at least 1 and others above 0. A list names each value once. A preset that
+is not named takes the value of the next larger one: smoke that of quick, quick that of paper. A subclass
+changes presets of what it inherits by `but`:
 
         epochs: int = but(smoke=6)
 """
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -29,7 +30,20 @@ settings = dataclasses.dataclass(frozen=True, kw_only=True)
 settings.__doc__ = """A frozen dataclass, made with keywords only."""
 
 
-def option(help, allowed=None, *, below=None, check=None, paper=_UNSET, quick=_UNSET, smoke=_UNSET):
+def option(
+    help,
+    allowed=None,
+    *,
+    below=None,
+    check=None,
+    fits=None,
+    needs=None,
+    flag=None,
+    repeats=False,
+    paper=_UNSET,
+    quick=_UNSET,
+    smoke=_UNSET,
+):
     """A field of a figure's Config that is also a flag.
 
     Args:
@@ -38,12 +52,19 @@ def option(help, allowed=None, *, below=None, check=None, paper=_UNSET, quick=_U
         None: whole numbers from 1 on, other numbers above 0, any text.
       below: another setting of the same Config, a number that it must be below.
       check: called as check(value, flag) before anything is measured; raises UsageError.
+      fits: called as fits(value, flag, settings), with {name: value} of all settings, as soon as the
+        flags are read; raises UsageError.
+      needs: called as needs(value, data_dir) for words that say what has to be there before a run can
+        begin, and whether it is: a data set that is to be downloaded.
+      flag: its flag, where that is not the setting's own name. The setting's name is accepted as well.
+      repeats: whether a list may name a value more than once.
       paper, quick, smoke: its value in each preset.
     """
     presets = {"paper": paper, "quick": quick, "smoke": smoke}
     presets = {name: v for name, v in presets.items() if v is not _UNSET}
     more = {"below": below, "check": check, "presets": presets}
-    return dataclasses.field(metadata={"help": help, "allowed": allowed, **more})
+    line = {"fits": fits, "needs": needs, "flag": flag, "repeats": repeats}
+    return dataclasses.field(metadata={"help": help, "allowed": allowed, **more, **line})
 
 
 def but(**presets):
@@ -196,6 +217,25 @@ def options(config):
     return found
 
 
+def declared(config):
+    """{setting: all that its `option` says} of a Config class.
+
+    What only the command line asks for is read here, and not from an `Option`: `Config.check`, which
+    reaches that, is code in the mark of every kept number.
+    """
+    found = {}
+    for cls in reversed(config.__mro__):
+        for name, field in vars(cls).get("__dataclass_fields__", {}).items():
+            if "help" in field.metadata:
+                found[name] = field.metadata
+    return found
+
+
+def flag(config, name):
+    """The flag of a setting of a Config class, without its hyphens."""
+    return declared(config)[name]["flag"] or name
+
+
 _USUAL = {int: at_least(1), float: above(0)}  # values of settings that name none
 
 
@@ -224,20 +264,26 @@ def in_preset(option, name):
 
 
 def make(config, name, given):
-    """The Config of a preset with the texts that were given for some settings, {name: text}; and the
-    names of those that make it another experiment.
+    """The Config of a preset with the texts that were given for some settings, {flag or name: text}; and
+    the flags of those that make it another experiment.
 
     Raises UsageError in one line for a text that is not allowed.
     """
-    values, overrides = preset(config, name), []
+    values, overrides, lines = preset(config, name), [], declared(config)
     for o in options(config):
-        if o.name in given:
-            value = _convert(o, given[o.name])
+        called = next((n for n in (flag(config, o.name), o.name) if n in given), None)
+        if called is not None:
+            value = _convert(o._replace(name=called), given[called])
+            if not lines[o.name]["repeats"]:
+                _each_once(called, value, given[called])
             if value != values[o.name] and o.name not in REPEATS:
-                overrides.append(o.name)
+                overrides.append(called)
             values[o.name] = value
         elif not isinstance(values[o.name], str):
             _verify(o, values[o.name], values[o.name])
+    for o, line in lines.items():
+        if line["fits"] is not None:
+            line["fits"](values[o], flag(config, o), values)
     return config(**values), overrides
 
 
@@ -264,8 +310,23 @@ def _convert(option, given):
         raise UsageError(
             f"--{option.name}={given}: must be {words}{' or several with commas' if many else ''}."
         ) from None
+    if isinstance(option.allowed, one_of):
+        known = functools.partial(spelled, option.allowed)
+        value = tuple(map(known, value)) if many else known(value)
     _verify(option, value, given)
     return value
+
+
+def spelled(allowed, value):
+    """The one of these values that is meant, whose capitals and hyphens do not matter; `value` itself
+    where it is none of them."""
+    plain = lambda text: str(text).lower().replace("-", "_")
+    return next((v for v in allowed if plain(v) == plain(value)), value)
+
+
+def _each_once(flag, value, given):
+    if isinstance(value, tuple) and len(set(value)) < len(value):
+        raise UsageError(f"--{flag}={given}: name each value once.")
 
 
 def _verify(option, value, given):

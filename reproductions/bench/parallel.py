@@ -5,14 +5,17 @@ joblib does the work; Dask and Ray are its backends, installed as extras.
 
 import contextlib
 import os
+import signal
 import socket
 import warnings
+from multiprocessing import resource_tracker
 
 import joblib
 import threadpoolctl
 
 from reproductions.bench import devices, provenance, workplace
 from reproductions.bench.errors import UsageError
+from wedges import archive
 
 BACKENDS = ("local", "dask", "ray")
 
@@ -97,6 +100,48 @@ def shared_cores(place):
             del os.environ[name]
             if value is not None:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def interruptible(folder):
+    """Ctrl-C inside ends the work in silence, whatever this process's workers are doing: they do not
+    hear it, joblib ends them, and what they were writing below `folder` goes.
+
+    Without this a worker that is starting up shows where it was, joblib's own watcher warns of what was
+    left, and a worker that was ended in the middle of a file leaves a part of it.
+    """
+    if os.name != "posix":
+        yield
+        return
+    from joblib.externals.loky.backend import popen_loky_posix
+
+    launch = popen_loky_posix.Popen._launch
+    quiet = "ignore:resource_tracker:UserWarning"
+    before = os.environ.get("PYTHONWARNINGS")
+    # The watcher is a process of its own, started before the first worker.
+    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
+    popen_loky_posix.Popen._launch = lambda self, process: _deaf(launch, self, process)
+    try:
+        yield
+    except KeyboardInterrupt:
+        archive.clear(folder)  # joblib has ended the workers by now
+        raise
+    finally:
+        popen_loky_posix.Popen._launch = launch
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+def _deaf(launch, *process):
+    """Launch a process to which Ctrl-C on the terminal is not handed on: what is blocked here stays so
+    there."""
+    resource_tracker.ensure_running()  # or it would be started inside, and unblock what it had blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        launch(*process)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _dask_client(address, workers):

@@ -25,6 +25,7 @@ import datetime
 import importlib
 import pathlib
 import sys
+import tempfile
 
 from reproductions.bench import claims as claims_module
 from reproductions.bench import (
@@ -32,7 +33,9 @@ from reproductions.bench import (
     drawings,
     flags,
     marks,
+    notice,
     options,
+    output,
     parallel,
     provenance,
     store,
@@ -57,14 +60,21 @@ def program(name, work, argv=None, folders="--out_dir or --data_dir"):
     """Run work(argv), and end the process with the exit status that it returns; what a user can mend
     is one line. `folders`: the flags to look at where a path cannot be used."""
     try:
-        sys.exit(work(argv))
+        status = work(argv)
+        sys.stdout.flush()  # now, where it can be said that it failed
+        sys.exit(status)
     except UsageError as error:
         say(f"{name}: {error}")
         sys.exit(2)
     except BrokenPipeError:  # whoever read what we print has gone, as `head` does
+        output.give_up()
         sys.stderr.close()
         sys.exit(141)
     except (OSError, RuntimeError) as error:
+        if output.is_full(error):
+            output.give_up()
+            say(f"{name}: cannot write to standard output: {error.strerror}")
+            sys.exit(1)
         if not _of_a_path(error):
             raise
         say(f"{name}: {folders}: {error}; name a folder that can be used.")
@@ -100,7 +110,8 @@ def run(figure, argv):
         key, arrays = _saved(directory, figure, config)
         made = provenance.read(directory)
     else:
-        with workplace.at(place), parallel.shared_cores(place):
+        alone = parallel.interruptible(place.checkpoints.parent)
+        with workplace.at(place), parallel.shared_cores(place), alone:
             usual = None if overrides else watching.usual(name_of(figure), values.preset)
             key, arrays, made = _measured(figure, values, config, directory, usual)
     if not place.writes:
@@ -113,17 +124,18 @@ def run(figure, argv):
         say(f"recorded {len(numbers)} numbers and {len(verdict)} verdicts in {reference.path}")
     compared = None if overrides else reference.compare(values.preset, key, numbers)
     check = _judged(figure, values.preset, verdict, reference, compared)
-    with drawings.style(values["style"].value):
-        drawn = {"figure": figure.plot(arrays, config)}
-        drawn |= figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
-    files = drawings.save(directory, drawn, wanted, values.dpi)
-    page = _save_page(figure, directory / "figure.html", arrays, config)
-    tables.save_series(directory, arrays, figure.axes(config) if hasattr(figure, "axes") else {})
-    told = tables.latex(verdict, made.get("command") or name_of(figure))
-    store.write_bytes(directory / "claims.tex", lambda file: file.write(told.encode()))
-    store.write_json(directory / "check.json", check)
-
-    print(verdicts.table(check["claims"], check["judged"]))
+    try:
+        with drawings.style(values["style"].value):
+            drawn = {"figure": figure.plot(arrays, config)}
+            drawn |= figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
+        files = drawings.save(directory, drawn, wanted, values.dpi)
+        page = _save_page(figure, directory / "figure.html", arrays, config)
+        tables.save_series(directory, arrays, figure.axes(config) if hasattr(figure, "axes") else {})
+        told = tables.latex(verdict, made.get("command") or name_of(figure))
+        store.write_bytes(directory / "claims.tex", lambda file: file.write(told.encode()))
+        store.write_json(directory / "check.json", check)
+    finally:  # also where nothing can be written: what was found is known
+        print(verdicts.table(check["claims"], check["judged"]))
     for words in compared["differs"] if compared else ():
         print(f"differs  {words}")
     print(verdicts.agreement(compared, values.preset))
@@ -203,6 +215,10 @@ def _measured(figure, values, config, directory, usual):
         else:
             say(f"finished before: {directory} (remove it to measure again)")
             return *found, made
+    if place.writes:
+        _can_write(values.out_dir)
+    for line in notice.of_full_run(figure, name_of(figure), config, values.preset, place.data_dir):
+        say(line)
     made = provenance.record(name_of(figure), flags.as_typed(figure, values), software, values.note)
     started = datetime.datetime.now()
     with store.tidy(directory, place.checkpoints), _anew(*[results, about] * place.writes):
@@ -218,6 +234,27 @@ def _measured(figure, values, config, directory, usual):
     if place.writes:
         store.write_json(about, {**key, "preset": values.preset, "provenance": made})
     return key, arrays, made
+
+
+class _Tried(Exception):
+    """A folder can be written to: what was made to find that out goes again."""
+
+
+def _can_write(out_dir):
+    """UsageError now, rather than once something is to be written, where nothing can be."""
+    folder = pathlib.Path(out_dir).expanduser()
+    try:
+        with store.tidy(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                raise _Tried
+    except _Tried:
+        pass
+    except OSError as error:
+        raise UsageError(
+            f"--out_dir={out_dir}: cannot write there ({error.strerror}); name a folder that can be "
+            "written to."
+        ) from None
 
 
 def _otherwise(found, key):

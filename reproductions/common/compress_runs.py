@@ -23,7 +23,7 @@ class Config(data.DataConfig):
     dataset: str = options.but(paper="fashion_mnist", quick="digits")
     examples: int = option("trained on, the first", at_least(50), paper=20_000, quick=1100, smoke=300)
     validation: int = option("more of them, to choose strengths", paper=10_000, quick=330, smoke=100)
-    batch_size: int = option("examples a step", paper=128, quick=32)
+    batch_size: int = option("examples a step", fits=data.holds_batch, paper=128, quick=32)
     lr: float = option("rate of SGD with momentum 0.9", paper=0.05, quick=0.02)
     epochs: int = option("of training", paper=40, quick=60, smoke=4)
     l1: Floats = option(
@@ -56,7 +56,11 @@ class Config(data.DataConfig):
         "of quantised weights, besides 8", between(2, 16), paper=(6, 5, 4, 3), smoke=(4,)
     )
     cnn_dataset: str = option(
-        "of SimpleCNN", options.one_of(*data.NAMES), paper="mnist1d", quick="digits"
+        "of SimpleCNN",
+        options.one_of(*data.NAMES),
+        needs=data.needs,
+        paper="mnist1d",
+        quick="digits",
     )
     cnn_examples: int = option("it is trained on", at_least(50), paper=3000, quick=1100, smoke=300)
     cnn_validation: int = option("more of them", paper=1000, quick=330, smoke=100)

@@ -33,6 +33,16 @@ _HOSTS = {
     "train-labels-idx1-ubyte.gz",
 }
 NAMES = (*_EMBEDDED, *_HOSTS)
+# Training examples of each, and what is fetched of it, known before anything is read.
+_EXAMPLES = {
+    "digits": 1437,
+    "mnist1d": 4000,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "mnist": 60_000,
+    "fashion_mnist": 60_000,
+}
+_MEGABYTES = {"cifar10": 170, "cifar100": 169, "mnist": 12, "fashion_mnist": 31}
 _OFFLINE = f"--dataset={' or '.join(_EMBEDDED)} (embedded)"
 _SECONDS_TO_REACH = 6
 
@@ -110,11 +120,38 @@ def _known(path, key):
     return noted["content"] if store.canonical(noted["key"]) == store.canonical(key) else None
 
 
+def holds_batch(size, flag, settings):
+    """Raise UsageError where a batch, or the largest of several, is larger than a data set."""
+    names, size = settings["dataset"], max(size) if isinstance(size, tuple) else size
+    for name in (names,) if isinstance(names, str) else names:
+        if size > _EXAMPLES[name]:
+            raise UsageError(
+                f"--{flag}={size}: must be at most the {_EXAMPLES[name]:,} training examples of {name}."
+            )
+
+
+def needs(names, data_dir):
+    """Where data sets come from, in words: "cifar10, downloaded first (about 170 MB, to ~/data)"."""
+    told = []
+    for name in dict.fromkeys((names,) if isinstance(names, str) else names):
+        if name in _EMBEDDED:
+            told.append(f"{name}, embedded")
+        elif _prepared(name, data_dir):
+            told.append(f"{name}, in {_data_dir(data_dir)}")
+        else:
+            told.append(
+                f"{name}, downloaded first (about {_MEGABYTES[name]} MB, to {_data_dir(data_dir)})"
+            )
+    return "; ".join(told)
+
+
 @options.settings
 class DataConfig(options.Config):
     """Settings of a figure that trains networks on a data set."""
 
-    dataset: str = options.option("data set", options.one_of(*NAMES), paper="cifar10", quick="digits")
+    dataset: str = options.option(
+        "data set", options.one_of(*NAMES), needs=needs, paper="cifar10", quick="digits"
+    )
 
     @property
     def datasets(self):

@@ -70,7 +70,11 @@ class Config(data.DataConfig):
     )
     regression_epochs: int = option("of their training", paper=500, quick=800, smoke=10)
     cnn_dataset: str = option(
-        "data set of SimpleCNN", one_of(*data.NAMES), paper="cifar10", quick="mnist1d"
+        "data set of SimpleCNN",
+        one_of(*data.NAMES),
+        needs=data.needs,
+        paper="cifar10",
+        quick="mnist1d",
     )
     cnn_examples: int = option("its training examples", at_least(10), paper=5000, quick=1000, smoke=100)
     cnn_epochs: int = option("of its training", paper=40, quick=20, smoke=2)

@@ -27,6 +27,8 @@ class Config(data.DataConfig):
     dataset: tuple[str, ...] = option(
         "data set, or one for each of --networks",
         one_of(*data.NAMES),
+        needs=data.needs,
+        repeats=True,
         paper=("cifar10", "fashion_mnist"),
         quick=("digits",),
     )
@@ -51,8 +53,10 @@ class Config(data.DataConfig):
         smoke=100,
     )
     epochs: int = option("epochs of training", at_least(1), paper=100, quick=80, smoke=10)
-    learning_rate: float = option("constant rate of SGD with momentum 0.9", above(0), paper=0.01)
-    batch_size: int = option("examples a step", at_least(1), paper=128, quick=32)
+    learning_rate: float = option(
+        "constant rate of SGD with momentum 0.9", above(0), flag="lr", paper=0.01
+    )
+    batch_size: int = option("examples a step", at_least(1), fits=data.holds_batch, paper=128, quick=32)
     looks: int = option(
         "points of training that are looked at, the start and the end among them",
         at_least(4),

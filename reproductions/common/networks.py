@@ -117,7 +117,7 @@ class NetworkConfig(data.DataConfig):
     width: float = option("multiplies the network's widths", above(0, at_most=1000), paper=1.0)
     depth: int | None = option("layers (blocks) of the network; None: its own", at_least(1), paper=None)
     activation: str = option("nonlinearity", models.ACTIVATIONS, paper="tanh")
-    batch_size: int = option("examples a step", at_least(1), paper=128, quick=32)
+    batch_size: int = option("examples a step", at_least(1), fits=data.holds_batch, paper=128, quick=32)
 
     def check(self):
         models.mark(self.model)

@@ -23,7 +23,9 @@ class TrainedConfig(networks.NetworkConfig):
     """Settings of a figure about trained optima."""
 
     epochs: int = option("epochs of training each optimum", at_least(1), paper=20, quick=40, smoke=5)
-    learning_rate: float = option("Adam's constant learning rate in training", above(0), paper=1e-3)
+    learning_rate: float = option(
+        "Adam's constant learning rate in training", above(0), flag="lr", paper=1e-3
+    )
     examples: int = option(
         "training examples in every reported training loss", at_least(1), paper=10_000, smoke=300
     )
@@ -40,6 +42,7 @@ class Config(TrainedConfig):
     rate: float = option(
         "Adam's learning rate between optima, where it starts; it falls to 0 by a cosine",
         above(0),
+        flag="path_lr",
         paper=3e-3,
     )
 

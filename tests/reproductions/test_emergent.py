@@ -617,7 +617,7 @@ def test_outliers_are_measured_again_when_what_measures_them_changes(before, aft
     ("before", "after"),
     [
         ("spectral norm of H - G over the largest", "size of H - G over the largest"),
-        ('seeds|", "<=", 1.0)', 'seeds|", "<=", 2.0)'),
+        ('seeds|", "<=", 1.0,', 'seeds|", "<=", 2.0,'),
         ('largest eigenvalues; "sure" []', 'eigenvalues; "sure" []'),
         ("# [N, C, C]", "# all"),
         ('"what clusters leave"', '"the edge"'),

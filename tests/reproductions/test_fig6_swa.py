@@ -300,7 +300,7 @@ def test_check_gives_the_verdict_as_exit_status(copy, monkeypatch, capsys):
         (["--write_reference", "--lr=0.2"], "--write_reference: a preset's own settings only, not --lr"),
         (["--jobs=0"], "--jobs=0"),
         (["--strategy=cluster"], "--strategy=cluster"),
-        (["--strategy=tpu"], "--strategy=tpu --tpu=local: no TPU answers"),
+        (["--strategy=tpu"], "--strategy=tpu: this machine has no TPU"),
         (
             ["--backend=dask", "--address=tcp://127.0.0.1:1"],
             "--backend=dask: needs Dask|--address=tcp://127",

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -90,10 +91,13 @@ def test_help_names_every_setting_with_its_presets(figure, capsys):
     with pytest.raises(SystemExit) as end:
         runs.main(figure.__name__, ["--help"])
     text = capsys.readouterr().out
-    assert end.value.code == 0 and text.startswith(figure.__doc__.strip())
+    words = " ".join(text.split())
+    assert end.value.code == 0 and words.startswith(" ".join(figure.__doc__.split()))
     for option in options.options(figure.Config):
-        assert f"--{option.name}\n" in text
-        assert f"[smoke: {options.show(options.in_preset(option, 'smoke'))}, quick: " in text
+        assert f"\n  --{options.flag(figure.Config, option.name)}" in text
+        for preset in options.PRESETS:
+            value = re.escape(options.show(options.in_preset(option, preset)))
+            assert re.search(rf"\[({value}\]|[^]]*\b{preset}( and \w+)*: {value}[];])", words)
 
 
 def test_measure_is_found_within_the_first_screen_and_a_half(figure):
@@ -226,7 +230,7 @@ BAD = [
     ("loss_allocation", ["--steps=3"], "--steps=3: must be at least 4"),
     ("loss_allocation", ["--model=fc"], "Unknown command line flag 'model'"),
     ("tangent_kernel", ["--two=64"], "--two=64: must be at least two different widths"),
-    ("tangent_kernel", ["--own=64,64"], "--own=64,64: must be at least two different widths"),
+    ("tangent_kernel", ["--own=64,64"], "--own=64,64: name each value once"),
     ("tangent_kernel", ["--floor=1"], "--floor=1: must be between 0 and 1"),
     ("tangent_kernel", ["--points=2"], "--points=2: must be at least 8"),
     ("taxonomy_diagnosis", ["--trees=1"], "--trees=1: must be even, at least 2"),

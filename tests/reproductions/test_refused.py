@@ -147,6 +147,7 @@ def test_devices_that_are_not_there(out, monkeypatch):
     def none(place):
         raise UsageError("--strategy=tpu: no TPU")
 
+    monkeypatch.setattr(devices, "_has_tpu", lambda: True)
     monkeypatch.setattr(devices, "start", none)
     refused(out, well, flags=["--strategy=tpu"])
 

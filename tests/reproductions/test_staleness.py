@@ -15,6 +15,7 @@ import random
 import pytest
 
 import wedges
+import wedges._progress  # what runs on import is not measuring
 from reproductions.bench import cache, catalogue, marks, options, parallel, workplace
 from reproductions.bench.errors import UsageError
 from reproductions.common import data

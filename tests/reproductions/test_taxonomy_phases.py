@@ -289,7 +289,7 @@ def test_the_released_grids_are_judged_without_data_or_training(tmp_path, monkey
             "--examples=1200, --more_examples=0: the grid takes up to 2400,",
         ),
         ("--noise=0.1,0.1", "--noise=0.1,0.1: name each value once."),
-        ("--width=0.5,1,0.5", "--width=0.5,1.0,0.5: name each value once."),
+        ("--width=0.5,1,0.5", "--width=0.5,1,0.5: name each value once."),
         ("--lr=0.1,0.2", "--lr=0.1,0.2: several only with --axis=lr."),
         ("--examples=100,150", "--examples=100,150: several only with --axis=data."),
         ("--axis=weight_decay --weight_decay=0", "--weight_decay=0.0: must be above 0 as an axis."),

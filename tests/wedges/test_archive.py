@@ -657,3 +657,20 @@ def test_what_a_killed_process_left_beside_a_file_goes_when_it_is_written_again(
     with archive.replacing(path), archive.replacing(path):  # of a process that lives, one stays
         assert len(list(tmp_path.glob(".*.tmp"))) == 3
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_below_a_folder_is_cleared_and_nothing_else(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()  # its number is that of no process now
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    with archive.replacing(deep / "x.npz"):  # of this process, which runs
+        (mine,) = deep.iterdir()
+        lost = deep / mine.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")
+        another = deep / lost.name.replace(".npz.", ".npz.0")  # of a machine of another name
+        kept = [mine, another, deep / "x.tmp", deep / ".x.tmp", deep / f".x-{ended.pid}-0.tmp"]
+        for path in (lost, *kept[1:]):
+            path.write_text("half")
+        archive.clear(tmp_path)
+        assert sorted(deep.iterdir()) == sorted(kept)
+    archive.clear(tmp_path / "nowhere")
