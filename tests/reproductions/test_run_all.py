@@ -221,7 +221,8 @@ def test_the_flags_are_passed_on_and_the_order_is_the_storys(tmp_path, monkeypat
     status, lines = finish(tmp_path, *flags)
     assert status == 1 and [figure for figure, _ in seen] == list(SMALL)
     wanted = {"--preset=smoke", f"--out_dir={tmp_path}", "--data_dir=/d", "--jobs=2", "--note=a 'b'"}
-    assert wanted | {"--backend=local", "--strategy=default"} == set(seen[0][1])
+    usual = {"--backend=local", "--strategy=default", "--format=png", "--style=screen"}
+    assert wanted | usual == set(seen[0][1])
     assert "failed: toy_cut: ended by SIGKILL (out of memory, or killed by someone)" in (
         capsys.readouterr().err
     )
