@@ -79,4 +79,12 @@ def setup(app):
     equations.setup(app)
     prose.setup(app)
     app.connect("config-inited", lambda app, config: pages.write(pathlib.Path(app.srcdir)))
+    app.connect("source-read", _relink)
     app.connect("build-finished", links.check_build)
+
+
+def _relink(app, page, source):
+    """A page written by hand links to the project's files, which are pages of the site, too."""
+    path = ROOT / "docs" / f"{page}.md"
+    if path.exists() and page.split("/")[0] not in pages.MADE:
+        source[0] = pages.relinked(source[0], path, page)

@@ -63,7 +63,15 @@ def _pages():
 
 
 def _moved(path, page):
-    """The text of a Markdown file with its relative links as the page needs them."""
+    """The text of a Markdown file of the project as a page, with its relative links."""
+    return _with_one_title(relinked(path.read_text(encoding="utf-8"), path, page))
+
+
+def relinked(text, path, page):
+    """Markdown of the file `path` with its relative links as the page of this name needs them.
+
+    What is a page of the site is linked as one, and a folder is none.
+    """
     here = (ROOT / "docs" / page).parent
 
     def link(match):
@@ -80,8 +88,7 @@ def _moved(path, page):
             to = there
         return f"[{text}]({os.path.relpath(to, here)}{'#' + anchor if anchor else ''})"
 
-    text = re.sub(r"(?<!`)\[([^\]]+)\]\(([^)\s]+)\)", link, path.read_text(encoding="utf-8"))
-    return _with_one_title(text)
+    return re.sub(r"(?<!`)\[([^\]]+)\]\(([^)\s]+)\)", link, text)
 
 
 def _with_one_title(text):

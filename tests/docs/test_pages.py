@@ -194,6 +194,14 @@ def test_links_of_a_file_that_becomes_a_page_lead_to_pages_and_files(tmp_path):
     assert "[released/README.md](released.md)" in pages.gallery()["gallery/taxonomy_phases.md"]
 
 
+def test_a_page_written_by_hand_links_to_files_that_are_pages():
+    text = (
+        "[a](../BUILD_NOTES.md#limits) [b](../reproductions/reference) [c](glossary.md) [d](../LICENSE)"
+    )
+    found = pages.relinked(text, ROOT / "docs" / "guide.md", "guide")
+    assert found == "[a](project/notes.md#limits) b [c](glossary.md) [d](../LICENSE)"
+
+
 def test_a_page_has_one_title_and_comments_in_code_are_none():
     made = pages.project()
     for page, text in {**made, **pages.gallery()}.items():
