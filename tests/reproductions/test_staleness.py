@@ -110,7 +110,8 @@ def test_a_mark_stays_when_claims_pictures_and_words_change(name, monkeypatch, r
         marks.forget(run.__name__)
         assert marks.of(run.measure, run.Config) == before
     marks.forget(run.__name__)
-    for module, function in (("wedges.plots.panels", "grid"), ("reproductions.common.pictures", "counted")):
+    drawing = (("wedges.plots.panels", "grid"), ("reproductions.common.pictures", "counted"))
+    for module, function in drawing:
         with monkeypatch.context() as patch:
             mutated(patch, module, function)
             assert marks.of(run.measure, run.Config) == before, (module, function)
