@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import pickle
 import sys
-import tempfile
 import threading
 import uuid
 import warnings
@@ -28,6 +27,7 @@ import numpy as np
 
 from wedges import _checks
 from wedges._progress import silent
+from wedges._quiet import held_back
 
 _CHUNKS = 4  # for each process at least, where there are points enough: none waits for the last one long
 _KEPT_OBJECTS = 2  # e.g. a landscape of training examples and one of test examples
@@ -208,24 +208,7 @@ def _import_tensorflow(told):
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         if name in told or share:
             os.environ[name] = told.get(name, share)
-    with _silence():
+    with held_back():
         import tensorflow as tf
 
         tf.constant(0)  # the first operation opens the devices
-
-
-@contextlib.contextmanager
-def _silence():
-    """Hold back what is written to file descriptor 2, and show it only if the block raises."""
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            file.seek(0)
-            os.write(kept, file.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
