@@ -231,7 +231,7 @@ def _sheet(ax, x, y, height, map_of, form):
     shades = lit[:-1, :-1].reshape(-1, 4)
     whole = np.all(cells[..., 2] <= form.top, axis=1)  # not where one is NaN
     rim = ~whole & np.any(cells[..., 2] <= form.top, axis=1) & ~np.isnan(cells[..., 2]).any(axis=1)
-    faces = [*cells[whole], *(_below(cell, form.top) for cell in cells[rim])]
+    faces = _of_one_length([*cells[whole], *(_below(cell, form.top) for cell in cells[rim])])
     how = {"facecolors": np.concatenate([shades[whole], shades[rim]]), "zorder": 2}
     sheet = Poly3DCollection(faces, linewidths=0, antialiased=False, **how)
     ax.add_collection3d(sheet)
@@ -253,6 +253,17 @@ def _below(cell, top):
         if (a[2] <= top) != (b[2] <= top):
             found.append(a + (top - a[2]) / (b[2] - a[2]) * (b - a))
     return np.array(found)
+
+
+def _of_one_length(faces):
+    """Polygons as one array [F, P, 3], the last corner of those with fewer repeated.
+
+    matplotlib fills polygons of different lengths up with memory as it finds it, and takes the limits
+    of the axes from that, too.
+    """
+    most = max(map(len, faces), default=0)
+    longer = [np.concatenate([face, np.repeat(face[-1:], most - len(face), axis=0)]) for face in faces]
+    return np.array(longer).reshape(len(faces), most, 3)
 
 
 def _shadow(ax, x, y, height, map_of, form, ground):
