@@ -31,7 +31,7 @@ setup(
         "importlib_resources",  # tensorflow-datasets imports it and does not declare it
         "lazy-loader>=0.4",
         "numpy>=1.26",
-        "scipy>=1.11",
+        "scipy>=1.12",
         "absl-py>=2.1",
         "matplotlib>=3.8",
         "scikit-image>=0.22",

@@ -3,12 +3,14 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.text import Text
 from PIL import Image
 from skimage.color import deltaE_cie76, rgb2lab
 
 from wedges import plots
-from wedges.plots import looks
+from wedges.plots import looks, panels
 
 
 def test_a_curve_is_the_mean_over_seeds_with_a_band_of_one_deviation():
@@ -228,6 +230,70 @@ def test_a_legend_that_would_cover_its_panel_stands_below_it():
         label = axes[0, 0].xaxis.label.get_window_extent()
         assert (legend.y0 > axes[0, 0].bbox.y0) == inside
         assert (legend.y1 <= label.y0 + 1) == (not inside) and legend.y0 >= 0
+
+
+def test_a_legend_that_would_lie_on_a_line_stands_below_in_columns():
+    for lines, inside in ((1, True), (9, False)):  # nine level lines leave no free place of its size
+        figure, ((ax,),) = plots.grid(1, 1, title="panels", panel=(6, 3))
+        for i in range(lines):
+            ax.plot([0, 1], [i, i + 0.5], label=f"line {i}")
+        plots.label_axes(ax, x="x", y="y", legend=8)
+        figure.draw_without_rendering()
+        legend = ax.get_legend().get_window_extent()
+        assert (legend.y0 > ax.bbox.y0) == inside and legend.y0 >= 0
+        texts = [text.get_window_extent() for text in ax.get_legend().get_texts()]
+        assert len({round(box.x0) for box in texts}) == (1 if inside else 5)  # columns
+        assert max(box.x1 for box in texts) <= figure.bbox.x1
+
+
+@given(
+    ends=st.lists(st.floats(-3, 3), min_size=1, max_size=7),
+    tall=st.lists(st.floats(0.02, 0.14), min_size=7, max_size=7),
+)
+def test_places_are_moved_apart_by_as_little_as_they_can(ends, tall):
+    ends, high = np.array(ends), np.array(tall[: len(ends)])
+    found = panels._apart(ends, high)
+    order = np.argsort(ends, kind="stable")
+    assert (np.diff(found[order]) >= (high[order][1:] + high[order][:-1]) / 2 - 1e-9).all()
+    assert (found - high / 2 >= -1e-9).all() and (found + high / 2 <= 1 + 1e-9).all()
+    # Nearer to them is none of many others that are allowed: the sum of squares is convex.
+    rng = np.random.default_rng(0)
+    below = np.cumsum(high[order]) - high[order] / 2
+    for _ in range(20):
+        other = np.sort(rng.uniform(0, 1 - high.sum(), len(ends))) + below
+        assert np.square(found - ends).sum() <= np.square(other - ends[order]).sum() + 1e-9
+
+
+def test_lines_are_named_at_their_ends_in_their_colours():
+    figure, ((ax,),) = plots.grid(1, 1, title="lines", panel=(5, 3))
+    x = [1.0, 2.0, 3.0]
+    ax.plot(x, [1, 5, np.nan], color=plots.BLUE, label="ends early")
+    ax.errorbar(x, [1, 2, 10], [0.1] * 3, color=plots.ORANGE, label="with bars")
+    plots.curve(
+        ax, x, [[1, 2, 10.01]], color=plots.GREEN, label="a name so long that it takes two lines"
+    )
+    ax.plot(x, [3, 3, 3], color="black")  # no name
+    plots.label_axes(ax, x="x", y="y")
+    plots.name_lines(ax, room=1.0)
+    figure.draw_without_rendering()
+    early, bars, long = named = sorted(ax.texts, key=lambda text: "ewa".index(text.get_text()[0]))
+    assert [t.get_color() for t in named] == [plots.BLUE, plots.ORANGE, plots.GREEN]
+    assert ax.get_legend() is None and "\n" in long.get_text()
+    boxes = [text.get_window_extent() for text in named]
+    assert boxes[1].y1 <= boxes[2].y0 + 1  # their lines end at one place
+    at = ax.transData.transform
+    assert boxes[0].y0 < at((2, 5))[1] < boxes[0].y1 and 0 < boxes[0].x0 - at((2, 5))[0] < 20
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)  # the panel made room
+    assert boxes[1].x0 >= at((3, 10))[0]
+
+
+def test_a_panel_without_named_lines_stays_as_it_is_and_a_name_needs_a_place():
+    _, ((ax,),) = plots.grid(1, 1, title="lines")
+    plots.name_lines(ax)
+    assert not ax.texts
+    ax.plot([1, 2], [np.nan, np.nan], label="lost")
+    with pytest.raises(ValueError, match=r"^the line 'lost' must have a finite point to be named at\.$"):
+        plots.name_lines(ax)
 
 
 def test_panels_of_a_subfigure_are_labelled_in_the_style_of_the_whole():

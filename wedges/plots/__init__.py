@@ -1,7 +1,7 @@
 """Arrays -> pictures. The only rooms that import matplotlib; they never see a model.
 
 looks         colours that the colour-blind tell apart, and styles: for the screen, for a paper
-panels        `grid`, a figure of several panels, and what all axes have in common
+panels        `grid`, a figure of several panels, and what all axes have in common; `name_lines`
 lines         `curve`, `scatter`, `errorbars`: numbers against a setting
 maps          `contours`, `matrix`, `phases`: numbers over two settings
 planes        `path_on_plane`, `trajectory`: paths through weight space, on a plane
@@ -15,7 +15,7 @@ them. A function that returns a figure draws into `ax` instead where that is giv
 from wedges.plots.lines import curve, errorbars, scatter
 from wedges.plots.looks import BLUE, GREEN, GREY, ORANGE, Picture, shade, style
 from wedges.plots.maps import contours, matrix, phases
-from wedges.plots.panels import grid, label_axes, page
+from wedges.plots.panels import grid, label_axes, name_lines, page
 from wedges.plots.planes import path_on_plane, trajectory, window
 from wedges.plots.solid import surface, surface_html
 from wedges.plots.spectra import density
@@ -33,6 +33,7 @@ __all__ = [
     "grid",
     "label_axes",
     "matrix",
+    "name_lines",
     "page",
     "path_on_plane",
     "phases",

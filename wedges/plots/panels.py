@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import (
     AutoLocator,
     LogFormatterSciNotation,
@@ -14,6 +16,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 from matplotlib.transforms import ScaledTranslation
+from scipy.optimize import isotonic_regression
 
 from wedges.plots import looks
 
@@ -131,25 +134,104 @@ def label_axes(
         ax.spines[["top", "right"]].set_visible(False)
 
 
+def name_lines(ax: Axes, *, room: float = 1.4) -> None:
+    """Every labelled line's name in its colour at its right end, in place of a legend.
+
+    Names that would overlap move up or down, together by as little as they can (least squares). It is
+    called last: what changes the axes' limits later moves the lines and not their names.
+
+    >>> figure, ((ax,),) = wedges.plots.grid(1, 1, title="Two lines")
+    >>> lines = ax.plot([0, 1], [0, 1], label="rises"), ax.plot([0, 1], [1, 0], label="falls")
+    >>> wedges.plots.name_lines(ax)
+    >>> [text.get_text() for text in ax.texts]
+    ['rises', 'falls']
+
+    Args:
+      ax: the axes.
+      room: for a name beside the panel, in inches; longer ones take several lines.
+    """
+    handles, names = ax.get_legend_handles_labels()
+    lines = [getattr(handle, "lines", [handle])[0] for handle in handles]  # of error bars the line
+    if not lines:
+        return
+    with looks.inside(ax) as look:
+        names = [looks.wrapped(name, room, look.letters) for name in names]
+        into = ax.transData - ax.transAxes
+        ends = np.array([into.transform(_end(line)) for line in lines])
+        high = np.array([1.25 * (name.count("\n") + 1) for name in names]) * look.letters / 72
+        places = _apart(ends[:, 1], high / max(_size(ax)[1], 0.5))
+        for line, name, x, y in zip(lines, names, ends[:, 0], places, strict=True):
+            at: dict[str, Any] = {"xycoords": "axes fraction"}
+            at |= {"xytext": (6, 0), "textcoords": "offset points"}
+            how: dict[str, Any] = {
+                "ha": "left",
+                "va": "center",
+                "annotation_clip": False,
+                "linespacing": 1.1,
+            }
+            ax.annotate(name, (x, y), color=line.get_color(), fontsize=look.letters, **at, **how)
+
+
+def _end(line):
+    """The last point of a line that is one."""
+    x, y = (np.asarray(v, np.float64) for v in line.get_data(orig=False))
+    known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if not len(known):
+        raise ValueError(f"the line {line.get_label()!r} must have a finite point to be named at.")
+    last = known[np.argmax(x[known])]
+    return x[last], y[last]
+
+
+def _apart(places, heights):
+    """Places from 0 to 1 as near to the given ones as `heights` allow, none overlapping another.
+
+    In their order, less what stands below each, they must not fall: an isotonic regression.
+    """
+    order = np.argsort(places, kind="stable")
+    high = heights[order]
+    below = np.cumsum(high) - high / 2  # from the bottom of the lowest to each one's middle
+    free = isotonic_regression(places[order] - below).x
+    found = np.empty(len(places))
+    found[order] = np.clip(free, 0, max(0, 1 - high.sum())) + below
+    return found
+
+
 def _explain(ax, letters, width, height):
-    """A legend, below the panel where it would cover much of it; its size is in inches."""
+    """A legend where it covers no line and not much of the panel, else below; its size is in inches."""
     handles, names = ax.get_legend_handles_labels()
     longest = max((len(line) for name in names for line in name.split("\n")), default=0)
     lines = sum(name.count("\n") + 1 for name in names)
     covered = (0.53 * longest + 4) * 1.35 * lines * (letters / 72) ** 2
-    where = {}
-    if covered > _COVERED * width * height:
-        # Under ticks and label, whose height is that of some lines.
-        below = ScaledTranslation(0, -3.6 * letters / 72, looks.whole(ax).dpi_scale_trans)
-        where = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": ax.transAxes + below}
-        where |= {"frameon": False, "borderaxespad": 0}
-        # No wider than the panel, which would have to make way; the figure grows by its height.
-        names = [looks.wrapped(name, width - 0.35, letters) for name in names]
-        lines = sum(name.count("\n") + 1 for name in names)
-        if isinstance(figure := looks.whole(ax), looks.Picture):
-            row = getattr(ax.get_subplotspec(), "rowspan", range(0)).stop
-            figure.grow((id(ax.figure), row), (1.35 * lines + 1) * letters / 72)
+    if covered <= _COVERED * width * height and not _covers(ax.legend(handles, names, fontsize=letters)):
+        return
+    # Under ticks and label, whose height is that of some lines.
+    below = ScaledTranslation(0, -3.6 * letters / 72, looks.whole(ax).dpi_scale_trans)
+    where = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": ax.transAxes + below}
+    where |= {"frameon": False, "borderaxespad": 0, "columnspacing": 1.2}
+    # No wider than the panel, which would have to make way; the figure grows by its height.
+    names = [looks.wrapped(name, width - 0.35, letters) for name in names]
+    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    columns = min(len(names), max(1, int(width / ((0.53 * longest + 3.8) * letters / 72))))
+    deep = -(-len(names) // columns)
+    where["ncols"] = columns = -(-len(names) // deep)
+    rows = itertools.zip_longest(*np.array_split(names, columns), fillvalue="")
+    lines = sum(max(name.count("\n") + 1 for name in row) for row in rows)
+    if isinstance(figure := looks.whole(ax), looks.Picture):
+        row = getattr(ax.get_subplotspec(), "rowspan", range(0)).stop
+        figure.grow((id(ax.figure), row), (1.35 * lines + 1) * letters / 72)
     ax.legend(handles, names, fontsize=letters, **where)
+
+
+def _covers(legend):
+    """Whether a legend in its best place lies on a line of its panel."""
+    ax = legend.axes
+    figure = looks.whole(ax)
+    if not isinstance(figure.canvas, FigureCanvasAgg):
+        FigureCanvasAgg(figure)
+    ax.apply_aspect()
+    box = legend.get_window_extent(figure.canvas.get_renderer())
+    paths = (line.get_path().transformed(line.get_transform()) for line in ax.lines)
+    return any(path.intersects_bbox(box, filled=False) for path in paths)
 
 
 class Calm(AutoLocator):
