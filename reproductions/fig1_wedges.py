@@ -1,9 +1,10 @@
 """Figure 1: wedges in three dimensions, drawn from the toy landscape itself.
 
-The low-loss set {L <= level} of 2-wedges in R^3, found on a grid by marching cubes; two optima, where
-random starts were minimised to; the straight line between them, which leaves the set; and the path
-with one corner that `wedges.connect.corner` finds along the wedges. Beside it the loss on both paths.
-figure.html, with the extra `html`, is the same and can be turned by hand.
+The low-loss set {L <= level} of 2-wedges in R^3, found on a grid by marching cubes, a colour for each
+wedge; two optima, where random starts were minimised to; the straight line between them, which leaves
+the set; and the path with one corner that `wedges.connect.corner` finds along the wedges. Beside it the
+loss on both paths, and across a wedge and along it. figure.html, with the extra `html`, is the set to
+turn by hand.
 
     python -m reproductions.fig1_wedges                            every axis-aligned plane, seconds
     python -m reproductions.fig1_wedges --variant=finite --k=3     three planes in random orientation
@@ -143,7 +144,10 @@ def plot(arrays, config):
 
 def html(arrays, config):
     """The set and the paths as a page that can be turned with the mouse."""
-    return solids.page(_solids(arrays, config), _words(config))
+    elevation, turn = _view(arrays, config)
+    title = f"{_finding(arrays, config)}\n{_words(config)}"
+    how = {"elevation": elevation, "turn": turn}
+    return solids.page(_solids(arrays, config), title, _names(arrays), **how)
 
 
 def _finding(arrays, config):
@@ -247,13 +251,10 @@ def distances(points, units, n):
 
 def _draw_set(ax, arrays, config):
     ends, corner = arrays["ends"], arrays["corner"]
-    shown = np.concatenate([arrays["line points"], arrays["path points"]])[::4]
-    hidden = functools.partial(_hidden, arrays, config.level)
-    elevation, turn = solids.best_view(hidden, shown)
+    elevation, turn = _view(arrays, config)
     solids.draw(ax, _solids(arrays, config), EXTENT, elevation=elevation, turn=turn)
-    for letter, end in zip("AB", ends, strict=True):
-        away = end - (ends.mean(axis=0) + corner) / 2
-        solids.name(ax, end + 0.3 * away / np.linalg.norm(away), letter, size=12)
+    for letter, at in _names(arrays).items():
+        solids.name(ax, at, letter, size=12)
     # Each way's name on the side of it where the other way is not.
     middle = {"line": ends.mean(axis=0), "path": corner}
     apart = solids.flat(ax, middle["line"]) - solids.flat(ax, corner)
@@ -262,6 +263,19 @@ def _draw_set(ax, arrays, config):
         how = {"shift": (9 * side, 7 * up), "ha": "left" if side > 0 else "right"}
         solids.name(ax, middle[name], words, color=color, **how)
     wedges.plots.label_axes(ax, title="(a) The low-loss set, and two ways from A to B", grid=False)
+
+
+def _names(arrays):
+    """{optimum: where its letter stands}, away from both ways."""
+    ends = arrays["ends"]
+    away = ends - (ends.mean(axis=0) + arrays["corner"]) / 2
+    return dict(zip("AB", ends + 0.3 * away / np.linalg.norm(away, axis=1, keepdims=True), strict=True))
+
+
+def _view(arrays, config):
+    """From where most of both ways is seen."""
+    shown = np.concatenate([arrays["line points"], arrays["path points"]])[::4]
+    return solids.best_view(functools.partial(_hidden, arrays, config.level), shown)
 
 
 def _hidden(arrays, level, points, eye):
@@ -310,7 +324,7 @@ def _draw_across(ax, arrays, config):
         ax.annotate(words, **place[name], **said, color=color)
     ax.margins(y=0.22)
     how = {"x": "distance from A", "y": "loss"}
-    wedges.plots.label_axes(ax, title="(c) The loss around the wedge of A", **how)
+    wedges.plots.label_axes(ax, title="(c) The loss around A's wedge", **how)
 
 
 if __name__ == "__main__":

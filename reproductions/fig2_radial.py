@@ -2,9 +2,10 @@
 
 The training loss on a random 2-D cut through a trained optimum, and along many random directions from
 it: it rises with distance, nearly the same way in every direction. The cut through three independently
-trained optima, on the same scale, shows what random cuts hide: other optima, as low, not far away. The
-same on the toy landscape, where the reason is known: a random direction has a share s / D of its length
-across the wedge, whichever direction it is.
+trained optima, on the same scale, shows what random cuts hide: other optima, as low, not far away. So
+does the plane through the origin and two optima, where wedges are rays. toy.png is the same of the toy
+landscape, where the reason is known: a random direction has a share s / D of its length across the
+wedge, whichever direction it is.
 
     python -m reproductions.fig2_radial --preset=quick       digits, a minute or two
     python -m reproductions.fig2_radial                      CIFAR-10, ten minutes with training
@@ -157,7 +158,8 @@ def _from_origin(landscape, points, a, steps):
     # The first two points lie side by side above the origin.
     first, second = points[:2]
     plane = wedges.AffineSubspace(np.zeros_like(first), np.stack([second - first, first + second]))
-    x, y = norms[:2].mean() * np.stack([np.linspace(-1.3, 1.3, steps), np.linspace(-0.6, 2, steps)])
+    count = max(7, 2 * steps // 3)  # fewer than of other cuts: this one is smooth
+    x, y = norms[:2].mean() * np.stack([np.linspace(-1.3, 1.3, count), np.linspace(-0.6, 2, count)])
     return {
         "outwards": outwards,
         "inwards": inwards,
@@ -311,7 +313,7 @@ def _picture(mine, title, top, loss):
     ):
         how = {"points": points, "title": f"({letter}) {words}", "low": low, "high": top, "label": loss}
         wedges.plots.surface(mine["side"], mine["side"], mine[cut], **how, ax=axes[letter])
-        axes[letter].set_box_aspect((1, 1, 0.55), zoom=1.25)
+        axes[letter].set_box_aspect((1, 1, 0.55), zoom=1.2)
     if origin:
         _draw_origin(axes["c"], mine, top, loss)
     _draw_profiles(axes["d"], mine, loss)

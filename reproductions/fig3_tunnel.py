@@ -4,8 +4,8 @@ The straight line between two optima has a barrier. The paper's tunnel divides i
 minimises the training loss at each inner vertex within the hyperplane normal to the line. The
 vertices' deviations from the line fall into two halves: within a half they point the same way, and the
 networks there predict the same labels. Beside it, at the same number of gradient steps: a surface
-whose points are trained jointly, and a quadratic Bezier curve. Above: the toy landscape, the same
-functions of the library.
+whose points are trained jointly, and a quadratic Bezier curve; all of them on the plane of that curve,
+as far as they lie on it. toy.png: the toy landscape, by the same functions of the library.
 
     python -m reproductions.fig3_tunnel --preset=quick     digits, about a minute
     python -m reproductions.fig3_tunnel                    CIFAR-10, three pairs, half an hour

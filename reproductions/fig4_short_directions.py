@@ -8,7 +8,7 @@ number of optima joined. We count in two ways on the network, with error bars:
 
 and on the toy landscape, where the truth is known, in two more: the geometry itself, and the rank of the
 gradients around the point. A loss is the distance to the *nearest* wedge, so the first two may see one
-wedge where several cross; the toy shows by how much.
+wedge where several cross; the toy shows by how much. behind.png: what the counts are made of.
 
     python -m reproductions.fig4_short_directions --preset=quick    digits, a minute
     python -m reproductions.fig4_short_directions                   CIFAR-10, 12 minutes after training
@@ -325,7 +325,10 @@ def plot(arrays, config):
 
 def more_pictures(arrays, config):
     """{name: picture}: what stands behind the counts."""
+    low, *middle = by_m(arrays["train loss"], config).values()
     title = "What stands behind the counts of short directions"
+    if min(middle) > low:
+        title = f"In the middles the loss is {min(middle):.2g} nats or more, at the optima {low:.2g}"
     title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}"
     figure, axes = wedges.plots.grid(2, 2, title=title, panel=(4.3, 3.2))
     _draw_along(axes[0, 0], arrays, config)
@@ -384,7 +387,8 @@ def _draw_network(ax, arrays, config):
     if (config.model, config.dataset) == ("simple_cnn", "cifar10"):
         # What its text says of optima; the values of its figure are not known.
         ax.plot([0], [300], "x", color="black", markersize=8, markeredgewidth=2)
-        how = {"xytext": (8, -3), "textcoords": "offset points", "fontsize": 8.5}
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
+        how = {"xytext": (8, 6), "textcoords": "offset points", "fontsize": 8.5, "bbox": box}
         ax.annotate("the paper: about 300", (0, 300), **how)
     how = {"x": "m (0: the optima)", "y": "short directions, by each estimator", "ticks": m}
     title = "(a) Network: the middle of m + 1 optima"

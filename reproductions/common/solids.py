@@ -162,8 +162,12 @@ def best_view(hidden, points, *, elevations=(18, 24, 30, 36), step=10):
 # ---- to be turned by hand ---------------------------------------------------------------------------
 
 
-def page(solids, title):
-    """Solids as a page of HTML that needs nothing else; needs the extra `html` (plotly)."""
+def page(solids, title, names, *, elevation, turn):
+    """Solids as a page of HTML that needs nothing else; needs the extra `html` (plotly).
+
+    title: its first line is large; names: {words: the point [3] that they stand at}; elevation, turn:
+    from where it is seen first, as in `draw`.
+    """
     try:
         import plotly.graph_objects as go
     except ImportError:
@@ -176,16 +180,23 @@ def page(solids, title):
         of = dict(zip("ijk", solid.faces.astype(np.int32).T, strict=True))
         how = {"color": solid.color, "name": solid.name, "showlegend": True, "hoverinfo": "name"}
         parts.append(go.Mesh3d(**at, **of, **how, lighting=light, flatshading=False))
+    x, y, z = np.array(list(names.values()), float).T
+    words = {"mode": "text", "text": [f"<b>{name}</b>" for name in names], "hoverinfo": "skip"}
+    parts.append(go.Scatter3d(x=x, y=y, z=z, textfont={"size": 18}, showlegend=False, **words))
     made = go.Figure(parts)
     axes = {
         f"{name}axis": {"title": {"text": f"P<sub>{i}</sub>"}, "showbackground": False, "nticks": 5}
         for i, name in enumerate("xyz", 1)
     }
+    first, *below = html.escape(f"{title} (drag to turn)").split("\n")
+    up, around = np.radians([elevation, turn])
+    eye = 1.75 * np.array([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)])
     made.update_layout(
-        title={"text": f"{html.escape(title)} (drag to turn)", "x": 0.02},
-        margin={"l": 0, "r": 0, "t": 50, "b": 0},
+        title={"text": "".join([first, *(f"<br><sup>{line}</sup>" for line in below)]), "x": 0.02},
+        margin={"l": 0, "r": 0, "t": 70, "b": 0},
         legend={"x": 0.01, "y": 0.95, "itemsizing": "constant"},
-        scene={"aspectmode": "cube", **axes},
+        scene={"aspectmode": "cube", "camera": {"eye": dict(zip("xyz", eye, strict=True))}, **axes},
     )
     shown = {"displaylogo": False, "responsive": True}
-    return made.to_html(include_plotlyjs=True, default_height="95vh", config=shown)
+    text = made.to_html(include_plotlyjs=True, default_height="100vh", config=shown)
+    return text.replace("<body>", '<body style="margin: 0; overflow: hidden">', 1)
