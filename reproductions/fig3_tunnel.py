@@ -284,8 +284,9 @@ def plot(arrays, config):
     """The plane of the first pair; accuracy and loss along the paths; both matrices of the tunnel."""
     n = {name: values.mean() for name, values in _numbers(arrays, config).items()}
     title = f"{_finding(arrays, config)}\n{pictures.named(config.model)} on "
-    title += f"{pictures.named(config.dataset)}, {pictures.counted(config.pairs, 'pair')} of optima "
-    title += f"(mean and standard deviation; matrices: mean), tunnel of {config.segments} segments"
+    title += f"{pictures.named(config.dataset)}, {pictures.counted(config.pairs, 'pair')} of optima"
+    title += " (mean and standard deviation; matrices: mean)" if config.pairs > 1 else ""
+    title += f", tunnel of {config.segments} segments"
     planes = "plane loss" in arrays  # which earlier results have not
     layout = ("ab" if planes else "b", "cde")
     figure, axes = pictures.mosaic(layout, title=title, size=(8.6, 6.9), heights=(1.5, 1))
@@ -363,7 +364,7 @@ def _draw_plane(ax, arrays, config):
     how = {"high": max(2.5 * between.max(), 1.1 * mine["loss"].min()), "levels": 9, "ax": ax}
     how |= {"label": "training loss (nats)"}
     wedges.plots.path_on_plane(pictures.Projected(), x, y, mine["loss"], ways, points, **how)
-    title = "(a) The plane of the Bezier curve"
+    title = "(a) The Bezier curve's plane" + (", first pair" if config.pairs > 1 else "")
     ax.set_title(title, pad=13.5 * len(ways) + 4, fontsize=9.5)
 
 
