@@ -326,7 +326,7 @@ def trend(arrays, config, name, measure):
     rho, low, high = rank(arrays, config, name, measure)
     if np.isnan(rho):
         return "not judged"
-    return "wider" if low > 0 else "narrower" if high < 0 else "no clear trend"
+    return "wider" if low > 0 else "narrower" if high < 0 else "unclear"
 
 
 def finding(arrays, config, measure):
@@ -337,7 +337,7 @@ def finding(arrays, config, measure):
     ways = [f"{way} with {pictures.listed(by[way])}" for way in ("wider", "narrower") if way in by]
     if not ways:
         return "How wide a tunnel is, by how its network was trained"
-    unclear = by.get("no clear trend")
+    unclear = by.get("unclear")
     more = f"; {pictures.listed(unclear)}: no clear trend" if unclear else ""
     return f"Tunnels are {', '.join(ways)}{more}"
 
@@ -398,7 +398,7 @@ def _draw_ranks(ax, arrays, config, measure):
     """The rank correlation of each value and the width, with its interval; the paper's sign."""
     plots, names = wedges.plots, varied(config)[::-1]
     for i, name in enumerate(names):
-        ax.text(-1.35, i + 0.12, words_of(name), ha="left", va="bottom")
+        ax.text(-1.35, i + 0.2, words_of(name), ha="left", va="bottom")
         rho, low, high = rank(arrays, config, name, measure)
         if np.isfinite(rho):
             ax.plot([low, high], [i, i], "-|", color=plots.BLUE, markersize=8)
@@ -409,8 +409,8 @@ def _draw_ranks(ax, arrays, config, measure):
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(xlim=(-1.4, 1.4), ylim=(-0.6, len(names) - 0.3))
     ax.set_yticks([])
-    title = "Rank correlation with width\n(triangles: the paper's sign)"
-    plots.label_axes(ax, title=title, x="Spearman's rho, 95% interval", ticks=(-1, -0.5, 0, 0.5, 1))
+    x = "Spearman's rho, 95% interval; triangles: the paper's sign"
+    plots.label_axes(ax, title="Rank correlations", x=x, ticks=(-1, -0.5, 0, 0.5, 1))
 
 
 def _losses(arrays, config):

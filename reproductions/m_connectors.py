@@ -267,9 +267,7 @@ def _title(arrays, config):
             title += f"a surface trained jointly keeps {joint:.0f}% accuracy"
         title += f", the flat hull {flat:.0f}%"
     title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}; {optima} optima; "
-    title += (
-        f"{config.subsets} x {config.points} chosen points and {config.held_out} held-out positions "
-    )
+    title += f"{config.subsets * config.points} chosen points and {config.held_out} held-out positions "
     return title + f"for each m, their mean, lowest and highest; {config.steps} gradient steps a point"
 
 

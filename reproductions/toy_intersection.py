@@ -268,12 +268,13 @@ def _draw_cuts(ax, arrays, config):
         values = 100 * means(arrays, v)["cut"].mean(axis=0)
         ax.plot(CUTS, values, label=toys.label(v, config.k), **look, markersize=5, alpha=0.8)
     ax.set_xlim(right=2.15)
-    for x, words, side in ((1, "s: of one wedge", "left"), (2, "2 s: of both", "right")):
+    places = (1, 0.5, "s: of one wedge", "left"), (2, 0.6, "2 s: of both wedges", "right")
+    for x, y, words, side in places:
         pictures.here(ax, x)
         how = {"ha": side, "va": "center", "transform": ax.get_xaxis_transform()}
-        ax.text(x + (0.02 if side == "left" else -0.02), 0.5, words, **how)
+        ax.text(x + (0.02 if side == "left" else -0.02), y, words, **how)
     how = {"x": "dimension of the cut, d / s", "y": "cuts that recover the loss (%)"}
-    title = "Random cuts where two wedges cross"
+    title = "Random cuts at a crossing"
     wedges.plots.label_axes(ax, title=title, **how, legend=8)
 
 

@@ -213,9 +213,10 @@ def small_multiples(count, title):
 
 def share_y(panels, label, *, bottom=None):
     """One range of y for all panels; the first of each row says what of. `bottom`: where it begins."""
-    low, high = zip(*(ax.get_ylim() for ax in panels), strict=True)
+    limits = np.array([ax.get_ylim() for ax in panels])
+    low, high = limits.min() if bottom is None else bottom, limits.max()
     for ax in panels:
-        ax.set_ylim(min(low) if bottom is None else bottom, max(high))
+        ax.set_ylim(low, high + 0.08 * (high - low))  # with room for a legend
         if ax.get_subplotspec().is_first_col():
             wedges.plots.label_axes(ax, y=label)
         else:

@@ -201,7 +201,7 @@ def test_the_title_says_what_each_hyperparameter_does():
     assert fig5.plot(arrays, config).get_suptitle().startswith(says)
     *panels, ranks = fig5.plot(arrays, config).axes
     titles = ["wider\n(the paper: wider)", "wider\n(the paper: wider)"]
-    titles += ["no clear trend\n(the paper: wider)", "narrower\n(the paper: narrower)", "not judged"]
+    titles += ["unclear\n(the paper: wider)", "narrower\n(the paper: narrower)", "not judged"]
     assert [ax.get_title().split(": ", 1)[1] for ax in panels] == titles
     few = preset(lr=(1e-3, 2e-3), hyperparameter=("lr",))
     assert fig5.finding(made("lr", [1, 2]), few, "angle").startswith("How wide a tunnel is")
