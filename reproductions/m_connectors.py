@@ -288,20 +288,13 @@ def looks():
 
 
 def _draw_triangles(axes, arrays):
-    """The training loss all over the triangle of three optima, on one scale."""
-    from matplotlib.ticker import MaxNLocator
-
+    """The training loss all over the triangle of three optima."""
     words = {"flat": "Flat hull", "stitched": "Point by point", "joint": "Trained jointly"}
     shown = {name: arrays[f"triangle {name} train loss"] for name in words}
-    every = np.concatenate(list(shown.values()))
-    every = every[np.isfinite(every)] if np.isfinite(every).any() else np.array([0.0, 1.0])
-    scale = every.min(), max(every.max(), every.min() + 1e-6)
+    pictures.triangles(axes, arrays["triangle w"], shown.values(), label="training loss (nats)")
     for letter, ax, (name, values) in zip("abc", axes, shown.items(), strict=True):
-        image = pictures.triangle(ax, arrays["triangle w"], values, *scale)
         title = f"({letter}) {words[name]}, max {values.max():.2f}"
         wedges.plots.label_axes(ax, title=title, grid=False)
-    how = {"label": "training loss (nats)", "shrink": 0.8, "pad": 0.02, "ticks": MaxNLocator(6)}
-    axes[0].figure.colorbar(image, ax=axes, **how)
 
 
 def _bars(ax, x, values, look):

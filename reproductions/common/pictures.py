@@ -41,18 +41,32 @@ def listed(words):
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def triangle(ax, w, values, low, high):
-    """Values [K] at barycentric positions w [K, 3] over a triangle of three optima: colours from `low`
-    to `high`, and isolines with their numbers; white where one is not finite. Returns the scale of the
-    colours, for a colour bar."""
+def triangles(axes, w, values, *, label):
+    """Several times values [K] at barycentric positions w [K, 3] over a triangle of three optima, a
+    panel each, on one scale of colours; `label`: of what. White where one is not finite."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
+    from matplotlib.ticker import MaxNLocator
+
+    values = list(values)
+    known = np.concatenate(values)
+    known = known[np.isfinite(known)] if np.isfinite(known).any() else np.array([0.0, 1.0])
+    low, high = known.min(), max(known.max(), known.min() + 1e-6)
+    scale = ScalarMappable(Normalize(low, high), wedges.plots.planes.LOSS)
+    for ax, each in zip(axes, values, strict=True):
+        _triangle(ax, np.asarray(w), each, scale)
+    how = {"label": label, "shrink": 0.8, "pad": 0.02, "ticks": MaxNLocator(6)}
+    axes[0].figure.colorbar(scale, ax=axes, **how)
+
+
+def _triangle(ax, w, values, scale):
+    """One of them, with isolines and their numbers."""
     from matplotlib.ticker import MaxNLocator
     from matplotlib.tri import CubicTriInterpolator, Triangulation, UniformTriRefiner
 
     corners = np.array([[0, 0], [1, 0], [0.5, 3**0.5 / 2]])
-    scale = ScalarMappable(Normalize(low, high), wedges.plots.planes.LOSS)
-    coarse, known = Triangulation(*(np.asarray(w) @ corners).T), np.isfinite(values)
+    low, high = scale.get_clim()
+    coarse, known = Triangulation(*(w @ corners).T), np.isfinite(values)
     hidden = ~known[coarse.triangles].all(axis=1)
     if not hidden.all():
         coarse.set_mask(hidden)
@@ -74,7 +88,6 @@ def triangle(ax, w, values, low, high):
         ax.annotate(f"optimum {i + 1}", corners[i], (0, 3 if i == 2 else -3), **at)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.1, 0.99), aspect="equal")
     ax.set_axis_off()
-    return scale
 
 
 def training_axis(ax, last):
