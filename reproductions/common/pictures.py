@@ -10,24 +10,6 @@ import wedges
 from reproductions.bench.errors import UsageError
 
 
-def named(name):
-    """What people call a network or a data set, "SimpleCNN" or "CIFAR-10"; one without such a name as it
-    is."""
-    known = {
-        "simple_cnn": "SimpleCNN",
-        "fc": "Fully connected network",
-        "lenet": "LeNet",
-        "resnet": "ResNet",
-        "digits": "8x8 digits",
-        "mnist1d": "MNIST-1D",
-        "cifar10": "CIFAR-10",
-        "cifar100": "CIFAR-100",
-        "mnist": "MNIST",
-        "fashion_mnist": "Fashion-MNIST",
-    }
-    return known.get(name, name)
-
-
 def holds(claims, *patterns):
     """Whether all claims whose ids match one of these patterns hold, and there is one: whether a title
     may say so."""
@@ -256,6 +238,26 @@ def looks():
 def colors():
     """The colours of `looks`, over and over."""
     return itertools.cycle(look["color"] for look in looks())
+
+
+_NAMES = {
+    "simple_cnn": "SimpleCNN",
+    "fc": "fully connected network",
+    "lenet": "LeNet",
+    "resnet": "ResNet",
+    "digits": "digits",
+    "mnist1d": "MNIST-1D",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+}
+
+
+def named(name):
+    """What people call the network or data set of this name; a network of one's own is called as its
+    function is."""
+    return _NAMES.get(name, name.rpartition(":")[2])
 
 
 def counted(number, noun):

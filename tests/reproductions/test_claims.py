@@ -66,7 +66,5 @@ def test_a_title_may_say_what_all_claims_of_a_kind_hold():
 
 
 def test_words_of_titles():
-    assert pictures.named("simple_cnn") == "SimpleCNN" and pictures.named("cifar10") == "CIFAR-10"
-    assert pictures.named("my.module:net") == "my.module:net"
     lists = [pictures.listed(["a", "b", "c"][:n]) for n in (1, 2, 3)]
     assert lists == ["a", "a and b", "a, b and c"]
