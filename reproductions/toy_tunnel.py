@@ -238,7 +238,7 @@ def _pairs(arrays, config, variants, title):
     for i, (v, (path, cosines)) in enumerate(zip(variants, axes, strict=True)):
         own = {name: values[0] for name, values in under(v, arrays).items()}
         _draw_paths(path, own, toys.label(v, config.k).capitalize(), legend=i == len(axes) - 1)
-        _draw_cosines(cosines, own["cosines"], numbers(arrays, config)[v], config)
+        _draw_cosines(cosines, own["cosines"], numbers(arrays, config)[v])
     return figure
 
 
@@ -257,21 +257,12 @@ def _draw_paths(ax, own, title, legend):
     plots.label_axes(ax, title=title, **how, legend=8 if legend else None)
 
 
-def _draw_cosines(ax, cosines, own, config):
-    """The cosines between the vertices' deviations from the line; above, what they say of two halves."""
+def _draw_cosines(ax, cosines, own):
+    """Cosines between the vertices' deviations from the line; the means within and across its halves."""
     wedges.plots.matrix(ax, cosines, low=-1, high=1, label="cosine")
-    middle = (len(cosines) - 1) / 2
-    for draw in (ax.axhline, ax.axvline):
-        draw(middle, color="black", linewidth=0.8, linestyle=":")
-    for x, y, words in ((0.7, 0.2, "within"), (1.7, 1.2, "within"), (0.5, 1.5, "across")):
-        dark = cosines[round(y * middle), round(x * middle)] > 0.6
-        how = {"ha": "center", "va": "center", "color": "white" if dark else "black"}
-        ax.text(x * middle, y * middle, words, **how)
-    shown = {name: values.mean() for name, values in own.items()}
-    title = f"Deviations from the line: cosines of {_near(shown['within'])} within "
-    title += f"a half, {_near(shown['across'])} across"
+    pictures.halves(ax, cosines, own["within"].mean(), own["across"].mean())
     how = {"x": "vertex of the tunnel", "y": "vertex of the tunnel", "grid": False}
-    wedges.plots.label_axes(ax, title=title, **how)
+    wedges.plots.label_axes(ax, title="Cosines between deviations from the line", **how)
 
 
 def _near(number):

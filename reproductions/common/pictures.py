@@ -154,6 +154,22 @@ class Scene:
         return page.to_html(include_plotlyjs=True)
 
 
+def halves(ax, matrix, within, across, digits=2):
+    """Over a matrix of likenesses [M, M] outlines of its two halves, and their means in words."""
+    from matplotlib.patches import Rectangle
+
+    size, half = len(matrix), len(matrix) // 2  # as `wedges.compare.halves` has them
+    blocks = ((0, half), (size - half, size))
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    say = {"ha": "center", "va": "center", "fontsize": 8, "bbox": box}
+    number = lambda mean: f"{np.round(mean, digits) + 0.0:.{digits}f}"  # 0.00, not -0.00
+    for low, high in blocks:
+        outline = {"fill": False, "edgecolor": "black", "linewidth": 1.8}
+        ax.add_patch(Rectangle((low - 0.5, low - 0.5), high - low, high - low, **outline))
+        ax.text((low + high - 1) / 2, (low + high - 1) / 2, f"within\n{number(within)}", **say)
+    ax.text(size - (half + 1) / 2, (half - 1) / 2, f"across\n{number(across)}", **say)
+
+
 def table(ax, values, texts, *, marked, rows, columns):
     """A coloured table: values [R, C] from 0 to 1 in shades, a text in each cell, some cells boxed."""
     from matplotlib.patches import Rectangle
