@@ -437,7 +437,7 @@ def _losses(arrays, config):
         plots.label_axes(ax, title=TITLES[name].split(" (")[0].capitalize(), x=TITLES[name], ticks=ticks)
     pictures.share_y(panels, "loss (nats)")
     last.set_axis_off()
-    open_ = "open: some seed did not reach it,\nand no trend is claimed there"
+    open_ = "open: some seed stayed above that,\nand no trend is claimed there"
     last.legend(*panels[0].get_legend_handles_labels(), loc="center left", title=open_, frameon=False)
     return figure
 

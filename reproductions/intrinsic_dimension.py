@@ -243,7 +243,7 @@ def _draw_loss(ax, arrays):
     title, on = "Loss against d", np.cumprod(overfits[::-1])[::-1].argmax()
     if overfits[-1]:
         d = arrays["dims"][order][on]
-        title = f"All weights overfit: cuts from d = {d:,} on have less test loss"
+        title = f"All weights overfit: cuts of {d:,} dimensions or more have less test loss"
     _label(ax, arrays, title=title, y="loss (nats)")
 
 

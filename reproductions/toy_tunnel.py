@@ -273,7 +273,8 @@ def _near(number):
 def _map(arrays, config):
     """Where two halves are found: a panel for each K, D against n / D."""
     found = (arrays["map within"] >= WITHIN) & (arrays["map across"] <= ACROSS)
-    title = f"Two aligned halves are found in {found.sum()} of {found.size} toy landscapes"
+    several = pictures.counted(found.size, "toy landscape")
+    title = f"Two aligned halves are found in {found.sum()} of {several}"
     title += (
         f"\nupper number: mean cosine within a half, lower: across; boxed: at least {WITHIN:g} within, "
     )

@@ -191,7 +191,7 @@ def test_the_title_says_d90_and_whether_all_weights_overfit():
     assert figure.get_suptitle().startswith("2,900 of 62,006 dimensions reach 90% of the accuracy")
     assert figure.axes[1].get_title() == "Loss against d"
     over = drawn([1.55, *falling[1:]], falling).axes[1].get_title().replace("\n", " ")
-    assert over == "All weights overfit: cuts from d = 2,000 on have less test loss"
+    assert over == "All weights overfit: cuts of 2,000 dimensions or more have less test loss"
     # Less training loss, too, has a cut that is trained further; and a last cut that is worse ends it.
     assert drawn([1.55, *falling[1:]], [1.4, *falling[1:]]).axes[1].get_title() == "Loss against d"
     assert drawn([1.55, *falling[1:6], 1.6], falling).axes[1].get_title() == "Loss against d"
