@@ -3,7 +3,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 from PIL import Image
@@ -266,6 +266,7 @@ def test_panels_of_a_mosaic_are_as_wide_as_their_shares():
     assert wide.get_title() == title and narrow.get_title().count("\n") >= 3
 
 
+@settings(deadline=None)
 @given(
     ends=st.lists(st.floats(-3, 3), min_size=1, max_size=7),
     tall=st.lists(st.floats(0.02, 0.14), min_size=7, max_size=7),
