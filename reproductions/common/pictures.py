@@ -31,14 +31,12 @@ def training_axis(ax, last):
     ax.set_xlim(-2, 1.15 * last)
 
 
-def along_training(axes, x, *, steps):
-    """The x axis of panels one below another whose curves run along a training: the steps `x` of a
-    network's, or shares of the simple model's. Heights are logarithmic."""
-    for ax in axes:
-        ax.set_yscale("log")
-        if steps:
-            training_axis(ax, x[-1])
-    axes[-1].set_xlabel("step" if steps else "share of training")
+def along_training(ax, x, *, steps):
+    """The x axis of a curve along a training: the steps `x` of a network's, or shares of the simple
+    model's."""
+    if steps:
+        training_axis(ax, x[-1])
+    wedges.plots.label_axes(ax, x="step (logarithmic from 30 on)" if steps else "share of training")
 
 
 def space(views, *, title, panel=4.6):
@@ -162,3 +160,41 @@ def colors():
 def counted(number, noun):
     """ "1 seed", "3 seeds"."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def named(name):
+    """What people call a network or a data set of this name; another name as it is."""
+    known = {
+        "simple_cnn": "SimpleCNN",
+        "fc": "fully connected network",
+        "lenet": "LeNet",
+        "resnet": "ResNet",
+        "cifar10": "CIFAR-10",
+        "cifar100": "CIFAR-100",
+        "mnist": "MNIST",
+        "fashion_mnist": "Fashion-MNIST",
+        "mnist1d": "MNIST-1D",
+        "digits": "8x8 digits",
+    }
+    return known.get(name, name)
+
+
+def sentence(words):
+    """Words with a capital letter in front."""
+    return words[:1].upper() + words[1:]
+
+
+def listed(words):
+    """ "a", "a and b", "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def panels(count, *, title, panel):
+    """A figure of so many panels in rows of two, or of three where two would leave one empty, and its
+    axes."""
+    columns = min(count, 3 if count % 2 else 2)
+    figure, axes = wedges.plots.grid(-(-count // columns), columns, title=title, panel=panel)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, axes.flat[:count]

@@ -205,7 +205,9 @@ def _explain(ax, letters, width, height):
     if covered <= _COVERED * width * height and not _covers(ax.legend(handles, names, fontsize=letters)):
         return
     # Under ticks and label, whose height is that of some lines.
-    below = ScaledTranslation(0, -3.6 * letters / 72, looks.whole(ax).dpi_scale_trans)
+    more = ax.get_xlabel().count("\n")
+    more += max((text.get_text().count("\n") for text in ax.get_xticklabels()), default=0)
+    below = ScaledTranslation(0, -(3.6 + 1.25 * more) * letters / 72, looks.whole(ax).dpi_scale_trans)
     where = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": ax.transAxes + below}
     where |= {"frameon": False, "borderaxespad": 0, "columnspacing": 1.2}
     # No wider than the panel, which would have to make way; the figure grows by its height.
@@ -223,15 +225,32 @@ def _explain(ax, letters, width, height):
 
 
 def _covers(legend):
-    """Whether a legend in its best place lies on a line of its panel."""
+    """Whether a legend in its best place lies on a line or a bar of its panel."""
     ax = legend.axes
     figure = looks.whole(ax)
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
+    # As large as the axes will be: the layout of the page makes room for labels when it is drawn.
+    place, line = ax.get_position(original=True), looks.current().letters * 1.45 / 72
+    words = [text for text in (ax.get_xlabel(), ax.get_title()) if text]
+    wide, high = _size(ax)
+    size = np.array([wide, high + 0.45 - line * (1 + sum(text.count("\n") + 1 for text in words))])
+    width, height = np.minimum(size / (ax.figure.bbox.size / figure.dpi), place.size)
+    ax.set_position((place.x0, place.y0, width, height))
     ax.apply_aspect()
-    box = legend.get_window_extent(figure.canvas.get_renderer())
-    paths = (line.get_path().transformed(line.get_transform()) for line in ax.lines)
-    return any(path.intersects_bbox(box, filled=False) for path in paths)
+    try:
+        return _lies_on_lines(legend, legend.get_window_extent(figure.canvas.get_renderer()))
+    finally:
+        ax.set_position(place)
+        ax.set_in_layout(True)  # from which setting its position takes it
+
+
+def _lies_on_lines(legend, box):
+    ax = legend.axes
+    bars = [p for p in ax.patches if p.get_data_transform() == ax.transData]  # not a shaded range
+    drawn = [*((line, False) for line in ax.lines), *((bar, True) for bar in bars)]
+    path = lambda artist: artist.get_path().transformed(artist.get_transform())
+    return any(path(artist).intersects_bbox(box, filled=filled) for artist, filled in drawn)
 
 
 class Calm(AutoLocator):
