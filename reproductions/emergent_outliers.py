@@ -2,7 +2,8 @@
 
 Cosines between the logit gradients dz_k of different examples, by logit; the 2 C largest eigenvalues of
 H, and of its Gauss-Newton part G, at the start, in the middle and at the end of a training; in the
-middle the density of all of H's. Outliers are counted against what the clusters leave: the edge is the largest eigenvalue of
+middle the density of all of H's. Outliers are counted against what the clusters leave: the edge is the
+largest eigenvalue of
 
     H - G + (1/N) sum_i (J_i - c_i)^T (diag p_i - p_i p_i^T) (J_i - c_i),   c_i the mean J of i's class
 
@@ -366,7 +367,9 @@ def _draw_largest(ax, shown, title):
     plots, number = wedges.plots, np.arange(1, len(shown["hessian"]) + 1)
     ax.plot(number, shown["hessian"], "o", color=plots.BLUE, label="H")
     ax.plot(number, shown["gauss_newton"], "x", color=plots.ORANGE, label="G")
-    low = 0.8 * min(shown["hessian"].min(), shown["edge"])
+    low = 0.8 * min(
+        shown["hessian"].min(), shown["gauss_newton"][: len(number) // 2].min(), shown["edge"]
+    )
     if low > 0:
         ax.set_yscale("log")
     _draw_edge(ax.axhspan, low, shown["edge"])

@@ -368,7 +368,8 @@ def more_pictures(arrays, config):
 
 
 def _conditions(config):
-    size = f"{config.dataset}, {config.seeds} seeds; fully connected: {config.examples:,} examples, "
+    seeds = pictures.counted(config.seeds, "seed")
+    size = f"{pictures.named(config.dataset)}, {seeds}; fully connected: {config.examples:,} examples, "
     return f"{size}lr {config.lr:g}; residual: {config.resnet_examples:,}, lr {config.resnet_lr:g}"
 
 
@@ -401,7 +402,7 @@ def _draw_last(ax, arrays, config):
     count = int((last_layer(arrays, "still") < last_layer(arrays, "base")).sum())
     title = "Residual net, last layer: without momentum it lowers the loss more, or raises it less, in "
     title += f"{count} of {config.seeds} seeds"
-    allocation_pictures.labelled(ax, title=title, y="sum of A, last layer (nats)")
+    wedges.plots.label_axes(ax, title=title, y="sum of A, last layer (nats)")
 
 
 def weights(arrays, config):
@@ -457,7 +458,7 @@ def exact(arrays, config):
     simpson, trapezoid = (relative_errors(arrays, name).max() for name in RULES.values())
     how = {"y": "|sum A - dL| / |dL|", "log": "y"}
     found = f"Fully connected: Simpson leaves up to {simpson:.2%} over, the trapezoid {trapezoid:.1%}"
-    draw.labelled(axes["C"], title=found, **how)
+    wedges.plots.label_axes(axes["C"], title=found, **how)
     return figure
 
 

@@ -115,7 +115,7 @@ def label_axes(
             names = ticks if isinstance(ticks, Mapping) else {place: f"{place:g}" for place in ticks}
             ax.set_xticks(list(names), list(names.values()))
             ax.set_xticks([], minor=True)
-        width, height = _size(ax)
+        width, height = size(ax)
         if title:
             ax.set_title(looks.wrapped(title, width, look.letters + 1), fontsize=look.letters + 1)
         if x:
@@ -159,7 +159,7 @@ def name_lines(ax: Axes, *, room: float = 1.4) -> None:
         into = ax.transData - ax.transAxes
         ends = np.array([into.transform(_end(line)) for line in lines])
         high = np.array([1.25 * (name.count("\n") + 1) for name in names]) * look.letters / 72
-        places = _apart(ends[:, 1], high / max(_size(ax)[1], 0.5))
+        places = _apart(ends[:, 1], high / max(size(ax)[1], 0.5))
         for line, name, x, y in zip(lines, names, ends[:, 0], places, strict=True):
             at: dict[str, Any] = {"xycoords": "axes fraction"}
             at |= {"xytext": (6, 0), "textcoords": "offset points"}
@@ -233,9 +233,10 @@ def _covers(legend):
     # As large as the axes will be: the layout of the page makes room for labels when it is drawn.
     place, line = ax.get_position(original=True), looks.current().letters * 1.45 / 72
     words = [text for text in (ax.get_xlabel(), ax.get_title()) if text]
-    wide, high = _size(ax)
-    size = np.array([wide, high + 0.45 - line * (1 + sum(text.count("\n") + 1 for text in words))])
-    width, height = np.minimum(size / (ax.figure.bbox.size / figure.dpi), place.size)
+    wide, high = size(ax)
+    high += 0.45 - line * (1 + sum(text.count("\n") + 1 for text in words))
+    inches = np.maximum([wide, high], 0.1)
+    width, height = np.minimum(inches / (ax.figure.bbox.size / figure.dpi), place.size)
     ax.set_position((place.x0, place.y0, width, height))
     ax.apply_aspect()
     try:
@@ -314,11 +315,11 @@ def _whole(ax):
     return bool(lines) and kinds <= set("iu")
 
 
-def _size(ax):
+def size(ax: Axes) -> tuple[float, float]:
     """About how wide and high the axes are, in inches: a panel without its numbers and labels."""
-    width, height = ax.figure.bbox.size / looks.whole(ax).dpi
+    width, height = np.asarray(ax.figure.bbox.size) / looks.whole(ax).dpi
     if (cell := ax.get_subplotspec()) is not None:
         rows, columns = cell.get_gridspec().get_geometry()
         width *= len(cell.colspan) / columns
         height *= 0.85 * len(cell.rowspan) / rows
-    return width - 0.75, height - 0.5
+    return float(width) - 0.75, float(height) - 0.5
