@@ -343,7 +343,7 @@ def plot(arrays, config):
     few, every, usual = shares["noise"][0].mean(), shares["noise"][-1].mean(), shares["base"][0].mean()
     title = f"Of the weights that move {few:.0%} help in a mean step with minibatches,\n"
     title += f"{every:.1%} with all examples; with momentum at lr {config.lr:g} {usual:.0%}"
-    figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
+    figure, axes = draw.sheet("AA/BC/DE", f"{title}\n{_conditions(config)}")
     hurt = [n for n, mean in zip(LAYERS["resnet"], sums.mean(axis=0), strict=True) if mean > 0]
     count = sum(each.above >= 0.99 for each in coincidences(arrays, config, "resnet base"))
     found = f"Residual net, one seed: layers peak (bars) together in {count} of {config.seeds} seeds"
@@ -410,7 +410,7 @@ def weights(arrays, config):
     draw = allocation_pictures
     hurting = arrays["fc base hurting"].mean()
     title = f"{hurting:.0%} of the weights raise the loss all in all, and others lower it by more"
-    figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
+    figure, axes = draw.sheet("AA/BC/DE", f"{title}\n{_conditions(config)}")
     times = cancellation(arrays, "fc base").mean()
     found = f"Fully connected, one seed: sum |A| is {times:.1f} times the loss change"
     _draw_map(axes["A"], arrays, config, "fc", found)

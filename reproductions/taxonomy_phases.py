@@ -14,7 +14,6 @@ Source: Yang et al. 2021, arXiv:2107.11228.
 """
 
 import functools
-import itertools
 import re
 
 import numpy as np
@@ -366,8 +365,10 @@ def draw_widths(ax, shown):
 def draw_audits(ax, mc, places):
     """mc of curves that were trained longer, and from elsewhere, [cells, 3]; where the cells are."""
     kinds = {0: "as measured", 1: "4 x the steps", 2: "4 x, from a\nrandom bend"}
-    for row, (load, t), look in zip(mc, places, itertools.cycle(pictures.looks()), strict=False):
-        ax.plot(list(kinds), row, label=f"load {load:g}, temperature {t:g}", **look)
+    for k, (row, (load, t)) in enumerate(zip(mc, places, strict=False)):
+        looks, style = pictures.looks(), ("-", "--", ":")
+        how = {**looks[k % len(looks)], "linestyle": style[k // len(looks) % len(style)]}
+        ax.plot(list(kinds), row, label=f"load {load:g}, temperature {t:g}", **how)
     moved = np.abs(mc - mc[:, :1]).max()
     title = f"Curves trained longer, and from elsewhere: mc moves by up to {moved:.1f}"
     how = {"ticks": kinds, "y": "mc, points of training error", "legend": 8}

@@ -10,12 +10,12 @@ LETTERS = 8.5
 
 
 def sheet(layout, title):
-    """A picture of panels by letter, "AAB/CDE", and its axes {letter: axes}: 3.4 by 3 inches a cell.
+    """A picture of panels by letter, "AA/BC/DE", and its axes {letter: axes}: 4.3 by 2.9 inches a cell.
 
     Rows are laid out by themselves, so that a wide panel's scale takes no room from those below it.
     """
     rows = layout.split("/")
-    figure = wedges.plots.page(len(rows), len(rows[0]), title=title, panel=(3.4, 3.0))
+    figure = wedges.plots.page(len(rows), len(rows[0]), title=title, panel=(4.3, 2.9))
     axes = {}
     for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         axes |= part.subplot_mosaic([list(row)])

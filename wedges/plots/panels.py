@@ -240,7 +240,8 @@ def _covers(legend):
     ax.set_position((place.x0, place.y0, width, height))
     ax.apply_aspect()
     try:
-        return _lies_on_lines(legend, legend.get_window_extent(figure.canvas.get_renderer()))
+        box = legend.get_window_extent(figure.canvas.get_renderer())
+        return _lies_on_lines(legend, box.padded(0.05 * figure.dpi))
     finally:
         ax.set_position(place)
         ax.set_in_layout(True)  # from which setting its position takes it
