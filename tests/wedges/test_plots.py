@@ -223,7 +223,7 @@ def test_a_legend_that_would_cover_its_panel_stands_below_it():
     for columns, inside in ((1, True), (4, False)):
         figure, axes = plots.grid(1, columns, title="panels", panel=(4.2, 2.4))
         for name in names:
-            axes[0, 0].plot([1, 2], [1, 2], label=name)
+            axes[0, 0].plot([1, 2], [1, 1], label=name)
         plots.label_axes(axes[0, 0], x="x", y="y", legend=8)
         figure.draw_without_rendering()
         legend = axes[0, 0].get_legend().get_window_extent()
@@ -264,6 +264,26 @@ def test_panels_of_a_mosaic_are_as_wide_as_their_shares():
     for ax in (wide, narrow):
         plots.label_axes(ax, title=title)
     assert wide.get_title() == title and narrow.get_title().count("\n") >= 3
+
+
+def test_a_legend_does_not_lie_on_bars_and_stands_below_a_label_of_two_lines():
+    for bars, inside in ((2, True), (5, False)):
+        figure, ((ax,),) = plots.grid(1, 1, title="panels", panel=(4, 3))
+        ax.barh(range(bars), 1, 1, label="a bar")
+        ax.axvspan(0.2, 0.8, label="a shaded range")
+        ax.set(xlim=(0, 1), ylim=(-0.5, 4.5))
+        plots.label_axes(ax, x="a label\nof two lines", y="y", legend=8)
+        figure.draw_without_rendering()
+        legend, label = ax.get_legend().get_window_extent(), ax.xaxis.label.get_window_extent()
+        assert (legend.y0 > ax.bbox.y0) == inside
+        assert inside or legend.y1 <= label.y0 + 1
+        assert ax.get_in_layout()
+
+
+def test_formulas_are_as_long_as_they_are_drawn_and_are_not_broken():
+    long = r"$\mathrm{tr}\,H / \lambda_{\max}$ of it"
+    assert looks.wrapped(long, 1.2, 9) == long
+    assert looks.wrapped(r"the $\sum_k p_k(1-p_k)$", 0.5, 9) == "the\n" + r"$\sum_k p_k(1-p_k)$"
 
 
 @settings(deadline=None)
