@@ -233,7 +233,7 @@ _NAMES = {
     "fc": "fully connected network",
     "lenet": "LeNet",
     "resnet": "ResNet",
-    "digits": "digits",
+    "digits": "8x8 digits",
     "mnist1d": "MNIST-1D",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
