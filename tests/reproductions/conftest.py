@@ -54,8 +54,11 @@ class Entry(typing.NamedTuple):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """smoke("fig6_swa"): the `Smoke` of a figure; several processes of a test run share one."""
-    return _shared(tmp_path_factory, "smoke", trace=False)
+    """smoke("fig6_swa"): the `Smoke` of a figure; several processes of a test run share one. A slow one
+    is run once for this and for `traced`."""
+    plain = _shared(tmp_path_factory, "smoke", trace=False)
+    traced = _shared(tmp_path_factory, "traced", trace=True)
+    return lambda name: (traced if name in SLOW else plain)(name)
 
 
 @pytest.fixture(scope="session")
@@ -206,6 +209,8 @@ def _on_return(watch):
     def look(frame, event, _):
         if event == "return":
             watch[2] -= 1
+            if not watch[2] and watch is _watching[0]:  # what comes after the measurement is not watched
+                sys.settrace(None)
         return look
 
     return look
