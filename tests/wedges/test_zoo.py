@@ -1,4 +1,4 @@
-"""Every model of the zoo, also once pickled: the loss of `model.evaluate`, derivatives of Keras' loss."""
+"""Every model of the zoo, also once pickled: the loss of `evaluate`, the derivatives of Keras' loss."""
 
 import pickle
 import warnings
