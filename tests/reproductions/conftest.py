@@ -75,7 +75,7 @@ def _shared(tmp_path_factory, name, trace):
 
     def of(name):
         # The figures of one chapter share what they train.
-        out_dir = folder / ("local" if name.startswith("emergent_") and not trace else name)
+        out_dir = folder / ("local" if name.startswith("emergent_") else name)
         if name not in known:
             with filelock.FileLock(folder / f"{out_dir.name}.lock"):
                 told = folder / f"{name}.pickle"

@@ -269,7 +269,11 @@ def test_through_every_layer_a_product_is_the_slope_of_the_gradient(kind, float6
     assert_hessian(landscape, theta, *((1e-2, 1e-3) if rounded or flat else (1e-4, 1e-7)))
 
 
-@pytest.mark.parametrize("shape", TOGETHER, ids=["vector", "series", "image", "volume"])
+@pytest.mark.parametrize(
+    "shape",
+    [VECTOR, *(pytest.param(shape, marks=pytest.mark.slow) for shape in (SERIES, IMAGE, VOLUME))],
+    ids=["vector", "series", "image", "volume"],
+)
 def test_through_light_layers_side_by_side_a_product_is_the_slope_of_the_gradient(shape, float64):
     names = TOGETHER[shape]
     assert len(names) > 5 and not QUICK & set(names)
