@@ -239,12 +239,15 @@ _NAMES = {
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
+    "sgd": "SGD",
+    "momentum": "SGD with momentum",
+    "adam": "Adam",
 }
 
 
 def named(name):
-    """What people call the network or data set of this name; a network of one's own is called as its
-    function is."""
+    """What people call the network, data set or optimizer of this name; a network of one's own is called
+    as its function is."""
     return _NAMES.get(name, name.rpartition(":")[2])
 
 

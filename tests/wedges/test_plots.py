@@ -328,6 +328,22 @@ def test_lines_are_named_at_their_ends_in_their_colours():
     assert boxes[1].x0 >= at((3, 10))[0]
 
 
+def test_names_of_lines_that_end_near_one_another_stand_in_one_column():
+    figure, ((ax,),) = plots.grid(1, 1, title="lines", panel=(5, 3))
+    ax.plot([0.0, 9.5], [1, 5], label="ends at 9.5")
+    ax.plot([0.0, 10.0], [1, 2], label="ends at 10")
+    ax.axhline(3.5, label="a level, whose own x runs from 0 to 1")
+    ax.plot([0.0, 5.0], [3, 3], label="ends early")
+    ax.set(xlim=(0, 10.5))
+    plots.name_lines(ax)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert np.ptp([box.x0 for box in boxes[:3]]) < 1 and boxes[0].x0 >= ax.bbox.x1
+    assert boxes[3].x0 < ax.bbox.x0 + 0.6 * ax.bbox.width
+    level = ax.transData.transform((0, 3.5))[1]
+    assert boxes[2].y0 < level < boxes[2].y1
+
+
 def test_a_panel_without_named_lines_stays_as_it_is_and_a_name_needs_a_place():
     _, ((ax,),) = plots.grid(1, 1, title="lines")
     plots.name_lines(ax)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # float32 does not look different. Percentages have one point.
 _SHORTEST, _PERCENT = 1e-3, 1.0
 _COVERED = 0.25  # of a panel, by its legend, at most
+_COLUMN = 0.2  # of a panel's width: lines that end so near one another have their names in one column
 
 
 def grid(
@@ -157,8 +158,9 @@ def name_lines(ax: Axes, *, room: float = 1.4) -> None:
         return
     with looks.inside(ax) as look:
         names = [looks.wrapped(name, room, look.letters) for name in names]
-        into = ax.transData - ax.transAxes
-        ends = np.array([into.transform(_end(line)) for line in lines])
+        ends = np.array([(line.get_transform() - ax.transAxes).transform(_end(line)) for line in lines])
+        last = ends[:, 0].max()  # names of lines that end near it stand in one column there
+        ends[ends[:, 0] > last - _COLUMN, 0] = last
         high = np.array([1.25 * (name.count("\n") + 1) for name in names]) * look.letters / 72
         places = _apart(ends[:, 1], high / max(size(ax)[1], 0.5))
         for line, name, x, y in zip(lines, names, ends[:, 0], places, strict=True):
