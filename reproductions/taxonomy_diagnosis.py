@@ -1,4 +1,4 @@
-"""taxonomy.diagnosis: what would mend a model, guessed from its landscape without test data?
+"""What would mend a model, guessed from its landscape without test data?
 
 Zhou et al. 2024 released 1,690 settings of ResNet18 with clean labels and 1,690 with 10% random ones,
 and for each which change helps more. Q1: is the temperature (a small batch is hot) too high or too low?
