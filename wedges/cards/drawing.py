@@ -70,7 +70,7 @@ def _panels(count, title, panel):
     rows = -(-count // columns)
     figure, axes = plots.grid(rows, columns, title=title, panel=panel)
     for ax in axes.ravel()[count:]:
-        ax.set_visible(False)
+        ax.remove()
     return figure, axes.ravel()
 
 
@@ -130,7 +130,7 @@ def _solid(some, losses, title, high):
     for ax, r, each in zip(axes.ravel(), some, losses, strict=False):
         plots.surface(r["x"], r["y"], each, title=r["checkpoint"], high=high, ax=ax)
     for ax in axes.ravel()[len(some) :]:
-        ax.set_visible(False)
+        ax.remove()  # one in three dimensions that is only hidden has no extent, which a layout asks for
     return "The loss over a plane of two random, filter-normalised directions.", _png(figure)
 
 
