@@ -1,4 +1,4 @@
-"""Between checkpoints: the straight line, their mean, a trained curve, and how alike they are."""
+"""Between checkpoints: the straight line, their mean, and how alike they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 
 import wedges
 from wedges import average, connect, phases, probe
-from wedges._progress import bar
 from wedges.cards.budget import Cost, Cut, count
 from wedges.cards.fit import hits, losses, one
 from wedges.cards.subject import Subject
@@ -19,7 +18,6 @@ from wedges.phases.likeness import mixable
 _POINTS = (25, 21, 17, 13, 11, 9, 7, 5)  # of a line
 _PAIRS = 6  # lines at most
 _ALIKE = 640  # inputs of the CKA
-_STEPS, _FEWEST_STEPS, _LOOKS = 1000, 50, 13  # of a curve's training; points looked at on it
 _RESAMPLED = 2000  # times, of the examples
 # A mean that costs no more than this is worth its price to most: points of accuracy, share of the loss.
 TOLERANCE, TOLERANCE_OF_LOSS = 0.01, 0.05
@@ -242,66 +240,6 @@ def alike(subject: Subject, seconds: float) -> dict[str, Any]:
         "agreement": found.agreement,
         "distance": found.distance,
         "failed": {subject.names[k]: why for k, why in found.failed.items()},
-    }
-
-
-# ---- a trained curve --------------------------------------------------------------------------------
-
-
-def curve_cost(subject: Subject, n: int) -> Cost:
-    """On n examples."""
-    around = _LOOKS * n * subject.moved + 2 * subject.rates.tracing
-    return Cost(*(steps * _step(subject) + around for steps in (_FEWEST_STEPS, _STEPS)))
-
-
-def _step(subject):
-    return 1.5 * subject.batch_size * subject.rates.gradient + 1e-3
-
-
-def curve(subject: Subject, seconds: float) -> dict[str, Any]:
-    """A Bezier curve between the first two checkpoints, its bend trained, and its mode connectivity.
-
-    Raises:
-      Cut: 50 steps do not fit.
-    """
-    around, begin = subject.around, time.monotonic()
-    looks = _LOOKS * around.size * subject.moved
-    room = seconds - looks - 2 * subject.rates.tracing
-    steps = count(room, _step(subject), _FEWEST_STEPS, _STEPS, "steps of a curve's training")
-    taken = 0
-
-    def follow(descent, wanted, name):
-        nonlocal taken
-        with bar(total=wanted, desc="the curve", unit="step") as progress:
-            while taken < wanted and (taken < 10 or time.monotonic() - begin < seconds - looks):
-                some = min(10, wanted - taken)
-                descent.run(some)
-                taken += some
-                progress.update(some)
-
-    unit = "loss" if one(around.evaluate(subject.thetas[0]).accuracy) is None else "error"
-    found = phases.mode_connectivity(
-        around,
-        subject.thetas[0],
-        subject.thetas[1],
-        seed=subject.seed,
-        unit=unit,
-        steps=steps,
-        points=_LOOKS,
-        follow=follow,
-    )
-    return {
-        "between": subject.names[:2],
-        "examples": around.size,
-        "steps": taken,
-        "planned": steps,
-        "unit": unit,
-        "mc": found.mc,
-        "peak": found.peak,
-        "barrier": found.fine.barrier,
-        "t": found.positions,
-        "loss": found.losses,
-        "accuracy": None if found.errors is None else 1 - found.errors / 100,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wedges import curvature, plots
-from wedges.cards.words import number, percent
+from wedges.cards.words import falls, number, rises
 
 DPI = 192  # twice that of a page, on which an inch is 96 pixels
 _MOST = 2  # panels in a row
@@ -154,7 +154,8 @@ def _lines(lines, curve, aligned):
     has_accuracy = first["accuracy"] is not None
     figure, axes = plots.grid(1, 1 + has_accuracy, title=_finding(lines, curve), panel=(4.4, 3.1))
     shown = [
-        (each, _colour(i), "-", " to ".join(each["between"])) for i, each in enumerate(lines["lines"])
+        (each, _colour(i), "-", f"straight line{_which(each, lines)}")
+        for i, each in enumerate(lines["lines"])
     ]
     if aligned:
         shown.append((aligned, plots.GREEN, "--", "units in order"))
@@ -178,11 +179,16 @@ def _colour(i):
     return plots.BLUE if i == 0 else plots.shade(i / 6)
 
 
+def _which(each, lines):
+    return f", {' to '.join(each['between'])}" if len(lines["lines"]) > 1 else ""
+
+
 def _finding(lines, curve):
+    """What the inner points of the first line and of the curve say, relative to their ends."""
     first = lines["lines"][0]
     if first["accuracy"] is None:
-        title = f"On the straight line the loss rises by {number(first['barrier'])}"
-        return title + (f", on a trained curve by {number(curve['barrier'])}" if curve else "")
-    title = f"Accuracy falls to {percent(min(first['accuracy']))} on the straight line"
-    known = [a for a in curve["accuracy"] if a is not None] if curve and curve["accuracy"] else []
-    return title + (f", to {percent(min(known))} on a trained curve" if known else "")
+        title = f"On the straight line the loss {rises(first['barrier'], 'loss')}"
+        return title + (f",\non a trained curve it {rises(curve['barrier'], 'loss')}" if curve else "")
+    title = f"On the straight line the accuracy {falls(first['accuracy'])}"
+    known = curve and curve["accuracy"]
+    return title + (f", on a trained curve it {falls(curve['accuracy'])}" if known else "")

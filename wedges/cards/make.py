@@ -146,7 +146,13 @@ def _read(checkpoints, data, model, loss, held_out, *, examples, seed, minutes):
     }
     arrays = found.x, found.y, *(() if test is None else (test.x, test.y))
     keyed = {n: v for n, v in settings.items() if n not in ("checkpoints", "data", "held_out", "model")}
-    keyed |= {"names": names, "wedges": wedges.__version__, "loss": chosen.name, "origin": chosen.origin}
+    keyed |= {
+        "names": names,
+        "wedges": wedges.__version__,
+        "contents": contents.VERSION,
+        "loss": chosen.name,
+        "origin": chosen.origin,
+    }
     return subject, settings, key_of(networks, arrays, keyed)
 
 
@@ -214,6 +220,8 @@ class _Making:
         if not self.subject.rates.gradient:
             return ""
         cost = sum(s.cost(self.subject.working).full for s in (section, *left))
+        if any(s.name == "curve" for s in (section, *left)):  # it takes what is left, if that helps
+            cost = self.budget.left
         return f"  (at most {words.duration(min(cost, self.budget.left))} left)"
 
     def _size(self, left):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,55 @@ def verdict_line(found: dict[str, Any]) -> str:
     return f"{VERDICTS[answer]}: {what}; {ends[answer]}."
 
 
+def rises(height: Any, unit: str) -> str:
+    """How high a path rises above the chord between its ends: `wedges.barrier` of its values.
+
+    >>> wedges.cards.words.rises(2.5, "error")
+    'rises 2.5 points of error above the chord between its ends'
+    """
+    if height is None:
+        return "is not finite everywhere"
+    if height <= 1e-6:
+        return "never rises above the chord between its ends"
+    of = "points of error" if unit == "error" else "of loss"
+    return f"rises {number(height)} {of} above the chord between its ends"
+
+
+def falls(accuracy: Sequence[float | None]) -> str:
+    """Where the accuracy inside a path is, relative to that of its ends.
+
+    >>> [wedges.cards.words.falls(a) for a in ([0.9, 0.2, 0.8], [0.6, 0.7, 0.8], [0.6, 0.9, 0.7])]
+    ['falls to 20.00%', 'stays between its ends', 'is never below the lower of its ends']
+    """
+    if any(a is None for a in accuracy):
+        return "is not known everywhere"
+    inner, (low, high) = list(accuracy[1:-1]), sorted((accuracy[0], accuracy[-1]))
+    slack = 1e-6  # float32 counts
+    if min(inner) < low - slack:
+        return f"falls to {percent(min(inner))}"
+    if max(inner) <= high + slack:
+        return "stays between its ends"
+    return f"is never below {'its ends' if min(inner) >= high - slack else 'the lower of its ends'}"
+
+
+def curve_line(found: dict[str, Any]) -> str:
+    """What is known of a trained curve, in one sentence: never that there is no low path."""
+    height = rises(found["barrier"], found["unit"])
+    steps = f"{found['steps']:,} steps"
+    if found["joined"]:
+        return f"a low path joins them: a curve of one bend, trained for {steps}, {height}"
+    if found["converged"]:
+        return (
+            f"no low path was found: a curve of one bend, trained for {steps}, {height}, and the last "
+            "three quarters of the steps lowered it no further"
+        )
+    after = f"{steps} ({number(found['seconds_of_training'])} s)"
+    return (
+        f"no low path was found in {after}; a longer --minutes may find one. The lowest curve so far "
+        f"{height}"
+    )
+
+
 def line(name: str, found: dict[str, Any]) -> str:
     """What a section found, for the terminal."""
     if "cut" in found:
@@ -135,10 +185,7 @@ def _alike(found):
 
 
 def _curve(found):
-    unit = "points of error" if found["unit"] == "error" else "of loss"
-    return (
-        f"highest on the way: {number(found['barrier'])} {unit} above its ends ({found['steps']} steps)"
-    )
+    return curve_line(found)
 
 
 def _aligned(found):
