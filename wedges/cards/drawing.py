@@ -166,7 +166,8 @@ def _lines(lines, curve, aligned):
             if each[which] is not None:
                 values = _array(each[which]) * (100 if which == "accuracy" else 1)
                 ax.plot(each["t"], values, style, color=color, marker="o", markersize=3, label=name)
-        plots.label_axes(ax, x="from the first to the second", y=label)
+        anew = "\nbatch-norm statistics found anew" if lines["batch_norm"] else ""
+        plots.label_axes(ax, x=f"from the first to the second{anew}", y=label)
         ax.ticklabel_format(axis="y", useOffset=False)
         low, high = ax.get_ylim()
         if which == "accuracy" and high - low < 1:

@@ -144,7 +144,8 @@ def _read(checkpoints, data, model, loss, held_out, *, examples, seed, minutes):
         "examples": examples,
         "seed": seed,
     }
-    arrays = found.x, found.y, *(() if test is None else (test.x, test.y))
+    given = (each for each in (found, test) if each is not None)
+    arrays = [(each.x, each.y, () if each.weight is None else each.weight) for each in given]
     keyed = {n: v for n, v in settings.items() if n not in ("checkpoints", "data", "held_out", "model")}
     keyed |= {
         "names": names,
