@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from tests.conftest import SPARSE
-from wedges.cards import between, curve, drawing, fit, judging, losses, phase, reading, words
+from wedges.cards import between, curve, drawing, fit, judging, kept, losses, phase, reading, words
 from wedges.cards.budget import Cut
 from wedges.cards.subject import Subject
 
@@ -40,6 +40,31 @@ def test_any_number_of_checkpoints_is_drawn(count):
     found = drawing.drawn(results)
     assert set(found) == {"surface", "density"}
     assert all(png.startswith(b"\x89PNG") for _, png in found.values())
+
+
+def test_a_picture_of_one_line_or_several_says_which():
+    line = {"between": ["a", "b"], "t": [0, 0.5, 1], "loss": [1.0, 2.0, 1.0], "barrier": 1.0}
+    line |= {"accuracy": [0.9, 0.5, 0.8], "error_barrier": 35.0}
+    lines = {"lines": [line], "batch_norm": True}
+    (shown,) = drawing.drawn({"lines": lines}).values()
+    assert shown[1].startswith(b"\x89PNG")
+    assert drawing._finding(lines, None) == "On the straight line the accuracy falls to 50.00%"
+    lines["lines"].append({**line, "between": ["a", "c"]})
+    assert drawing._finding(lines, None).startswith(
+        "On the straight line from a to b the accuracy falls"
+    )
+
+
+def test_dropout_is_no_other_card():
+    """Its state of random numbers is another one in each process, and changes no result."""
+    drop = layers.Dropout(0.5, name="drop")
+    model = keras.Sequential([keras.Input((2,)), drop, layers.Dense(1)])
+    assert any("seed" in v.path for v in model.variables)
+    key = kept.key_of([model], (np.ones(2),), {})
+    model(np.ones((3, 2), "float32"), training=True)  # draws, and so moves the state
+    assert kept.key_of([model], (np.ones(2),), {}) == key
+    model.layers[-1].bias.assign([1.0])
+    assert kept.key_of([model], (np.ones(2),), {}) != key
 
 
 # ---- a trained curve --------------------------------------------------------------------------------

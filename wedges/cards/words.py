@@ -182,7 +182,7 @@ def falls(accuracy: Sequence[float | None]) -> str:
     """Where the accuracy inside a path is, relative to that of its ends.
 
     >>> [wedges.cards.words.falls(a) for a in ([0.9, 0.2, 0.8], [0.6, 0.7, 0.8], [0.6, 0.9, 0.7])]
-    ['falls to 20.00%', 'stays between its ends', 'is never below the lower of its ends']
+    ['falls to 20.00%', 'stays between its ends', 'is never below its ends']
     """
     values = [a for a in accuracy if a is not None]
     if len(values) < len(accuracy):
