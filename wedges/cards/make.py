@@ -82,15 +82,16 @@ def card(
       checkpoints: one or several of one architecture, each a .keras file, a .h5 file of a whole model, a
         file of weights (.weights.h5; .npz with theta [D], as `wedges.archive` writes it) beside `model`,
         or a `keras.Model`.
-      data: a .npz file with arrays x and y (or x_train and y_train, or images and labels);
-        "module:function", which returns (x, y) or a `tf.data.Dataset`; these themselves. Best the
-        examples that were trained on.
+      data: a .npz file with arrays x and y (or x_train and y_train, or images and labels), and
+        sample_weight, if examples have weights; "module:function", which returns (x, y), (x, y,
+        sample_weight) or a `tf.data.Dataset` of either; these themselves. Best the examples that were
+        trained on.
       model: "module:function", or a function, that builds the model; for files of weights, and for
         models with classes of your own.
       loss: a Keras loss, or "module:function"; by default that of the compiled model, else what outputs
         and y suggest. Of a cross-entropy by name it is seen whether outputs are logits.
-      held_out: as `data`, examples that were not trained on; by default x_test and y_test of a .npz
-        file.
+      held_out: as `data`, examples that were not trained on; by default x_test and y_test (and
+        sample_weight_test) of a .npz file.
       minutes: the budget.
       out_dir: where the card's folder is made.
       examples: at most so many of the data, and of what is held out: random subsets.
@@ -144,9 +145,16 @@ def _read(checkpoints, data, model, loss, held_out, *, examples, seed, minutes):
         "examples": examples,
         "seed": seed,
     }
-    arrays = found.x, found.y, *(() if test is None else (test.x, test.y))
+    given = (each for each in (found, test) if each is not None)
+    arrays = [(each.x, each.y, () if each.weight is None else each.weight) for each in given]
     keyed = {n: v for n, v in settings.items() if n not in ("checkpoints", "data", "held_out", "model")}
-    keyed |= {"names": names, "wedges": wedges.__version__, "loss": chosen.name, "origin": chosen.origin}
+    keyed |= {
+        "names": names,
+        "wedges": wedges.__version__,
+        "contents": contents.VERSION,
+        "loss": chosen.name,
+        "origin": chosen.origin,
+    }
     return subject, settings, key_of(networks, arrays, keyed)
 
 
@@ -214,6 +222,8 @@ class _Making:
         if not self.subject.rates.gradient:
             return ""
         cost = sum(s.cost(self.subject.working).full for s in (section, *left))
+        if any(s.name == "curve" for s in (section, *left)):  # it takes what is left, if that helps
+            cost = self.budget.left
         return f"  (at most {words.duration(min(cost, self.budget.left))} left)"
 
     def _size(self, left):

@@ -18,6 +18,7 @@ from wedges import _checks, archive
 
 PAIRS = (("x", "y"), ("x_train", "y_train"), ("images", "labels"))  # what arrays of a file are called
 HELD_OUT = ("x_test", "y_test")
+WEIGHTS = "sample_weight"  # beside any of these; "sample_weight_test" of what is held out
 LIMIT = 50_000  # examples read of a tf.data.Dataset where no number is given
 _WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
 
@@ -30,6 +31,7 @@ class Data(NamedTuple):
       x, y: inputs and targets, arrays or structures of them.
       size: N.
       total: how many there were to choose from; None where that is not known.
+      weight: what each example counts [N], or a structure of them for the outputs; None for all alike.
     """
 
     name: str
@@ -37,6 +39,11 @@ class Data(NamedTuple):
     y: Any
     size: int
     total: int | None
+    weight: Any = None
+
+    def weights(self, n: int) -> Any:
+        """What the first n examples count; None for all alike."""
+        return None if self.weight is None else tf.nest.map_structure(lambda w: w[:n], self.weight)
 
     def first(self, n: int) -> tuple[Any, Any]:
         """The first n examples, x and y."""
@@ -70,13 +77,15 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
         said = said if said != "arrays" else "a data set"
         given = _read(given, name, examples or LIMIT)
     elif isinstance(given, dict) and set(given) >= {"x", "y"}:
-        given = given["x"], given["y"]
-    if not (isinstance(given, (tuple, list)) and len(given) == 2):
+        given = given["x"], given["y"], *([given[WEIGHTS]] if given.get(WEIGHTS) is not None else [])
+    if not (isinstance(given, (tuple, list)) and len(given) in (2, 3)):
         received = _checks.called(given)
         raise ValueError(
-            f"{name} must be (x, y), a file, or a tf.data.Dataset of them; received {received}."
+            f"{name} must be (x, y) or (x, y, sample_weight), a file, or a tf.data.Dataset of them; "
+            f"received {received}."
         )
-    x, y = (_arrays(part, values) for part, values in zip(("x", "y"), given, strict=True))
+    x, y, *w = (_arrays(part, each) for part, each in zip(("x", "y", WEIGHTS), given, strict=False))
+    _check_weights(w, y)
     sizes = {len(leaf) for leaf in tf.nest.flatten((x, y))}
     if len(sizes) > 1 or min(sizes) < 2:
         counts = f"{len(tf.nest.flatten(x)[0])} and {len(tf.nest.flatten(y)[0])}"
@@ -86,18 +95,33 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
     order = np.random.default_rng(seed).permutation(total)[:size]
     shuffled = lambda leaf: leaf[order]
     x, y = (tf.nest.map_structure(shuffled, part) for part in (x, y))
-    return Data(said, x, y, size, total)
+    weight = tf.nest.map_structure(shuffled, w[0]) if w else None
+    return Data(said, x, y, size, total, weight)
 
 
-def held_out_in(given: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """The arrays x_test and y_test of a .npz file that has them beside others; None elsewhere."""
+def _check_weights(w, y):
+    """ValueError where weights are not one each, at least 0, and some above."""
+    rows = len(tf.nest.flatten(y)[0])
+    for leaf in tf.nest.flatten(w):
+        if len(leaf) != rows or leaf.min() < 0 or not leaf.any():
+            raise ValueError(
+                f"{WEIGHTS} must be as many as y, at least 0 and not all 0; received {len(leaf)} for "
+                f"{rows}, from {leaf.min():g} to {leaf.max():g}."
+            )
+
+
+def held_out_in(given: Any) -> tuple[np.ndarray, ...] | None:
+    """x_test and y_test, and sample_weight_test, of a .npz file that has them; None elsewhere."""
     if not isinstance(given, (str, os.PathLike)) or not os.path.isfile(given):
         return None
     arrays = _opened(pathlib.Path(given), "data")
-    return tuple(arrays[n] for n in HELD_OUT) if set(HELD_OUT) <= set(arrays) else None  # type: ignore
+    if not set(HELD_OUT) <= set(arrays):
+        return None
+    weighed = f"{WEIGHTS}_test"
+    return tuple(arrays[n] for n in (*HELD_OUT, *([weighed] if weighed in arrays else [])))
 
 
-def _file(path: pathlib.Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _file(path: pathlib.Path, name: str) -> tuple[np.ndarray, ...]:
     if not path.exists():
         raise ValueError(
             f"{name} must be a file that is there, or module:function; received {str(path)!r}."
@@ -105,7 +129,8 @@ def _file(path: pathlib.Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     arrays = _opened(path, name)
     for pair in PAIRS:
         if set(pair) <= set(arrays):
-            return tuple(_member(arrays, n, path, name) for n in pair)  # type: ignore
+            some = (*pair, *([WEIGHTS] if WEIGHTS in arrays else []))
+            return tuple(_member(arrays, n, path, name) for n in some)
     wanted = ", ".join(f"{x} and {y}" for x, y in PAIRS)
     found = ", ".join(arrays) or "none"
     raise ValueError(f"{name} must hold arrays called {wanted}; received {path.name} with {found}.")
@@ -175,7 +200,7 @@ def _read(dataset: tf.data.Dataset, name: str, limit: int) -> tuple[Any, Any]:
     parts, found = [], 0
     try:
         for batch in dataset:
-            parts.append(tf.nest.map_structure(lambda t: t.numpy(), tuple(batch[:2])))
+            parts.append(tf.nest.map_structure(lambda t: t.numpy(), tuple(batch[:3])))
             found += len(tf.nest.flatten(parts[-1])[0])
             if found >= limit:
                 break
