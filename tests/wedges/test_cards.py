@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given as generated
 from hypothesis import strategies as st
 from keras import layers
 
 import wedges
 from tests.conftest import SPARSE
 from wedges import __main__ as command
-from wedges.cards import between, budget, flat, losses, make, page, reading, words
+from wedges.cards import between, budget, flat, given, losses, make, models, page, reading, words
 
 N, FEATURES, CLASSES = 61, 3, 3
 ROOT = pathlib.Path(wedges.__file__).parent.parent
@@ -85,12 +85,12 @@ def card(folder):
     return found
 
 
-def models(folder):
+def loaded(folder):
     return [keras.saving.load_model(folder / f"{name}.keras") for name in "ab"]
 
 
 def thetas(folder):
-    return [np.concatenate([np.ravel(w) for w in m.get_weights()]) for m in models(folder)]
+    return [np.concatenate([np.ravel(w) for w in m.get_weights()]) for m in loaded(folder)]
 
 
 def again(folder, **settings):
@@ -115,7 +115,7 @@ def test_nothing_was_left_out(card):
 def test_loss_and_accuracy_are_those_of_keras(card, folder):
     for data, found in (("mine", card.results["fit"]), ("test", card.results["fit"]["held_out"])):
         arrays = np.load(folder / f"{data}.npz")
-        for k, model in enumerate(models(folder)):
+        for k, model in enumerate(loaded(folder)):
             loss, accuracy = model.evaluate(arrays["x"], arrays["y"], verbose=0)
             np.testing.assert_allclose(found["loss"][k], loss, rtol=1e-5)
             np.testing.assert_allclose(found["accuracy"][k], accuracy, rtol=1e-6)
@@ -259,10 +259,16 @@ def must_not_run(*given):
 
 
 def test_a_finished_card_is_read(card, folder, monkeypatch):
-    for module, name in ((flat, "sharp"), (flat, "rise"), (between, "mean")):
-        monkeypatch.setattr(module, name, must_not_run)
+    """Found by its files; or, of arrays and models in memory, by its key."""
+    monkeypatch.setattr(make, "made", must_not_run)
     before = {p: p.stat().st_mtime_ns for p in (card.page.parent / "sections").iterdir()}
     found = again(folder)
+    assert found.results == card.results and found.page == card.page and found.json == card.json
+    monkeypatch.undo()
+    for module, name in ((flat, "sharp"), (flat, "rise"), (between, "mean")):
+        monkeypatch.setattr(module, name, must_not_run)
+    arrays = lambda name: tuple(np.load(folder / name)[n] for n in "xy")
+    found = again(folder, data=arrays("mine.npz"), held_out=arrays("test.npz"))
     assert found.results == card.results and found.page == card.page
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -295,7 +301,7 @@ def test_a_killed_card_goes_on(card, folder, tmp_path, monkeypatch):
 def test_other_weights_data_or_settings_are_another_card():
     usual = {"checkpoints": built(), "data": (X, Y), "examples": None, "seed": 0, "minutes": 5}
     usual |= {"model": None, "loss": SPARSE, "held_out": None}
-    key = lambda **other: make._read(**{**usual, **other})[2]
+    key = lambda **other: make._read(given.read(given.checked(**{**usual, **other})))[2]
     others = {"seed": 1, "minutes": 6, "examples": 30, "loss": "sparse_categorical_crossentropy"}
     others |= {"data": (X, (Y + 1) % 3), "held_out": (X, Y), "checkpoints": built()}
     keys = [key(), *(key(**{name: value}) for name, value in others.items())]
@@ -321,15 +327,26 @@ BAD_DATA = {
         r"x must fit the inputs.*\(N, 3\).*\(N, 2\)",
     ),
     "labels out of range": (lambda t: arrays(t, x=X, y=Y + 1), "y must hold classes from 0 to 2"),
-    "text": (lambda t: arrays(t, x=X, y=Y.astype(str)), "y must be arrays of numbers"),
+    "text": (
+        lambda t: arrays(t, x=X, y=np.array(["cat", "dog", "emu"])[Y]),
+        r"y must be arrays of numbers, .*; received text, such as '(cat|dog|emu)' \(numpy.unique\(",
+    ),
     "no zip": (
         lambda t: (t / "bad.npz").write_text("x") and str(t / "bad.npz"),
         "data must be a .npz file, as",
     ),
+    "a folder": (str, "data must be a .npz file; received .*, a folder"),
+    "nothing in it": (lambda t: arrays(t, x=X[:0], y=Y[:0]), "data must hold as many x.*0 and 0"),
+    "rows that differ": (
+        lambda t: ([[1.0], [2.0, 3.0]], [0, 1]),
+        "x must be arrays of numbers, .*; received a list whose rows differ in length",
+    ),
+    "three things": (lambda t: (X, Y, Y), r"data must be \(x, y\), .*; received a tuple of 3"),
+    "one input of two": (lambda t: ([X, X[:5]], Y), "data must hold as many x as y.*61 and 5 and 61"),
     "no module": (lambda t: "no_such_module:f", "data must be module:function"),
     "an object": (
         lambda t: arrays(t, x=np.array([None] * 5), y=Y[:5]),
-        "data must be a whole .npz file",
+        r"data must be a .npz file of numbers; .*whose x holds objects of Python's.*numpy.unique\(",
     ),
 }
 
@@ -347,6 +364,14 @@ def saved(model, path):
     return path
 
 
+def flipped(path):
+    """The same file with a bit of its last weights changed."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
 def broken():
     model = built()
     model.get_layer("end").bias.assign([0.0, np.nan, 0.0])
@@ -355,11 +380,42 @@ def broken():
 
 BAD_CHECKPOINTS = {
     "no such file": (lambda t: t / "gone.keras", "checkpoints must be files that are there"),
-    "no model": (lambda t: (t / "x.keras").write_text("x") and t / "x.keras", "x.keras must be a model"),
+    "no model": (
+        lambda t: (t / "x.keras").write_text("x") and t / "x.keras",
+        "x.keras must be a whole model as model.save writes it; received something else, 1 bytes",
+    ),
+    "cut short": (
+        lambda t: (
+            (t / "x.keras").write_bytes(saved(built(), t / "y.keras").read_bytes()[:3000])
+            and t / "x.keras"
+        ),
+        "x.keras must be a whole model .*; received the beginning of one, cut short, 3,000 bytes",
+    ),
+    "a damaged one": (lambda t: flipped(saved(built(), t / "x.keras")), "x.keras must be a whole model"),
+    "another zip": (
+        lambda t: pathlib.Path(arrays(t, x=X)).rename(t / "x.keras"),
+        "x.keras must be a whole model .*; received one without config.json",
+    ),
+    "no HDF5": (
+        lambda t: (t / "x.h5").write_text("x") and t / "x.h5",
+        "x.h5 must be an HDF5 file, as Keras saves it; received something else",
+    ),
+    "a folder": (lambda t: t, "checkpoints must be files; received .*, a folder"),
     "weights alone": (lambda t: saved(built(), t / "w.weights.h5"), "model must be module:function"),
     "another architecture": (
         lambda t: saved(built(5), t / "wide.keras"),
-        "wide must be of the first checkpoint's architecture",
+        r"a.keras and wide.keras must be of one architecture; received weights that differ first in "
+        r"start/kernel \[3, 4\] of a.keras and start/kernel \[3, 5\] of wide.keras",
+    ),
+    "other inputs": (
+        lambda t: saved(keras.Sequential([keras.Input((7,)), layers.Dense(3)]), t / "seven.keras"),
+        r"a.keras and seven.keras must be of one architecture; .*\[3, 4\] of a.keras and .*\[7, 3\] of",
+    ),
+    "a layer less": (
+        lambda t: saved(
+            keras.Sequential([keras.Input((FEATURES,)), *built().layers[:1]]), t / "less.keras"
+        ),
+        r"a.keras and less.keras must be of .* end/kernel \[4, 3\] of a.keras and the end of less",
     ),
     "NaN in its weights": (lambda t: saved(broken(), t / "nan.keras"), "nan must have finite weights"),
     "another thing": (lambda t: 3, "checkpoints must be files or models"),
@@ -381,8 +437,8 @@ def test_a_class_of_ones_own_is_named_and_how_to_give_it(tmp_path):
     model = own()
     path = saved(model, tmp_path / "own.keras")
     with pytest.raises(ValueError, match="own.keras must be loaded with your own 'Own'.* model=module:"):
-        reading.models_of(path, None, X)
-    ((name, found),) = reading.models_of(path, own, X)  # the file's weights, in the model that is built
+        models.models_of(path, None, X)
+    ((name, found),) = models.models_of(path, own, X)  # the file's weights, in the model that is built
     np.testing.assert_array_equal(found(X), model(X))
     assert name == "own"
 
@@ -428,6 +484,47 @@ def test_examples_of_every_kind_are_the_same(tmp_path, monkeypatch):
     assert of("my_data:pair").size == 5
 
 
+def two_inputs(first="one", second="two"):
+    """A model of two inputs whose output says which is which."""
+    inputs = [keras.Input((2,), name=first), keras.Input((1,), name=second)]
+    add = layers.Dense(3, name="sum", kernel_initializer=keras.initializers.Constant(1.0))
+    return keras.Model(inputs, add(layers.Concatenate()([inputs[0], 10 * inputs[1]])))
+
+
+def test_several_inputs_of_every_kind_are_the_same(tmp_path):
+    """As fit takes them, and from a file by number or by the model's names."""
+    one, two = X[:, :2], X[:, 2:]
+    model = two_inputs("p", "a")  # in another order than that of their names
+    expected = np.sort(one.sum(axis=1) + 10 * two[:, 0])
+    by_name = {"p": one, "a": two}
+    kinds = [([one, two], Y), ((one, two), Y), (by_name, Y), ([tf.constant(one), two], Y)]
+    kinds += [arrays(tmp_path, **by_name, y=Y, sample_weight=Y)]
+    for k, made in enumerate(kinds):
+        found = of(made)
+        assert found.size == N and found.first(7)[1].shape == (7,)
+        ((_, network),) = models.models_of(model, None, found.x)
+        outputs = np.asarray(network(reading.mapped(tf.constant, found.x)))[:, 0]
+        np.testing.assert_allclose(np.sort(outputs), expected, rtol=1e-5, err_msg=str(k))
+    many = [np.full((5, 1), float(i)) for i in range(12)]  # x10 comes after x9
+    found = of(arrays(tmp_path, labels=np.arange(5), **{f"x{i}": x for i, x in enumerate(many)}))
+    assert [x[0, 0] for x in found.x] == list(range(12))
+    with pytest.raises(
+        ValueError, match=r"model functional.*, which takes \(N, 2\), \(N, 1\); received "
+    ):
+        models.models_of(model, None, of(([two, one], Y)).x)
+    with pytest.raises(
+        ValueError, match=r"takes p \(N, 2\), a \(N, 1\); received a \(N, 1\), q \(N, 2\)"
+    ):
+        models.models_of(model, None, {"a": two, "q": one})
+
+
+def test_a_card_of_two_inputs(tmp_path):
+    x = [X[:, :2], X[:, 2:]]
+    found = wedges.card(two_inputs(), (x, Y), minutes=1e-3, out_dir=tmp_path, say=lambda line: None)
+    loss = SPARSE(Y, two_inputs()(x)).numpy()
+    np.testing.assert_allclose(found.results["fit"]["loss"], loss, rtol=1e-5)
+
+
 def test_a_subset_is_random_and_its_rows_stay_together():
     found = of((X, Y), examples=20)
     assert found.size == 20 and found.total == N
@@ -452,12 +549,12 @@ def test_weights_of_every_kind_are_the_same(tmp_path):
     files = [saved(model, tmp_path / name) for name in ("m.keras", "m.h5", "m.weights.h5")]
     for path in (*files, tmp_path / "w.npz"):
         for build in [built] if path.name.endswith(("weights.h5", ".npz")) else [None, built]:
-            ((name, found),) = reading.models_of(path, build, X)
+            ((name, found),) = models.models_of(path, build, X)
             np.testing.assert_allclose(found(X), model(X), rtol=1e-6)
             assert name in ("m", "w")
     with pytest.raises(ValueError, match="w.npz must hold the weights of the model"):
-        reading.models_of(tmp_path / "w.npz", lambda: built(7), X)
-    names = [n for n, _ in reading.models_of([files[0], files[1]], None, X)]
+        models.models_of(tmp_path / "w.npz", lambda: built(7), X)
+    names = [n for n, _ in models.models_of([files[0], files[1]], None, X)]
     assert names == ["m (1)", "m (2)"]
 
 
@@ -489,7 +586,7 @@ def test_the_loss_is_guessed_and_said():
 # ---- the budget -------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.floats(0, 1e3), min_size=1), st.floats(0, 1e4))
+@generated(st.lists(st.floats(0, 1e3), min_size=1), st.floats(0, 1e4))
 def test_a_level_takes_what_is_left(costs, seconds):
     found = budget.level(costs, seconds)
     total = sum(min(cost, found) for cost in costs)
@@ -614,14 +711,83 @@ def test_another_command_is_refused(capsys):
     assert command.main(["crd"]) == 2 and "Did you mean card?" in capsys.readouterr().err
 
 
-def test_a_refusal_is_one_line_of_a_quiet_process(folder, tmp_path):
-    run = [sys.executable, "-m", "wedges", "card", str(folder / "a.keras"), "--data=gone.npz"]
+EARLY = {
+    "a.keras gone.keras --data=mine.npz": "checkpoints must be files that are there; received 'gone.ker",
+    "a.keras . --data=mine.npz": "checkpoints must be files; received '.', a folder.",
+    "cut.keras --data=mine.npz": "cut.keras must be a whole model as model.save writes it; received",
+    "w.weights.h5 --data=mine.npz": "--model must be module:function, which builds the model that w.",
+    "a.keras --data=gone.npz": "--data must be a file that is there, or module:function; received 'g",
+    "a.keras --data=a.keras": "--data must hold arrays called x and y, ",
+    "a.keras --data=odd.npz": "--data must hold as many x as y, at least two; received 61 and 60.",
+    "a.keras --data=mine.npz --held_out=odd.npz": "--held_out must hold as many x as y, at least two",
+    "a.keras --data=no_such_module:f": "--data must be module:function, importable from here; received",
+    "a.keras --data=mine.npz --model=built": "--model must be module:function, importable from here; re",
+    "a.keras --data=mine.npz --minutes=0": "--minutes must be a finite number above 0; received 0.0.",
+    "a.keras --data=mine.npz --examples=0": "--examples must be a whole number, at least 2; received 0.",
+    "a.keras --data=mine.npz --seed=-1": "--seed must be a whole number from 0",
+    "a.keras --data=mine.npz --loss=hube": "--loss must be one of Keras', e.g. mean_squared_error or",
+    "a.keras --data=mine.npz --out_dir=a.keras": "a.keras: Not a folder; --out_dir takes another folder",
+}
+
+
+def test_what_files_tell_is_refused_in_one_line_before_tensorflow_starts(folder, tmp_path):
+    for name in ("a.keras", "b.keras", "mine.npz", "test.npz"):
+        shutil.copy(folder / name, tmp_path)
+    np.savez(tmp_path / "odd.npz", x=X, y=Y[1:])
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "a.keras").read_bytes()[:3000])
+    (tmp_path / "w.weights.h5").write_bytes(b"")
+    before = set(tmp_path.iterdir())
+    code = f"""
+import sys
+from wedges import __main__ as command
+for given in {list(EARLY)}:
+    assert command.main(["card", *given.split()]) == 2, given
+assert not {{"tensorflow", "keras"}} & set(sys.modules)
+"""
+    run = [sys.executable, "-c", code]
     done = subprocess.run(run, cwd=tmp_path, env=_here(), capture_output=True, text=True)
-    assert done.returncode == 2 and not done.stdout and not list(tmp_path.iterdir())
-    assert done.stderr.splitlines() == [
-        "starting TensorFlow ...",
-        "wedges card: --data must be a file that is there, or module:function; received 'gone.npz'.",
-    ]
+    assert done.returncode == 0 and not done.stdout, done.stderr
+    for line, (flags, message) in zip(done.stderr.splitlines(), EARLY.items(), strict=True):
+        assert line.startswith(f"wedges card: {message}"), (flags, line)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_finished_card_is_found_before_tensorflow_starts(card, folder):
+    given = ["a.keras", "b.keras", "--data=mine.npz", "--held_out=test.npz", "--minutes=30"]
+    code = f"""
+import sys
+from wedges import __main__ as command
+assert command.main(["card", *{given}]) == 0
+assert not {{"tensorflow", "keras"}} & set(sys.modules)
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=folder, env=_here(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{card.page.relative_to(folder)}\n"
+    asked = lambda **other: {"held_out": folder / "test.npz", "minutes": 30.0, **other}
+    of = lambda name, **other: given_card(folder, name, **asked(**other))
+    assert of("b")[0] == card.page
+    # Anything else is another card.
+    assert of("a") is None and of("b", seed=1) is None and of("b", loss="mse") is None
+    assert of("b", minutes=29.0) is None and of("b", held_out=folder / "mine.npz") is None
+
+
+def given_card(folder, second, **settings):
+    checkpoints = [folder / "a.keras", folder / f"{second}.keras"]
+    return given.finished(
+        given.checked(checkpoints, folder / "mine.npz", out_dir=folder / "cards", **settings)
+    )
+
+
+def test_every_loss_of_keras_passes_the_look_at_its_name():
+    from keras.src.losses import ALL_OBJECTS_DICT
+
+    for name in (*ALL_OBJECTS_DICT, "sparse_categorical_crossentropy", "Binary_Crossentropy"):
+        given._check_loss(name)
+    with pytest.raises(ValueError, match=r"received 'hube'. Did you mean huber\?$"):
+        given._check_loss("hube")
+    with pytest.raises(ValueError, match=r"received 'foo'.$"):
+        given._check_loss("foo")
 
 
 def test_a_folder_that_cannot_be_made_is_named_in_one_line(folder, tmp_path, capsys):
