@@ -327,6 +327,14 @@ BAD_DATA = {
         r"x must fit the inputs.*\(N, 3\).*\(N, 2\)",
     ),
     "labels out of range": (lambda t: arrays(t, x=X, y=Y + 1), "y must hold classes from 0 to 2"),
+    "labels below 0": (
+        lambda t: arrays(t, x=X, y=Y - 1),
+        "y must hold whole numbers, the classes from 0 to 2; received -1",
+    ),
+    "labels between": (
+        lambda t: arrays(t, x=X, y=Y + 0.5),
+        "y must hold whole numbers, the classes from 0 to 2; received [012].5",
+    ),
     "text": (
         lambda t: arrays(t, x=X, y=np.array(["cat", "dog", "emu"])[Y]),
         r"y must be arrays of numbers, .*; received text, such as '(cat|dog|emu)' \(numpy.unique\(",
@@ -562,6 +570,28 @@ def guess(end, y, x=X, loss=None):
     model = keras.Sequential([keras.Input((x.shape[1],)), end])
     found = losses.loss_of(model, reading.Data("", x, y, len(x), None), loss)
     return found.name, getattr(found.loss, "from_logits", None), found.origin
+
+
+def test_all_targets_are_looked_at(folder):
+    """Also those that come late, and those held out."""
+    late = lambda value: np.r_[Y[:-1].astype(float), value]
+    ask = lambda **settings: again(folder, checkpoints=built(), loss=SPARSE, **settings)
+    with pytest.raises(ValueError, match="^y must hold whole numbers.* received 1.25"):
+        ask(data=(X, late(1.25)))
+    with pytest.raises(ValueError, match="^y must hold classes from 0 to 2.* received 7"):
+        ask(data=(X, late(7)))
+    with pytest.raises(ValueError, match="^y of held_out must hold whole numbers.* received 1.25"):
+        ask(data=(X, Y), held_out=(X, late(1.25)))
+    with pytest.raises(ValueError, match="^y of held_out must hold classes from 0 to 2.* received 7"):
+        ask(data=(X, Y), held_out=(X, late(7)))
+    ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    few = Y.copy()
+    few[:5] = -1
+    asked = given.read(given.checked(built(), (X, few), loss=ignoring))
+    assert make._read(asked)[0].dimension == built().count_params()  # they are no mistake
+    one = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(1, "sigmoid")])
+    with pytest.raises(ValueError, match="^y must hold numbers from 0 to 1, .* received -1"):
+        again(folder, checkpoints=one, data=(X, 2 * (Y > 0) - 1), loss="binary_crossentropy")
 
 
 def test_the_loss_is_guessed_and_said():
