@@ -19,7 +19,19 @@ from keras import layers
 import wedges
 from tests.conftest import SPARSE
 from wedges import __main__ as command
-from wedges.cards import between, budget, flat, given, losses, make, models, page, reading, words
+from wedges.cards import (
+    between,
+    budget,
+    flat,
+    given,
+    judging,
+    losses,
+    make,
+    models,
+    page,
+    reading,
+    words,
+)
 
 N, FEATURES, CLASSES = 61, 3, 3
 ROOT = pathlib.Path(wedges.__file__).parent.parent
@@ -171,6 +183,8 @@ def test_the_line_and_the_mean_are_those_by_hand(card, folder):
     np.testing.assert_allclose(found["mean_accuracy"], right[2].mean(), rtol=1e-6)
     gain = right[2] - (right[0].astype(float) + right[1]) / 2
     np.testing.assert_allclose(found["gain"]["mean"], gain.mean(), atol=1e-9)
+    best = right[0] if right[0].mean() >= right[1].mean() else right[1]
+    np.testing.assert_allclose(found["gain"]["over_best"], right[2].mean() - best.mean(), atol=1e-9)
     half = 1.96 * gain.std() / np.sqrt(40)
     np.testing.assert_allclose(found["gain"]["low"], gain.mean() - half, atol=0.25 * half + 1e-6)
     np.testing.assert_allclose(found["gain"]["high"], gain.mean() + half, atol=0.25 * half + 1e-6)
@@ -349,7 +363,7 @@ BAD_DATA = {
         lambda t: ([[1.0], [2.0, 3.0]], [0, 1]),
         "x must be arrays of numbers, .*; received a list whose rows differ in length",
     ),
-    "three things": (lambda t: (X, Y, Y), r"data must be \(x, y\), .*; received a tuple of 3"),
+    "four things": (lambda t: (X, Y, Y, Y), r"data must be \(x, y\) or .*; received a tuple of 4"),
     "one input of two": (lambda t: ([X, X[:5]], Y), "data must hold as many x as y.*61 and 5 and 61"),
     "no module": (lambda t: "no_such_module:f", "data must be module:function"),
     "an object": (
@@ -654,21 +668,23 @@ def test_a_card_without_time_says_what_it_left_out(folder, tmp_path):
     [(0.01, 0.02, "yes"), (-0.009, 0.0, "yes"), (-0.3, -0.2, "no"), (-0.02, 0.01, "unclear")],
 )
 def test_a_verdict_follows_from_the_interval(low, high, answer):
-    gain = {"mean": (low + high) / 2, "low": low, "high": high, "over_best": low}
+    gain = {"mean": (low + high) / 2, "low": low, "high": high, "best": 0}
+    gain |= {"over_best": gain["mean"], "best_low": low, "best_high": high}
     found = {"gain": gain, "loss_gain": None, "loss": [0.5, 0.5], "where": "held out", "examples": 100}
-    found["verdict"] = between.verdict(found)
+    found["verdict"] = judging.verdict(found)
     assert found["verdict"]["answer"] == answer
     assert words.verdict_line(found).startswith(words.VERDICTS[answer])
-    by_loss = {**found, "gain": None, "loss_gain": {**gain, "low": low / 2, "high": high / 2}}
+    half = {name: value / 2 if name != "best" else value for name, value in gain.items()}
+    by_loss = {**found, "gain": None, "loss_gain": half}
     by_loss["loss"] = [0.1, 0.1] if answer == "no" else [10.0, 10.0]
-    by_loss["verdict"] = between.verdict(by_loss)
+    by_loss["verdict"] = judging.verdict(by_loss)
     assert by_loss["verdict"]["answer"] == ("no" if answer == "no" else "yes")
     assert "loss" in words.verdict_line(by_loss)
 
 
 def test_no_number_for_each_example_is_no_verdict():
     found = {"gain": None, "loss_gain": None, "loss": [1.0], "where": "held out", "examples": 3}
-    found["verdict"] = between.verdict(found)
+    found["verdict"] = judging.verdict(found)
     assert found["verdict"]["answer"] == "unclear" and "no number" in words.verdict_line(found)
 
 

@@ -12,7 +12,7 @@ they are done, so that a card that was killed goes on, and sizes follow from a b
     models, losses       files -> models, a loss
     subject              their landscapes
     budget               how long a pass takes, and what fits
-    fit, flat, look, between, phase      the sections, each a function of a subject and of seconds
+    fit, flat, look, between, curve, phase   the sections, each a function of a subject and of seconds
     kept, page, drawing, words           sections on disk, and as people read them
     contents, make, entry       which sections there are; all of them, one after another; in one call
 """

@@ -1,4 +1,4 @@
-"""Between checkpoints: the straight line, their mean, a trained curve, and how alike they are."""
+"""Between checkpoints: the straight line, their mean, and how alike they are."""
 
 from __future__ import annotations
 
@@ -10,19 +10,15 @@ import numpy as np
 
 import wedges
 from wedges import average, connect, phases, probe
-from wedges._progress import bar
 from wedges.cards.budget import Cost, Cut, count
-from wedges.cards.fit import hits, losses, one
+from wedges.cards.fit import one
+from wedges.cards.judging import judged
 from wedges.cards.subject import Subject
 from wedges.phases.likeness import mixable
 
 _POINTS = (25, 21, 17, 13, 11, 9, 7, 5)  # of a line
 _PAIRS = 6  # lines at most
 _ALIKE = 640  # inputs of the CKA
-_STEPS, _FEWEST_STEPS, _LOOKS = 1000, 50, 13  # of a curve's training; points looked at on it
-_RESAMPLED = 2000  # times, of the examples
-# A mean that costs no more than this is worth its price to most: points of accuracy, share of the loss.
-TOLERANCE, TOLERANCE_OF_LOSS = 0.01, 0.05
 
 
 # ---- the straight line ------------------------------------------------------------------------------
@@ -49,6 +45,7 @@ def lines(subject: Subject, seconds: float) -> dict[str, Any]:
     pairs = every[: count(seconds, points * each, 1, len(every), "straight line of 5 points")]
     return {
         "examples": subject.around.size,
+        "batch_norm": subject.has_batch_norm,
         "left_out": subject.count * (subject.count - 1) // 2 - len(pairs),
         "lines": [_line(subject, i, j, points) for i, j in pairs],
     }
@@ -90,9 +87,8 @@ def mean_cost(subject: Subject, n: int) -> Cost:
 def mean(subject: Subject, seconds: float) -> dict[str, Any]:
     """The mean of all checkpoints, their ensemble, the greedy soup, and whether to average.
 
-    The verdict is about d, the mean's accuracy less the average of the models' accuracies, and its
-    uncertainty is over examples: 95% of bootstrap samples of them. Without accuracies it is about the
-    loss.
+    What judges is what is held out, if there is any. The mean is compared with the best of the models,
+    see `judging.verdict`; batch-norm statistics are found anew for all of them alike.
 
     Raises:
       Cut: the passes do not fit.
@@ -102,84 +98,20 @@ def mean(subject: Subject, seconds: float) -> dict[str, Any]:
     landscape, where = subject.judged
     each = landscape.size * subject.moved
     count(max(seconds, 1.0), each, subject.count + 1, 10**9, "passes over the data")
-    found = [landscape.evaluate(theta) for theta in subject.thetas]
-    total = average.RunningAverage()
-    for theta in subject.thetas:
-        total.add(theta)
-    middle = landscape.evaluate(total.mean)
-    right: list[Any] = [hits(landscape, f) for f in (*found, middle)]
-    cost: list[Any] = [losses(landscape, f) for f in (*found, middle)]
-    result: dict[str, Any] = {
-        "where": where,
-        "examples": landscape.size,
-        "loss": [float(f.loss) for f in found],
-        "accuracy": [one(f.accuracy) for f in found],
-        "mean_loss": float(middle.loss),
-        "mean_accuracy": one(middle.accuracy),
-        "ensemble_accuracy": _ensemble(landscape, found),
-    }
-    known = all(r is not None for r in right)
-    result["gain"] = _gain(np.stack(right[:-1]), right[-1], subject.seed) if known else None
-    priced = all(c is not None for c in cost)
-    result["loss_gain"] = _gain(-np.stack(cost[:-1]), -cost[-1], subject.seed) if priced else None
-    result["verdict"] = verdict(result)
+    result = judged(landscape, [*subject.thetas, _mean_of(subject.thetas)], subject.seed)
+    result |= {"names": subject.names, "where": where, "batch_norm": subject.has_batch_norm}
     result["soup"] = _soup(subject, landscape, result, where)
     return result
 
 
-def _ensemble(landscape, found):
-    """The accuracy of the mean prediction; None where there is no accuracy."""
-    if any(one(f.accuracy) is None or not hasattr(f.outputs, "shape") for f in found):
-        return None
-    together = np.mean(
-        [np.asarray(landscape.probabilities(f.outputs), np.float64) for f in found], axis=0
-    )
-    if together.shape[-1] == 1:
-        labels = (together[..., 0] > 0.5).astype(int)
-    else:
-        labels = together.argmax(axis=-1)
-    y = np.asarray(landscape.y)
-    if y.ndim == labels.ndim + 1 and y.shape[-1] > 1:
-        y = y.argmax(axis=-1)
-    return float(np.mean(labels == y.reshape(labels.shape)))
+def _mean_of(thetas):
+    total = average.RunningAverage()
+    for theta in thetas:
+        total.add(theta)
+    return total.mean
 
 
-def _gain(models, middle, seed):
-    """What the mean has more than the models' average [K, N], [N]: in the mean, and 95% of resamples."""
-    d = middle - models.mean(axis=0)
-    rng = np.random.default_rng([seed, 3])
-    n = len(d)
-    means = np.concatenate(
-        [d[rng.integers(0, n, (min(100, _RESAMPLED), n))].mean(axis=1) for _ in range(_RESAMPLED // 100)]
-    )
-    low, high = np.quantile(means, [0.025, 0.975])
-    best = models.mean(axis=1).max()
-    return {"mean": d.mean(), "low": low, "high": high, "over_best": middle.mean() - best}
-
-
-def verdict(found: dict[str, Any]) -> dict[str, Any]:
-    """Whether the checkpoints may be averaged, from what `mean` found: "yes", "no" or "unclear".
-
-    Yes where 95% of the resamples say that the mean loses no more than a point of accuracy against the
-    average of the models (5% of the loss where there are no accuracies); no where they say that it loses
-    more; else these examples are too few to say.
-
-    >>> gain = {"mean": -0.3, "low": -0.32, "high": -0.28, "over_best": -0.3}
-    >>> wedges.cards.between.verdict({"gain": gain, "loss_gain": None, "loss": [0.1, 0.1]})["answer"]
-    'no'
-    """
-    gain, allowed = found["gain"], TOLERANCE
-    unit = "accuracy"
-    if gain is None:
-        gain, unit = found["loss_gain"], "loss"
-        allowed = TOLERANCE_OF_LOSS * float(np.mean(np.abs(found["loss"])))
-    if gain is None or not np.isfinite([gain["low"], gain["high"]]).all():
-        return {"answer": "unclear", "unit": unit, "allowed": allowed}
-    answer = "yes" if gain["low"] >= -allowed else "no" if gain["high"] < -allowed else "unclear"
-    return {"answer": answer, "unit": unit, "allowed": allowed}
-
-
-def _soup(subject, judged, found, where):
+def _soup(subject, landscape, found, where):
     """The greedy soup: models from the best on, each kept where their mean is no worse with it."""
     choosing = subject.around
     if where == "held out":
@@ -196,7 +128,7 @@ def _soup(subject, judged, found, where):
         if score >= best:
             chosen, best = [*chosen, k], score
     theta = subject.thetas[chosen].astype(np.float64).mean(axis=0).astype(subject.thetas.dtype)
-    last = judged.evaluate(theta)
+    last = landscape.evaluate(theta)
     return {
         "chosen": [subject.names[k] for k in chosen],
         "loss": float(last.loss),
@@ -245,76 +177,20 @@ def alike(subject: Subject, seconds: float) -> dict[str, Any]:
     }
 
 
-# ---- a trained curve --------------------------------------------------------------------------------
-
-
-def curve_cost(subject: Subject, n: int) -> Cost:
-    """On n examples."""
-    around = _LOOKS * n * subject.moved + 2 * subject.rates.tracing
-    return Cost(*(steps * _step(subject) + around for steps in (_FEWEST_STEPS, _STEPS)))
-
-
-def _step(subject):
-    return 1.5 * subject.batch_size * subject.rates.gradient + 1e-3
-
-
-def curve(subject: Subject, seconds: float) -> dict[str, Any]:
-    """A Bezier curve between the first two checkpoints, its bend trained, and its mode connectivity.
-
-    Raises:
-      Cut: 50 steps do not fit.
-    """
-    around, begin = subject.around, time.monotonic()
-    looks = _LOOKS * around.size * subject.moved
-    room = seconds - looks - 2 * subject.rates.tracing
-    steps = count(room, _step(subject), _FEWEST_STEPS, _STEPS, "steps of a curve's training")
-    taken = 0
-
-    def follow(descent, wanted, name):
-        nonlocal taken
-        with bar(total=wanted, desc="the curve", unit="step") as progress:
-            while taken < wanted and (taken < 10 or time.monotonic() - begin < seconds - looks):
-                some = min(10, wanted - taken)
-                descent.run(some)
-                taken += some
-                progress.update(some)
-
-    unit = "loss" if one(around.evaluate(subject.thetas[0]).accuracy) is None else "error"
-    found = phases.mode_connectivity(
-        around,
-        subject.thetas[0],
-        subject.thetas[1],
-        seed=subject.seed,
-        unit=unit,
-        steps=steps,
-        points=_LOOKS,
-        follow=follow,
-    )
-    return {
-        "between": subject.names[:2],
-        "examples": around.size,
-        "steps": taken,
-        "planned": steps,
-        "unit": unit,
-        "mc": found.mc,
-        "peak": found.peak,
-        "barrier": found.fine.barrier,
-        "t": found.positions,
-        "loss": found.losses,
-        "accuracy": None if found.errors is None else 1 - found.errors / 100,
-    }
-
-
 # ---- after permutations of units --------------------------------------------------------------------
 
 
 def aligned_cost(subject: Subject, n: int) -> Cost:
-    """On n examples, and a moment for the matching."""
-    return Cost(*(2 * (points + 1) * n * subject.moved + 2.0 for points in (_POINTS[-1], _POINTS[0])))
+    """On n examples, and a moment for the matching; three points are judged."""
+    last = 3 * (n if subject.held_out is None else subject.held_out.size)
+    of = lambda points: (2 * (points + 1) * n + last) * subject.moved + 2.0
+    return Cost(of(_POINTS[-1]), of(_POINTS[0]))
 
 
 def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
     """The line between the first two checkpoints once the units of the second are in the first's order.
+
+    Their mean is judged as that of the checkpoints as they are.
 
     Raises:
       Cut: a layer whose units are not understood, or points that do not fit.
@@ -330,7 +206,8 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
         raise Cut(" ".join(str(error).split()).rstrip(".")) from None
     t = np.linspace(0, 1, points).astype(a.dtype)[:, None]
     before, after = (connect.readings(around, (1 - t) * a + t * end) for end in (b, moved))
-    accuracy = _known(after.accuracy)
+    accuracy, (landscape, where) = _known(after.accuracy), subject.judged
+    found = judged(landscape, [a, moved, _mean_of([a, moved])], subject.seed)
     return {
         "between": subject.names[:2],
         "examples": around.size,
@@ -339,7 +216,7 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
         "accuracy": accuracy,
         "barrier": float(probe.barrier(after.loss)),
         "barrier_before": float(probe.barrier(before.loss)),
-        "mean_accuracy": None if accuracy is None else accuracy[points // 2],
+        "judged": {**found, "where": where, "batch_norm": subject.has_batch_norm},
     }
 
 

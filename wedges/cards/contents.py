@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from wedges.cards import between, fit, flat, look, phase
+from wedges.cards import between, curve, fit, flat, look, phase
 from wedges.cards.budget import Cost
 from wedges.cards.subject import Subject
 
@@ -51,7 +51,7 @@ def sections(subject: Subject, results: dict[str, Any]) -> list[Section]:
         ("rise", "widths and sharpness", flat.rise_cost, flat.rise),
         ("look", "the surface", look.cost, look.surface),
     ]
-    paths = [("curve", "a trained curve", between.curve_cost, between.curve)]
+    paths = [("curve", "a trained curve", curve.cost, curve.curve)]
     if between.can_align():
         paths.append(("aligned", "units in order", between.aligned_cost, between.aligned))
     paths.append(("phase", "phase", free, lambda subject, seconds: phase.phase(subject, results)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wedges import curvature, plots
-from wedges.cards.words import number, percent
+from wedges.cards.words import falls, number, rises
 
 DPI = 192  # twice that of a page, on which an inch is 96 pixels
 _MOST = 2  # panels in a row
@@ -70,7 +70,7 @@ def _panels(count, title, panel):
     rows = -(-count // columns)
     figure, axes = plots.grid(rows, columns, title=title, panel=panel)
     for ax in axes.ravel()[count:]:
-        ax.set_visible(False)
+        ax.remove()
     return figure, axes.ravel()
 
 
@@ -130,7 +130,7 @@ def _solid(some, losses, title, high):
     for ax, r, each in zip(axes.ravel(), some, losses, strict=False):
         plots.surface(r["x"], r["y"], each, title=r["checkpoint"], high=high, ax=ax)
     for ax in axes.ravel()[len(some) :]:
-        ax.set_visible(False)
+        ax.remove()  # one in three dimensions that is only hidden has no extent, which a layout asks for
     return "The loss over a plane of two random, filter-normalised directions.", _png(figure)
 
 
@@ -154,7 +154,8 @@ def _lines(lines, curve, aligned):
     has_accuracy = first["accuracy"] is not None
     figure, axes = plots.grid(1, 1 + has_accuracy, title=_finding(lines, curve), panel=(4.4, 3.1))
     shown = [
-        (each, _colour(i), "-", " to ".join(each["between"])) for i, each in enumerate(lines["lines"])
+        (each, _colour(i), "-", f"straight line{_which(each, lines)}")
+        for i, each in enumerate(lines["lines"])
     ]
     if aligned:
         shown.append((aligned, plots.GREEN, "--", "units in order"))
@@ -165,7 +166,8 @@ def _lines(lines, curve, aligned):
             if each[which] is not None:
                 values = _array(each[which]) * (100 if which == "accuracy" else 1)
                 ax.plot(each["t"], values, style, color=color, marker="o", markersize=3, label=name)
-        plots.label_axes(ax, x="from the first to the second", y=label)
+        anew = "\nbatch-norm statistics found anew" if lines["batch_norm"] else ""
+        plots.label_axes(ax, x=f"from the first to the second{anew}", y=label)
         ax.ticklabel_format(axis="y", useOffset=False)
         low, high = ax.get_ylim()
         if which == "accuracy" and high - low < 1:
@@ -178,11 +180,16 @@ def _colour(i):
     return plots.BLUE if i == 0 else plots.shade(i / 6)
 
 
+def _which(each, lines):
+    return f", {' to '.join(each['between'])}" if len(lines["lines"]) > 1 else ""
+
+
 def _finding(lines, curve):
+    """What the inner points of the first line and of the curve say, relative to their ends."""
     first = lines["lines"][0]
     if first["accuracy"] is None:
-        title = f"On the straight line the loss rises by {number(first['barrier'])}"
-        return title + (f", on a trained curve by {number(curve['barrier'])}" if curve else "")
-    title = f"Accuracy falls to {percent(min(first['accuracy']))} on the straight line"
-    known = [a for a in curve["accuracy"] if a is not None] if curve and curve["accuracy"] else []
-    return title + (f", to {percent(min(known))} on a trained curve" if known else "")
+        title = f"On the straight line the loss {rises(first['barrier'], 'loss')}"
+        return title + (f",\non a trained curve it {rises(curve['barrier'], 'loss')}" if curve else "")
+    title = f"On the straight line the accuracy {falls(first['accuracy'])}"
+    known = curve and curve["accuracy"]
+    return title + (f", on a trained curve it {falls(curve['accuracy'])}" if known else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,6 @@ import tensorflow as tf
 from wedges import _keras
 from wedges.cards.budget import FEWEST, Cost, count
 from wedges.cards.subject import Subject
-from wedges.landscape import Evaluation
-from wedges.network.landscape import NetworkLandscape
 
 _CLASSES = 20  # as many are listed
 
@@ -89,15 +88,21 @@ def fit(subject: Subject, seconds: float) -> dict[str, Any]:
     """Loss and accuracy of each checkpoint, as `model.evaluate` gives them."""
     each = subject.count * subject.rates.forward
     n = count(max(seconds, 1.0), each, min(FEWEST, subject.data.size), subject.data.size, "examples")
-    found = {"examples": n, **_readings(subject, lambda k: subject.own(k, n))}
+    found: dict[str, Any] = {"examples": n, "weighted": _weighted(subject)}
+    found |= _readings(subject, lambda k: subject.own(k, n))
     if subject.held_out is not None:
-        x, y = subject.held_out.first(count(seconds, each, 1, subject.held_out.size, "examples"))
-        others = {0: subject.own(0, n).on(x, y)}
-        own = lambda k: (
-            others.setdefault(k, subject.own(k, n).on(x, y)) if subject.own_state else others[0]
-        )
-        found["held_out"] = {"examples": len(tf.nest.flatten(x)[0]), **_readings(subject, own)}
+        some = count(seconds, each, 1, subject.held_out.size, "examples")
+        on = functools.cache(lambda k: subject.on_held_out(subject.own(k, n), some))
+        own = lambda k: on(k if subject.own_state else 0)
+        found["held_out"] = {"examples": some, **_readings(subject, own)}
     return found
+
+
+def _weighted(subject):
+    """Which examples have weights of their own, in words; "" where none have."""
+    known = {"the examples": subject.data, "those held out": subject.held_out}
+    with_weights = [name for name, data in known.items() if data is not None and data.weight is not None]
+    return " and ".join(with_weights)
 
 
 def _readings(subject, landscape):
@@ -111,32 +116,3 @@ def _readings(subject, landscape):
 def one(accuracy: Any) -> float | None:
     """The accuracy, where a model has one."""
     return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None
-
-
-def hits(landscape: NetworkLandscape, found: Evaluation) -> np.ndarray | None:
-    """Which examples are labelled as their targets are, [N] from 0 to 1; None where that is not all."""
-    accuracy = one(found.accuracy)
-    if accuracy is None or not tf.is_tensor(landscape.y):
-        return None
-    labels, y = np.asarray(landscape.labels(found.outputs)), np.asarray(landscape.y)
-    if y.ndim == labels.ndim + 1 and y.shape[-1] > 1:
-        y = y.argmax(axis=-1)
-    right = (labels == y.reshape(labels.shape)).astype(np.float64)
-    each = right.reshape(len(right), -1).mean(axis=1)
-    return each if np.isclose(each.mean(), accuracy, atol=1e-5) else None  # of masks, weights
-
-
-def losses(landscape: NetworkLandscape, found: Evaluation) -> np.ndarray | None:
-    """The loss of each example, [N]; None where their mean is not the loss, as with masks."""
-    loss = landscape.loss
-    if not hasattr(loss, "call") or not tf.is_tensor(landscape.y) or not hasattr(found.outputs, "shape"):
-        return None
-    try:
-        values = loss.call(landscape.y, tf.convert_to_tensor(found.outputs))
-    except (ValueError, TypeError, tf.errors.OpError):
-        return None
-    values = np.asarray(values, np.float64)
-    if values.ndim == 0 or len(values) != landscape.size:
-        return None
-    each = values.reshape(len(values), -1).mean(axis=1)
-    return each if np.isclose(each.mean(), float(found.loss), rtol=1e-3, atol=1e-6) else None

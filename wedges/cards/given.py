@@ -24,7 +24,8 @@ import wedges
 from wedges import _checks, archive
 from wedges.cards import reading
 
-WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
+VERSION = 2  # of what sections hold: an older card of the same models is made anew, beside it
+_WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 _BLOCK = 2**20
 
@@ -171,7 +172,7 @@ def folder_name(names: Sequence[str]) -> str:
 
 
 def _stem(path):
-    for suffix in (".keras", *WEIGHTS, ".h5", ".hdf5"):
+    for suffix in (".keras", *_WEIGHTS, ".h5", ".hdf5"):
         if path.name.endswith(suffix) and path.name != suffix:
             return path.name.removesuffix(suffix)
     return path.name
@@ -198,7 +199,7 @@ def _check_checkpoint(path, model):
         raise ValueError(f"checkpoints must be files; received {str(path)!r}, a folder.")
     if not path.is_file():
         raise ValueError(f"checkpoints must be files that are there; received {str(path)!r}.")
-    if path.name.endswith(WEIGHTS) and model is None:
+    if path.name.endswith(_WEIGHTS) and model is None:
         raise ValueError(
             f"model must be module:function, which builds the model that {path.name} has the weights "
             "of; received None."
@@ -322,7 +323,8 @@ def _mark(checkpoints, data, held_out, model, settings):
         or not (loss is None or (isinstance(loss, str) and ":" not in loss))
     ):
         return None
-    settings = {**settings, "names": named(checkpoints), "wedges": wedges.__version__}
+    versions = {"wedges": wedges.__version__, "contents": VERSION}
+    settings = {**settings, **versions, "names": named(checkpoints)}
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for each in files:
         digest = hashlib.sha256()

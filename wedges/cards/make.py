@@ -19,7 +19,7 @@ import wedges
 from wedges import archive
 from wedges.cards import contents, drawing, page, words
 from wedges.cards.budget import Budget, Cut, examples_for
-from wedges.cards.given import Given, folder_name
+from wedges.cards.given import VERSION, Given, folder_name
 from wedges.cards.kept import Kept, key_of, plain, write_json
 from wedges.cards.losses import loss_of
 from wedges.cards.models import models_of
@@ -80,9 +80,16 @@ def _read(given):
         "examples": given.examples,
         "seed": given.seed,
     }
-    arrays = found.x, found.y, *(() if test is None else (test.x, test.y))
+    both = (each for each in (found, test) if each is not None)
+    arrays = [(each.x, each.y, () if each.weight is None else each.weight) for each in both]
     keyed = {n: v for n, v in settings.items() if n not in ("checkpoints", "data", "held_out", "model")}
-    keyed |= {"names": names, "wedges": wedges.__version__, "loss": chosen.name, "origin": chosen.origin}
+    keyed |= {
+        "names": names,
+        "wedges": wedges.__version__,
+        "contents": VERSION,
+        "loss": chosen.name,
+        "origin": chosen.origin,
+    }
     return subject, settings, key_of(networks, arrays, keyed)
 
 
@@ -151,6 +158,8 @@ class _Making:
         if not self.subject.rates.gradient:
             return ""
         cost = sum(s.cost(self.subject.working).full for s in (section, *left))
+        if any(s.name == "curve" for s in (section, *left)):  # it takes what is left, if that helps
+            cost = self.budget.left
         return f"  (at most {words.duration(min(cost, self.budget.left))} left)"
 
     def _size(self, left):

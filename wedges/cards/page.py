@@ -64,6 +64,9 @@ def _template():
         duration=words.duration,
         spread=words.spread,
         verdict_line=words.verdict_line,
+        statistics_lines=words.statistics_lines,
+        verdict_class=words.verdict_class,
+        curve_line=words.curve_line,
         zip=lambda a, b: list(zip(a, b, strict=True)),
         first_of=lambda rows, name: [row[name][0] for row in rows],
     )

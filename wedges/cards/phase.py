@@ -20,13 +20,23 @@ WARNING = (
 def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
     """The phase of Yang et al. of the first two checkpoints, and what the forest would change.
 
+    Errors and losses are those of the curve's ends, which are of the same examples and the same
+    batch-norm statistics as the curve. Connectivity is measured from the chord between the ends, which
+    is their mean where they are equally good: of unequal ends, the mean's distance is no barrier.
+
     Raises:
-      Cut: a measure that is needed is missing.
+      Cut: a measure that is needed is missing, or the curve was trained too little to tell.
     """
-    curve, fit = results.get("curve", {}), results.get("fit", {})
+    curve = results.get("curve", {})
     if "mc" not in curve or curve.get("unit") != "error" or curve["mc"] is None:
         raise Cut("it needs the mode connectivity of a trained curve, in points of error")
-    mean = lambda name: float(np.mean(np.array(fit[name][:2], np.float64)))  # None is NaN
+    if not curve["converged"]:
+        raise Cut(
+            f"whether a low path joins them is not known: the curve was trained for {curve['steps']:,} "
+            "steps, after which it still became lower"
+        )
+    ends = lambda name: np.array([curve[name][0], curve[name][-1]], np.float64)  # None is NaN
+    mean = lambda name: float(np.mean(ends(name)))
     error = 100 * (1 - mean("accuracy"))
     known = [r for k in (1, 2) if "trace" in (r := results.get(f"curvature-{k}", {}))]
     log = lambda name: _log(np.mean([np.ravel(r[name])[0] for r in known])) if known else np.nan
@@ -49,7 +59,7 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
         said = diagnosis.diagnose(
             train_error=error,
             peak=-curve["peak"],
-            mc=curve["mc"],
+            mc=curve["mc_from_mean"],
             log_trace=log_trace,
             log_top=log_top,
             cka=cka,

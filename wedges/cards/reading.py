@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 PAIRS = (("x", "y"), ("x_train", "y_train"), ("images", "labels"))  # what arrays of a file are called
 HELD_OUT = ("x_test", "y_test")
 TARGETS = ("y", "y_train", "labels")  # beside several inputs
+WEIGHTS = "sample_weight"  # beside any of these; "sample_weight_test" of what is held out
 LIMIT = 50_000  # examples read of a tf.data.Dataset where no number is given
-_NO_INPUTS = {*TARGETS, *HELD_OUT, "sample_weight"}
+_NO_INPUTS = {*TARGETS, *HELD_OUT, WEIGHTS, f"{WEIGHTS}_test"}
 _AS_NUMBERS = "numpy.unique(names, return_inverse=True)[1] numbers classes by their names"
 
 
@@ -37,6 +38,7 @@ class Data(NamedTuple):
       x, y: inputs and targets, arrays or structures of them.
       size: N.
       total: how many there were to choose from; None where that is not known.
+      weight: what each example counts [N], or a structure of them for the outputs; None for all alike.
     """
 
     name: str
@@ -44,6 +46,11 @@ class Data(NamedTuple):
     y: Any
     size: int
     total: int | None
+    weight: Any = None
+
+    def weights(self, n: int) -> Any:
+        """What the first n examples count; None for all alike."""
+        return None if self.weight is None else mapped(lambda w: w[:n], self.weight)
 
     def first(self, n: int) -> tuple[Any, Any]:
         """The first n examples, x and y."""
@@ -105,35 +112,52 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
         said = said if said != "arrays" else "a data set"
         given = _read(given, name, examples or LIMIT)
     elif isinstance(given, dict) and set(given) >= {"x", "y"}:
-        given = given["x"], given["y"]
-    if not (isinstance(given, (tuple, list)) and len(given) == 2):
+        given = given["x"], given["y"], *([given[WEIGHTS]] if given.get(WEIGHTS) is not None else [])
+    if not (isinstance(given, (tuple, list)) and len(given) in (2, 3)):
         several = isinstance(given, (tuple, list))
         received = f"a {type(given).__name__} of {len(given)}" if several else _checks.called(given)
         raise ValueError(
-            f"{name} must be (x, y), a file, or a tf.data.Dataset of them; received {received}."
+            f"{name} must be (x, y) or (x, y, sample_weight), a file, or a tf.data.Dataset of them; "
+            f"received {received}."
         )
-    x, y = (_arrays(part, values) for part, values in zip(("x", "y"), given, strict=True))
+    x, y, *w = (_arrays(part, each) for part, each in zip(("x", "y", WEIGHTS), given, strict=False))
     sizes = [len(leaf) for leaf in leaves((x, y))]
     if len(set(sizes)) > 1 or min(sizes, default=0) < 2:
         counts = " and ".join(map(str, sizes)) or "none"
         raise ValueError(f"{name} must hold as many x as y, at least two; received {counts}.")
-    for part, structure in (("x", x), ("y", y)):
+    for part, structure in (("x", x), ("y", y), (WEIGHTS, tuple(w))):
         for leaf in leaves(structure):
             _check_finite(part, leaf)
+    _check_weights(w, y)
     total = total or sizes[0]
     size = total if examples is None else min(examples, total)
     order = np.random.default_rng(seed).permutation(total)[:size]
     shuffled = lambda leaf: leaf[order]
     x, y = (mapped(shuffled, part) for part in (x, y))
-    return Data(said, x, y, size, total)
+    weight = mapped(shuffled, w[0]) if w else None
+    return Data(said, x, y, size, total, weight)
 
 
-def held_out_in(given: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """The arrays x_test and y_test of a .npz file that has them beside others; None elsewhere."""
+def _check_weights(w, y):
+    """ValueError where weights are not one each, at least 0, and some above."""
+    rows = len(next(leaves(y)))
+    for leaf in leaves(tuple(w)):
+        if len(leaf) != rows or leaf.min() < 0 or not leaf.any():
+            raise ValueError(
+                f"{WEIGHTS} must be as many as y, at least 0 and not all 0; received {len(leaf)} for "
+                f"{rows}, from {leaf.min():g} to {leaf.max():g}."
+            )
+
+
+def held_out_in(given: Any) -> tuple[np.ndarray, ...] | None:
+    """x_test and y_test, and sample_weight_test, of a .npz file that has them; None elsewhere."""
     if not isinstance(given, (str, os.PathLike)) or not os.path.isfile(given):
         return None
     arrays = _opened(pathlib.Path(given), "data")
-    return tuple(arrays[n] for n in HELD_OUT) if set(HELD_OUT) <= set(arrays) else None  # type: ignore
+    if not set(HELD_OUT) <= set(arrays):
+        return None
+    weighed = f"{WEIGHTS}_test"
+    return tuple(arrays[n] for n in (*HELD_OUT, *([weighed] if weighed in arrays else [])))
 
 
 def is_function(given: Any) -> bool:
@@ -148,23 +172,24 @@ def _is_dataset(given):
     return started is not None and isinstance(given, started.data.Dataset)
 
 
-def _file(path: pathlib.Path, name: str) -> tuple[Any, np.ndarray]:
+def _file(path: pathlib.Path, name: str) -> tuple[Any, ...]:
     if not path.exists():
         raise ValueError(
             f"{name} must be a file that is there, or module:function; received {str(path)!r}."
         )
     arrays = _opened(path, name)
+    member = lambda n: _member(arrays, n, path, name)
+    weights = [WEIGHTS] if WEIGHTS in arrays else []
     for pair in PAIRS:
         if set(pair) <= set(arrays):
-            return tuple(_member(arrays, n, path, name) for n in pair)  # type: ignore
-    member = lambda n: _member(arrays, n, path, name)
+            return tuple(member(n) for n in (*pair, *weights))
     target = next((n for n in TARGETS if n in arrays), None)
     inputs = [n for n in arrays if n not in _NO_INPUTS]
     numbered = sorted((n for n in inputs if re.fullmatch(r"x\d+", n)), key=lambda n: int(n[1:]))
     if target is not None and numbered:
-        return tuple(map(member, numbered)), member(target)
+        return (tuple(map(member, numbered)), *map(member, (target, *weights)))
     if target is not None and len(inputs) > 1:
-        return {n: member(n) for n in inputs}, member(target)
+        return ({n: member(n) for n in inputs}, *map(member, (target, *weights)))
     wanted = ", ".join(f"{x} and {y}" for x, y in PAIRS)
     found = ", ".join(arrays) or "none"
     raise ValueError(
@@ -246,7 +271,7 @@ def _read(dataset: tf.data.Dataset, name: str, limit: int) -> tuple[Any, Any]:
     parts, found = [], 0
     try:
         for batch in dataset:
-            parts.append(tf.nest.map_structure(lambda t: t.numpy(), tuple(batch[:2])))
+            parts.append(tf.nest.map_structure(lambda t: t.numpy(), tuple(batch[:3])))
             found += len(tf.nest.flatten(parts[-1])[0])
             if found >= limit:
                 break

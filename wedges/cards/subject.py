@@ -63,7 +63,7 @@ class Subject:
         for name, some in both:  # before TensorFlow is asked, whose words are about its kernels
             _check_targets(name, some, models[0], chosen.loss)
         x, y = data.first(min(data.size, max(8, self.microbatch)))
-        self._probe = self._landscape(0, x, y, "frozen")  # raises where anything does not fit
+        self._probe = self._landscape(0, x, y, "frozen", data)  # raises where anything does not fit
         for name, some in both:  # all targets: the probe has only some
             self._check_labels(name, some)
 
@@ -128,28 +128,34 @@ class Subject:
     def _own(self, k, n):
         if n == self._probe.size and k == 0:
             return self._probe
-        return self._landscape(k, *self.data.first(n), "frozen")
+        return self._landscape(k, *self.data.first(n), "frozen", self.data)
 
     @functools.cached_property
     def around(self) -> NetworkLandscape:
         """The landscape at any theta, on the working examples; batch norm is re-estimated."""
         if not self.has_batch_norm and not self.own_state:
             return self.own(0, self.working)
-        return self._landscape(0, *self.data.first(self.working), "reestimate")
+        return self._landscape(0, *self.data.first(self.working), "reestimate", self.data)
 
     @functools.cached_property
     def judged(self) -> tuple[NetworkLandscape, str]:
         """The landscape that models are compared on, and what its examples are called."""
         if self.held_out is None:
             return self.around, "the examples given"
-        return self.around.on(self.held_out.x, self.held_out.y), "held out"
+        return self.on_held_out(self.around, self.held_out.size), "held out"
 
-    def _landscape(self, k, x, y, batch_norm):
+    def on_held_out(self, landscape: NetworkLandscape, n: int) -> NetworkLandscape:
+        """A landscape on the first n examples that are held out, with their weights."""
+        assert self.held_out is not None
+        return landscape.on(*self.held_out.first(n), sample_weight=self.held_out.weights(n))
+
+    def _landscape(self, k, x, y, batch_norm, data):
         return NetworkLandscape(
             self.models[k],
             x,
             y,
             self.chosen.loss,
+            sample_weight=data.weights(len(next(leaves(x)))),
             seed=self.seed,
             batch_norm=batch_norm,
             batch_size=self.batch_size,

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-VERDICTS = {"yes": "Yes", "no": "No", "unclear": "Not clear"}
+VERDICTS = {
+    "yes": "Yes",
+    "no": "No",
+    "below": "Better not",
+    "unclear": "Not clear",
+    "same": "Nothing to average",
+}
+
+STATISTICS = 0.01  # of the accuracy: saved batch-norm statistics that cost more are spoken of
 
 
 def number(value: Any) -> str:
@@ -49,35 +58,149 @@ def spread(values: Any) -> str:
     return ", ".join(map(number, values))
 
 
-def verdict_line(found: dict[str, Any]) -> str:
-    """Whether to average, in one sentence with its uncertainty."""
+def verdict_line(
+    found: dict[str, Any], names: Sequence[str] = (), aligned: dict[str, Any] | None = None
+) -> str:
+    """Whether to average, in one sentence with its uncertainty.
+
+    Args:
+      found: what `judging.judged` found of the models and their mean, and where.
+      names: of the models.
+      aligned: the section about the first two with their units in order, where there is one.
+    """
+    answer = found["verdict"]["answer"]
+    if answer == "same":
+        return f"{VERDICTS[answer]}: {_joined(names) or 'the models'} have the same weights."
+    said = f"{VERDICTS[answer]}{{}}: {_reason(found, names)}"
+    if aligned is None or answer == "yes" or aligned["judged"]["verdict"]["answer"] != "yes":
+        return said.format("")
+    ordered = aligned["judged"]
+    value = (
+        f"accuracy {percent(ordered['mean_accuracy'])}"
+        if ordered["mean_accuracy"] is not None
+        else f"loss {number(ordered['mean_loss'])}"
+    )
+    which = "their units" if len(names) < 3 else f"the units of {_joined(aligned['between'])}"
+    of = "" if len(names) < 3 else " of these two"
+    return f"{said.format(' as they are')} With {which} in order: yes, the mean{of} has {value}."
+
+
+def verdict_class(found: dict[str, Any], aligned: dict[str, Any] | None = None) -> str:
+    """How the verdict looks: as yes, no, or unclear, which what needs a second look is as well."""
+    answer = found["verdict"]["answer"]
+    rescued = aligned is not None and aligned["judged"]["verdict"]["answer"] == "yes"
+    return answer if answer == "yes" or (answer == "no" and not rescued) else "unclear"
+
+
+def statistics_lines(found: dict[str, Any], fit: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Of each model with batch norm, what its saved statistics cost or gain, where that is over a point.
+
+    Args:
+      found: the section about the mean, whose statistics were found anew.
+      fit: the section about the models as they were saved.
+      names: of the models.
+    """
+    saved = fit.get("held_out") if found["where"] == "held out" else fit
+    if not found["batch_norm"] or saved is None:
+        return []
+    pairs = zip(names, saved["accuracy"], found["accuracy"], strict=True)
+    return [
+        f"{name} has an accuracy of {percent(before)} with its batch-norm statistics as saved, and of "
+        f"{percent(after)} with statistics found anew: what it saved does "
+        f"{'not fit its weights' if after > before else 'better than these'}."
+        for name, before, after in pairs
+        if before is not None and after is not None and abs(after - before) > STATISTICS
+    ]
+
+
+def _reason(found, names):
     said, unit = found["verdict"], found["verdict"]["unit"]
     gain = found["gain"] if unit == "accuracy" else found["loss_gain"]
-    answer = said["answer"]
     if gain is None:
-        return "Not clear: these outputs and targets give no number for each example."
+        return "these outputs and targets give no number for each example."
     where = (
         f"{found['examples']:,} examples {'held out' if found['where'] == 'held out' else ''}".strip()
     )
+    if found.get("batch_norm"):
+        where += ", batch-norm statistics found anew for all"
     if unit == "accuracy":
-        side = "above" if gain["mean"] >= 0 else "below"
-        what = (
-            f"the mean's accuracy is {100 * abs(gain['mean']):.2f} points {side} the models' average "
-            f"(95%: {points(gain['low'])} to {points(gain['high'])}, {where})"
-        )
+        off = lambda d: f"{100 * abs(d):.2f} points {'above' if d >= 0 else 'below'}"
+        interval = f"{points(gain['best_low'])} to {points(gain['best_high'])}"
         allowed = f"{100 * said['allowed']:g} point"
     else:
-        what = (
-            f"the mean's loss is {number(-gain['mean'])} above the models' average (95%: "
-            f"{number(-gain['high'])} to {number(-gain['low'])}, {where})"
-        )
+        off = lambda d: f"{number(abs(d))} {'below' if d >= 0 else 'above'}"
+        interval = f"{number(-gain['best_high'])} to {number(-gain['best_low'])}"
         allowed = f"{number(said['allowed'])} of loss"
+    if not all(np.isfinite(v) for v in gain.values() if v is not None) or None in gain.values():
+        return f"the {unit} of some is not finite ({where})."
+    best = names[gain["best"]] if len(names) > gain["best"] else f"number {gain['best'] + 1}"
+    more = (gain["mean"] >= 0) != (gain["over_best"] >= 0)
+    what = (
+        f"the mean's {unit} is {off(gain['over_best'])} the best of them, {best} (95%: {interval}; "
+        f"{where}), {'though' if more else 'and'} {off(gain['mean'])} their average"
+    )
     ends = {
         "yes": f"it loses no more than {allowed}",
         "no": f"it loses more than {allowed}",
+        "below": f"{best} alone is better",
         "unclear": f"whether it loses more than {allowed} these examples cannot tell",
     }
-    return f"{VERDICTS[answer]}: {what}; {ends[answer]}."
+    return f"{what}; {ends[said['answer']]}."
+
+
+def _joined(names):
+    *first, last = names or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def rises(height: Any, unit: str) -> str:
+    """How high a path rises above the chord between its ends: `wedges.barrier` of its values.
+
+    >>> wedges.cards.words.rises(2.5, "error")
+    'rises 2.5 points of error above the chord between its ends'
+    """
+    if height is None:
+        return "is not finite everywhere"
+    if height <= 1e-6:
+        return "never rises above the chord between its ends"
+    of = "points of error" if unit == "error" else "of loss"
+    return f"rises {number(height)} {of} above the chord between its ends"
+
+
+def falls(accuracy: Sequence[float | None]) -> str:
+    """Where the accuracy inside a path is, relative to that of its ends.
+
+    >>> [wedges.cards.words.falls(a) for a in ([0.9, 0.2, 0.8], [0.6, 0.7, 0.8], [0.6, 0.9, 0.7])]
+    ['falls to 20.00%', 'stays between its ends', 'is never below the lower of its ends']
+    """
+    values = [a for a in accuracy if a is not None]
+    if len(values) < len(accuracy):
+        return "is not known everywhere"
+    inner, (low, high) = values[1:-1], sorted((values[0], values[-1]))
+    slack = 1e-6  # float32 counts
+    if min(inner) < low - slack:
+        return f"falls to {percent(min(inner))}"
+    if max(inner) <= high + slack:
+        return "stays between its ends"
+    return f"is never below {'its ends' if min(inner) >= high - slack else 'the lower of its ends'}"
+
+
+def curve_line(found: dict[str, Any]) -> str:
+    """What is known of a trained curve, in one sentence: never that there is no low path."""
+    height = rises(found["barrier"], found["unit"])
+    steps = f"{found['steps']:,} steps"
+    if found["joined"]:
+        return f"a low path joins them: a curve of one bend, trained for {steps}, {height}"
+    if found["converged"]:
+        return (
+            f"no low path was found: a curve of one bend, trained for {steps}, {height}, and the last "
+            "three quarters of the steps lowered it no further"
+        )
+    after = f"{steps} ({number(found['seconds_of_training'])} s)"
+    return (
+        f"no low path was found in {after}; a longer --minutes may find one. The lowest curve so far "
+        f"{height}"
+    )
 
 
 def line(name: str, found: dict[str, Any]) -> str:
@@ -135,14 +258,13 @@ def _alike(found):
 
 
 def _curve(found):
-    unit = "points of error" if found["unit"] == "error" else "of loss"
-    return (
-        f"highest on the way: {number(found['barrier'])} {unit} above its ends ({found['steps']} steps)"
-    )
+    return curve_line(found)
 
 
 def _aligned(found):
-    return f"barrier {number(found['barrier'])}, before {number(found['barrier_before'])}"
+    rest = verdict_line(found["judged"], found["between"])
+    heights = f"barrier {number(found['barrier'])}, before {number(found['barrier_before'])}"
+    return f"{heights}; their mean: {rest}"
 
 
 def _phase(found):
@@ -157,7 +279,7 @@ _LINES = {
     "rise": _rise,
     "look": _look,
     "lines": _lines,
-    "mean": verdict_line,
+    "mean": lambda found: verdict_line(found, found["names"]),
     "alike": _alike,
     "curve": _curve,
     "aligned": _aligned,

@@ -1,0 +1,301 @@
+"""What a card says between checkpoints: pictures, a trained curve, verdict, weights of examples."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from tests.conftest import SPARSE
+from wedges.cards import between, curve, drawing, fit, judging, losses, phase, reading, words
+from wedges.cards.budget import Cut
+from wedges.cards.subject import Subject
+
+
+def subject_of(models, data, **settings):
+    """A subject as the card makes it, its passes timed."""
+    found = reading.data_of(data, "data", examples=None, seed=0)
+    names = [f"model {k}" for k in range(len(models))]
+    chosen = losses.loss_of(models[0], found, None)
+    made = Subject(names, models, found, settings.get("held_out"), chosen, seed=0)
+    made.measure()
+    return made
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_any_number_of_checkpoints_is_drawn(count):
+    """One panel each, also where a grid of two columns has one left over."""
+    x = np.linspace(-1, 1, 7)
+    bowl = (x[:, None] ** 2 + x**2).tolist()
+    results = {}
+    for k in range(count):
+        name = f"model {k}"
+        results[f"look-{k + 1}"] = {
+            **{"checkpoint": name, "x": x.tolist(), "y": x.tolist(), "losses": bowl, "centre": 0.0}
+        }
+        results[f"curvature-{k + 1}"] = {
+            **{"checkpoint": name, "top": [2.0, 1.0], "lowest": -0.5},
+            "density": {"values": [[-0.5, 2.0]], "shares": [[0.5, 0.5]]},
+        }
+    found = drawing.drawn(results)
+    assert set(found) == {"surface", "density"}
+    assert all(png.startswith(b"\x89PNG") for _, png in found.values())
+
+
+# ---- a trained curve --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def far_apart():
+    """Two networks of 654 weights that a curve of one bend joins, but only after thousands of steps."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 20)).astype("float32")
+    signal = np.tanh(x @ rng.normal(size=(20, 6)))
+    y = (signal + 0.3 * rng.normal(size=(400, 6))).argmax(axis=1)
+    models = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        some = [keras.Input((20,)), layers.Dense(24, "relu"), layers.Dense(6)]
+        models.append(keras.Sequential(some))
+        models[-1].compile(keras.optimizers.Adam(0.01), SPARSE)
+        models[-1].fit(x, y, epochs=30, batch_size=64, verbose=0)
+    return subject_of(models, (x, y))
+
+
+def results_of(found):
+    alike, curved = {"cka": [[1.0, 0.5], [0.5, 1.0]]}, {"trace": 3.0, "top": [2.0]}
+    return {"curve": found, "alike": alike, "curvature-1": curved}
+
+
+def test_a_curve_is_trained_until_it_is_low(far_apart):
+    found = curve.curve(far_apart, 600.0)
+    assert found["joined"] and found["converged"] and found["steps"] > 2000
+    early = [stage["barrier"] for stage in found["stages"] if stage["steps"] <= 1000]
+    assert min(early) > 2  # after as many steps it looks like a barrier
+    t, accuracy = np.array(found["t"]), np.array(found["accuracy"])
+    chord = (1 - t) * accuracy[0] + t * accuracy[-1]
+    height = max(100 * (chord - accuracy))
+    assert height == pytest.approx(found["barrier"], abs=1e-9) and height <= 0.5
+    assert "a low path joins them" in words.curve_line(found)
+    assert phase.phase(far_apart, results_of(found))["phase"] == "II"
+
+
+def test_a_curve_that_the_budget_ended_is_no_barrier(far_apart, monkeypatch):
+    """A few seconds' training: not a word of a barrier, and no phase."""
+    monkeypatch.setattr(curve, "_MOST", 1000)
+    found = curve.curve(far_apart, 600.0)
+    assert found["steps"] == 1000 and not found["joined"] and not found["converged"]
+    said = words.curve_line(found)
+    assert said.startswith("no low path was found in 1,000 steps (") and "--minutes may find one" in said
+    assert "barrier" not in said and "valley" not in said
+    with pytest.raises(Cut, match="^whether a low path joins them is not known"):
+        phase.phase(far_apart, results_of(found))
+
+
+def test_a_curve_without_time_is_cut(far_apart):
+    with pytest.raises(Cut, match="^50 steps of a curve's training would take"):
+        curve.curve(far_apart, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mc", "converged", "name"), [(-9.0, True, "I"), (-9.0, False, None), (0.0, True, "II")]
+)
+def test_a_phase_needs_a_curve_that_converged(mc, converged, name):
+    found = {"unit": "error", "mc": mc, "mc_from_mean": mc, "peak": 40.0, "converged": converged}
+    found |= {"steps": 20, "accuracy": [0.7, 0.5, 0.7], "loss": [1.0, 2.0, 1.0]}
+    if name is None:
+        with pytest.raises(Cut):
+            phase.phase(None, results_of(found))
+    else:
+        assert phase.phase(None, results_of(found))["phase"] == name
+
+
+# ---- heights of a path ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [
+        ([0.6688, 0.72, 0.90, 0.7464], "is never below the lower of its ends"),
+        ([0.66, 0.80, 0.90, 0.74], "is never below its ends"),
+        ([0.6688, 0.70, 0.72, 0.7464], "stays between its ends"),
+        ([0.90, 0.2864, 0.5, 0.91], "falls to 28.64%"),
+        ([0.9, None, 0.9], "is not known everywhere"),
+    ],
+)
+def test_what_a_path_does_is_about_its_inner_points(accuracy, said):
+    assert words.falls(accuracy) == said
+
+
+def test_a_path_between_unequal_ends_has_no_barrier():
+    """Of two checkpoints of one run the later is better, and the line goes down all the way."""
+    line = {
+        "between": ["a", "b"],
+        "accuracy": [0.6, 0.7, 0.8],
+        "loss": [1.0, 0.8, 0.6],
+        "t": [0, 0.5, 1],
+    }
+    lines = {"lines": [{**line, "barrier": 0.0, "error_barrier": 0.0}]}
+    trained = {"accuracy": [0.6, 0.9, 0.8], "unit": "error", "barrier": 0.0}
+    title = drawing._finding(lines, trained)
+    assert title == (
+        "On the straight line the accuracy stays between its ends, on a trained curve it is never below "
+        "its ends"
+    )
+    for unit in ("error", "loss"):
+        assert words.rises(0.0, unit) == "never rises above the chord between its ends"
+    assert words.rises(None, "loss") == "is not finite everywhere"
+
+
+# ---- may they be averaged ---------------------------------------------------------------------------
+
+
+def gains(average, best, half=0.001):
+    low, high = average - half, average + half
+    gain = {"mean": average, "low": low, "high": high, "best": 1, "over_best": best}
+    return {**gain, "best_low": best - half, "best_high": best + half}
+
+
+def judgement(gain, accuracy, **more):
+    found = {"gain": gain, "loss_gain": None, "loss": [0.5, 0.5], "where": "held out", "examples": 100}
+    found |= {"mean_accuracy": accuracy, "mean_loss": 0.5, "batch_norm": False, "same": False, **more}
+    return {**found, "verdict": judging.verdict(found)}
+
+
+def test_a_mean_below_the_best_is_no_yes():
+    """It is above the models' average by as much as the best is above it."""
+    found = judgement(gains(0.0192, -0.0196), 0.7268)
+    assert found["verdict"]["answer"] == "below" and words.verdict_class(found) == "unclear"
+    assert words.verdict_line(found, ["big_a", "big_a2"]) == (
+        "Better not: the mean's accuracy is 1.96 points below the best of them, big_a2 (95%: -2.06 to "
+        "-1.86; 100 examples held out), though 1.92 points above their average; big_a2 alone is better."
+    )
+    assert judgement(gains(0.03, -0.002), 0.8)["verdict"]["answer"] == "yes"
+    assert judgement(gains(0.03, -0.0095), 0.8)["verdict"]["answer"] == "unclear"
+
+
+def test_the_headline_says_that_order_helps():
+    found, ordered = judgement(gains(-0.3, -0.31), 0.6), judgement(gains(0.01, 0.002), 0.9525)
+    aligned = {"between": ["a", "b"], "judged": ordered}
+    said = words.verdict_line(found, ["a", "b"], aligned)
+    assert said.startswith("No as they are: ") and words.verdict_class(found, aligned) == "unclear"
+    assert said.endswith(" With their units in order: yes, the mean has accuracy 95.25%.")
+    several = words.verdict_line(found, ["a", "b", "c"], aligned)
+    assert several.endswith(
+        "the units of a and b in order: yes, the mean of these two has accuracy 95.25%."
+    )
+    worse = {"between": ["a", "b"], "judged": judgement(gains(-0.3, -0.31), 0.6)}
+    assert words.verdict_line(found, ["a", "b"], worse).startswith("No: ")
+    assert words.verdict_class(found, worse) == "no"
+
+
+def test_equal_weights_are_said_to_be_equal():
+    found = judgement(gains(0.0, 0.0), 0.9, same=True)
+    assert words.verdict_line(found, ["a", "b"]) == "Nothing to average: a and b have the same weights."
+
+
+def classifier(seed, inputs=5, **settings):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential([keras.Input((inputs,)), layers.Dense(6, "tanh"), layers.Dense(3)])
+    model.compile("adam", SPARSE, **settings)
+    return model
+
+
+def weighted(n=200, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 5)).astype("float32")
+    return x, (x[:, :3] + 0.5 * rng.normal(size=(n, 3))).argmax(axis=1), rng.random(n).astype("float32")
+
+
+def test_weights_of_examples_count_as_keras_counts_them(tmp_path):
+    """In a data set, a triple, a dict and a file; in losses, accuracies, verdict and ensemble."""
+    x, y, w = weighted()
+    models = [classifier(seed, weighted_metrics=["accuracy"]) for seed in (1, 2)]
+    for model in models:
+        model.fit(x, y, sample_weight=w, epochs=20, verbose=0)
+    np.savez(tmp_path / "w.npz", x=x, y=y, sample_weight=w)
+    dataset = tf.data.Dataset.from_tensor_slices((x, y, w)).batch(64)
+    kinds = [(x, y, w), dataset, {"x": x, "y": y, "sample_weight": w}, str(tmp_path / "w.npz")]
+    expected = np.array([m.evaluate(x, y, sample_weight=w, verbose=0) for m in models])
+    for data in kinds:
+        subject = subject_of(models, data)
+        found = fit.fit(subject, 100.0)
+        np.testing.assert_allclose(found["loss"], expected[:, 0], rtol=1e-5)
+        np.testing.assert_allclose(found["accuracy"], expected[:, 1], rtol=1e-5)
+        assert found["weighted"] == "the examples"
+    middle = classifier(0, weighted_metrics=["accuracy"])
+    middle.set_weights([(a + b) / 2 for a, b in zip(*(m.get_weights() for m in models), strict=True)])
+    loss, accuracy = middle.evaluate(x, y, sample_weight=w, verbose=0)
+    found = between.mean(subject, 100.0)
+    np.testing.assert_allclose([found["mean_loss"], found["mean_accuracy"]], [loss, accuracy], rtol=1e-5)
+    gain = found["gain"]
+    assert gain["mean"] == pytest.approx(accuracy - expected[:, 1].mean(), abs=1e-6)
+    assert gain["over_best"] == pytest.approx(accuracy - expected[:, 1].max(), abs=1e-6)
+    assert gain["best_low"] <= gain["over_best"] <= gain["best_high"]
+    assert found["loss_gain"]["mean"] == pytest.approx(expected[:, 0].mean() - loss, abs=1e-5)
+    together = sum(np.asarray(keras.ops.softmax(m(x))) for m in models).argmax(axis=1)
+    assert found["ensemble_accuracy"] == pytest.approx(np.average(together == y, weights=w), abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.ones(3), -np.ones(200), np.zeros(200)])
+def test_weights_that_will_not_do(bad):
+    x, y, _ = weighted()
+    with pytest.raises(
+        ValueError, match="^sample_weight must be as many as y, at least 0 and not all 0"
+    ):
+        reading.data_of((x, y, bad), "data", examples=None, seed=0)
+
+
+@pytest.mark.parametrize(
+    "loss", ["mse", keras.losses.MeanSquaredError(), keras.losses.mean_absolute_error]
+)
+@pytest.mark.parametrize("column", [False, True])
+def test_a_regression_has_a_verdict(loss, column):
+    """However its loss was given, and whether targets are (N,) or (N, 1)."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3)).astype("float32")
+    y = (x @ np.array([1.0, -2.0, 0.5]) + 0.1 * rng.normal(size=80)).astype("float32")
+    models = []
+    for weights in ([1.0, -2.0, 0.0], [1.0, -2.0, 1.0]):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False)])
+        model.compile("adam", loss)
+        model.set_weights([np.array(weights, "float32")[:, None]])
+        models.append(model)
+    found = between.mean(subject_of(models, (x, y[:, None] if column else y)), 100.0)
+    of = (lambda d: np.abs(d)) if loss is keras.losses.mean_absolute_error else (lambda d: d**2)
+    each = [of(x @ np.array(v) - y) for v in ([1, -2, 0], [1, -2, 1], [1, -2, 0.5])]
+    assert found["loss_gain"]["mean"] == pytest.approx(
+        np.mean((each[0] + each[1]) / 2 - each[2]), rel=1e-4
+    )
+    best = min(each[0].mean(), each[1].mean())
+    assert found["loss_gain"]["over_best"] == pytest.approx(best - each[2].mean(), rel=1e-4)
+    assert found["verdict"] == {**found["verdict"], "answer": "yes", "unit": "loss"}
+    assert words.verdict_line(found, ["a", "b"]).startswith("Yes: the mean's loss is ")
+
+
+def test_two_accuracies_of_one_model_are_told_apart():
+    """Of batch norm: as saved, and with statistics found anew. Like is compared with like."""
+    keras.utils.set_random_seed(0)
+    x, y, _ = weighted()
+    models = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        some = [keras.Input((5,)), layers.BatchNormalization(), layers.Dense(3)]
+        model = keras.Sequential(some)
+        model.compile("adam", SPARSE, metrics=["accuracy"])
+        model.fit(3 + x, y, epochs=3, verbose=0)  # the mean of 3 is hardly in the moving statistics yet
+        models.append(model)
+    subject = subject_of(models, (3 + x, y))
+    saved, found = fit.fit(subject, 100.0), between.mean(subject, 100.0)
+    for k, model in enumerate(models):
+        assert saved["accuracy"][k] == pytest.approx(model.evaluate(3 + x, y, verbose=0)[1], rel=1e-5)
+        scale, shift, _, _, kernel, bias = model.get_weights()
+        z = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-3) * scale + shift
+        anew = np.mean((z @ kernel + bias).argmax(axis=1) == y)
+        assert found["accuracy"][k] == pytest.approx(anew, abs=0.006)
+    assert found["batch_norm"] and "statistics found anew for all" in words.verdict_line(
+        found, ["a", "b"]
+    )
+    lines = words.statistics_lines(found, saved, ["a", "b"])
+    apart = [abs(s - f) > 0.01 for s, f in zip(saved["accuracy"], found["accuracy"], strict=True)]
+    assert len(lines) == sum(apart) > 0 and "as saved" in lines[0] and "found anew" in lines[0]

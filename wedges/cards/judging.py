@@ -1,0 +1,186 @@
+"""May these be averaged? What the mean of some weights has more than the models, and how sure that is.
+
+Numbers of each example, a paired difference, its bootstrap over examples, and an answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from wedges import _keras
+from wedges.cards.fit import one
+from wedges.landscape import Evaluation
+from wedges.network.landscape import NetworkLandscape
+
+_RESAMPLED = 2000  # times, of the examples
+# A mean that costs no more than this is worth its price to most: points of accuracy, share of the loss.
+TOLERANCE, TOLERANCE_OF_LOSS = 0.01, 0.05
+
+# Numbers of each example [N], and what each counts [N]; None where all count alike.
+Each = tuple[np.ndarray, np.ndarray | None]
+
+
+# ---- numbers of each example ------------------------------------------------------------------------
+
+
+def weights_of(landscape: NetworkLandscape) -> np.ndarray | None:
+    """What each example counts, [N]; None where all count alike, or not each has one number."""
+    w = landscape.sample_weight
+    if w is None or not tf.is_tensor(w) or int(tf.size(w)) != landscape.size:
+        return None
+    return np.asarray(w, np.float64).reshape(landscape.size)
+
+
+def hits(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
+    """Which examples are labelled as their targets are, 0 to 1; None where that is not the accuracy.
+
+    As with masks, which count positions instead of examples.
+    """
+    accuracy = one(found.accuracy)
+    if accuracy is None or not tf.is_tensor(landscape.y):
+        return None
+    labels, y = np.asarray(landscape.labels(found.outputs)), np.asarray(landscape.y)
+    if y.ndim == labels.ndim + 1 and y.shape[-1] > 1:
+        y = y.argmax(axis=-1)
+    right = (labels == y.reshape(labels.shape)).astype(np.float64)
+    each, w = right.reshape(len(right), -1).mean(axis=1), weights_of(landscape)
+    return (each, w) if np.isclose(np.average(each, weights=w), accuracy, atol=1e-5) else None
+
+
+def losses(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
+    """The loss of each example; None where their mean is not the loss, as with masks.
+
+    Keras' mean of weighted losses is one over all examples, unless the loss says otherwise.
+    """
+    several, y, z = keras.tree.flatten(landscape.loss), landscape.y, found.outputs
+    if len(several) != 1 or several[0] is None or not tf.is_tensor(y) or not hasattr(z, "shape"):
+        return None
+    try:
+        z = tf.convert_to_tensor(z)
+        values = _keras.resolved_loss(several[0], y, z).call(y, z)
+    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError):
+        return None
+    values = np.asarray(values, np.float64)
+    if values.ndim == 0 or len(values) != landscape.size:
+        return None
+    each, w = values.reshape(len(values), -1).mean(axis=1), weights_of(landscape)
+    ways: list[Each] = [(each, None)] if w is None else [(w * each, None), (each, w)]
+    agrees = lambda e: np.isclose(
+        np.average(e[0], weights=e[1]), float(found.loss), rtol=1e-3, atol=1e-6
+    )
+    return next(filter(agrees, ways), None)
+
+
+# ---- the mean against the models --------------------------------------------------------------------
+
+
+def judged(landscape: NetworkLandscape, thetas: Any, seed: int) -> dict[str, Any]:
+    """Loss and accuracy of models and their mean, what it gains, and the answer, on one landscape.
+
+    Args:
+      landscape: whose examples judge; batch-norm statistics are those of each theta alike.
+      thetas: of the models [K, D], and last of their mean: [K + 1, D].
+      seed: of the resamples.
+    """
+    found = [landscape.evaluate(theta) for theta in thetas]
+    *models, middle = found
+    result: dict[str, Any] = {
+        "examples": landscape.size,
+        "loss": [float(f.loss) for f in models],
+        "accuracy": [one(f.accuracy) for f in models],
+        "mean_loss": float(middle.loss),
+        "mean_accuracy": one(middle.accuracy),
+        "ensemble_accuracy": _ensemble(landscape, models),
+        "same": all(np.array_equal(thetas[0], theta) for theta in thetas[1:-1]),
+        "gain": _gain([hits(landscape, f) for f in found], 1.0, seed),
+        "loss_gain": _gain([losses(landscape, f) for f in found], -1.0, seed),
+    }
+    return {**result, "verdict": verdict(result)}
+
+
+def _ensemble(landscape, found):
+    """The accuracy of the mean prediction; None where there is no accuracy."""
+    if any(one(f.accuracy) is None or not hasattr(f.outputs, "shape") for f in found):
+        return None
+    together = np.mean(
+        [np.asarray(landscape.probabilities(f.outputs), np.float64) for f in found], axis=0
+    )
+    if together.shape[-1] == 1:
+        labels = (together[..., 0] > 0.5).astype(int)
+    else:
+        labels = together.argmax(axis=-1)
+    y = np.asarray(landscape.y)
+    if y.ndim == labels.ndim + 1 and y.shape[-1] > 1:
+        y = y.argmax(axis=-1)
+    right = (labels == y.reshape(labels.shape)).astype(np.float64)
+    each = right.reshape(len(right), -1).mean(axis=1)
+    return float(np.average(each, weights=weights_of(landscape)))
+
+
+def _gain(each, sign, seed):
+    """What the mean has more than the models' average and than the best, and 95% of its resamples.
+
+    None where some have no number for each example.
+    """
+    if any(e is None for e in each):
+        return None
+    values, w = sign * np.stack([e[0] for e in each]), each[0][1]
+    models, middle = values[:-1], values[-1]
+    best = int(np.argmax(np.average(models, axis=1, weights=w)))
+    d = np.stack([middle - models.mean(axis=0), middle - models[best]])
+    rng = np.random.default_rng([seed, 3])
+    n, some = len(middle), min(100, _RESAMPLED)
+    of = np.ones(n) if w is None else w
+    means = np.concatenate(
+        [_resampled(d, of, rng.integers(0, n, (some, n))) for _ in range(_RESAMPLED // some)], axis=1
+    )
+    (low, best_low), (high, best_high) = np.nanquantile(means, [0.025, 0.975], axis=1)
+    mean, over_best = np.average(d, axis=1, weights=w)
+    return {
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "best": best,
+        "over_best": over_best,
+        "best_low": best_low,
+        "best_high": best_high,
+    }
+
+
+def _resampled(d, w, rows):
+    """Weighted means of d [2, N] over resamples [R, N]: [2, R]."""
+    return (d[:, rows] * w[rows]).sum(axis=-1) / w[rows].sum(axis=-1)
+
+
+def verdict(found: dict[str, Any]) -> dict[str, Any]:
+    """Whether models may be averaged, from what they and their mean gain: an answer and its allowance.
+
+    "yes" where 95% of the resamples say that the mean loses no more than a point of accuracy against the
+    best of the models (5% of the loss where there are no accuracies); "no" where they say that it loses
+    more against the models' average; "below" where it loses more against the best alone, which then is
+    what to take; "same" where the models have equal weights; else "unclear", these examples are too few.
+
+    >>> gain = {"mean": -0.3, "low": -0.32, "high": -0.28, "best_low": -0.33, "best_high": -0.3}
+    >>> wedges.cards.judging.verdict({"gain": gain, "loss_gain": None, "loss": [0.1, 0.1]})["answer"]
+    'no'
+    """
+    gain, allowed = found["gain"], TOLERANCE
+    unit = "accuracy"
+    if gain is None:
+        gain, unit = found["loss_gain"], "loss"
+        allowed = TOLERANCE_OF_LOSS * float(np.mean(np.abs(found["loss"])))
+    answer = "unclear"
+    if found.get("same"):
+        answer = "same"
+    elif gain is not None and np.isfinite([gain["low"], gain["high"], gain["best_low"]]).all():
+        if gain["best_low"] >= -allowed:
+            answer = "yes"
+        elif gain["high"] < -allowed:
+            answer = "no"
+        elif gain["best_high"] < -allowed:
+            answer = "below"
+    return {"answer": answer, "unit": unit, "allowed": allowed}
