@@ -1,9 +1,11 @@
 """Cards of small models: their numbers, what is refused, what goes on after a kill, the page."""
 
+import html
 import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,9 +21,11 @@ from keras import layers
 import wedges
 from tests.conftest import SPARSE
 from wedges import __main__ as command
+from wedges import phases
 from wedges.cards import (
     between,
     budget,
+    fit,
     flat,
     given,
     judging,
@@ -29,6 +33,7 @@ from wedges.cards import (
     make,
     models,
     page,
+    phase,
     reading,
     words,
 )
@@ -236,8 +241,12 @@ def test_the_page_loads_nothing_and_shows_what_was_found(card):
     assert "prefers-color-scheme: dark" in text and "<script" not in text and "undefined" not in text
     assert not re.search(r"(src|srcset|action|data)=\"(?!data:image/png)|@import|url\(", text)
     links = set(re.findall(r'href="([^"]*)"', text))
-    assert links <= {"card.json", "surface-1.html", "surface-2.html"}
-    assert all((card.page.parent / link).exists() for link in links)
+    beside = {
+        link for link in links if not re.fullmatch(r"#\w+|https://arxiv.org/abs/\d{4}.\d{5}", link)
+    }
+    assert beside <= {"card.json", "surface-1.html", "surface-2.html"}
+    assert all((card.page.parent / link).exists() for link in beside)
+    assert all(f'id="{link[1:]}"' in text for link in links if link.startswith("#"))
     pictures = re.findall(r'src="data:image/png;base64,([^"]*)" width="(\d+)"', text)
     assert len(pictures) == 3 and all(data.startswith("iVBORw0KGgo") for data, _ in pictures)
     assert "May these be averaged?" in text and "Is it flat?" in text and "How it looks" in text
@@ -246,6 +255,52 @@ def test_the_page_loads_nothing_and_shows_what_was_found(card):
     shown = card._repr_html_()
     assert shown.startswith("<iframe srcdoc=") and "<script" not in shown
     assert repr(card).startswith("Card(")
+
+
+def test_a_paper_is_linked_wherever_it_is_named(card):
+    """As "Name et al. year", and by one number for one name."""
+    text = re.sub(r"<style>.*</style>", "", card.page.read_text(), flags=re.DOTALL)
+    found = set(re.findall(r'<a href="https://arxiv.org/abs/([\d.]+)">([^<]*)</a>', text))
+    assert len({number for number, _ in found}) == len({name for _, name in found}) == len(found) >= 8
+    plain = re.sub(r"<a .*?</a>", "", text)
+    assert not re.findall(r"et al\.", plain)
+
+
+def test_the_page_says_how_it_is_made_again(card, folder):
+    """Copied into a shell it is the same card, which is found."""
+    text = html.unescape(card.page.read_text())
+    (line,) = re.findall(r'<pre class="again" tabindex="0">(.*)</pre>', text)
+    argv = shlex.split(line)
+    assert argv[:4] == ["python", "-m", "wedges", "card"]
+    values = vars(command._parser().parse_args(argv[4:]))
+    asked = given.checked(values.pop("checkpoints"), values.pop("data"), **values)
+    assert given.finished(asked)[0] == card.page
+    assert "of 0:36 minutes" not in text and re.search(r"Complete after \d+:\d\d minutes; the b", text)
+
+
+def test_what_is_in_memory_has_no_command(tmp_path):
+    asked = lambda *of, **how: given.checked(*of, **how).command
+    assert asked(built(), (X, Y)) is None
+    np.savez(tmp_path / "of mine.npz", x=X, y=Y)
+    path = saved(built(), tmp_path / "a b.keras")
+    assert asked(path, (X, Y)) is None and asked(path, tmp_path / "of mine.npz", model=built) is None
+    line = asked(path, tmp_path / "of mine.npz", minutes=0.5, seed=3, loss="mse")
+    flags = [f"--data={tmp_path / 'of mine.npz'}", "--loss=mse", "--minutes=0.5", "--seed=3"]
+    assert shlex.split(line) == ["python", "-m", "wedges", "card", str(path), *flags]
+
+
+def test_a_phone_scrolls_tables_and_pictures_in_their_frames(card):
+    """With a hint beside each picture; and a dark page dims what is white."""
+    text = card.page.read_text()
+    assert text.count('class="small soft scrolls"') == text.count('<label class="zoom">') == 3
+    assert "scroll sideways in their frames" in text
+    assert text.count("<table>") == text.count('<div class="scroll"><table>') > 5
+    dark, phone, printed = (
+        text.partition(f"@media {query}")[2].partition("\n}")[0]
+        for query in ("(prefers-color-scheme: dark)", "(max-width: 42rem)", "print")
+    )
+    assert "filter: brightness(.9)" in dark and "filter: none" in printed
+    assert ".scrolls { display: block" in phone and ".scrolls { display: none; }" in printed
 
 
 def test_the_numbers_are_in_one_file(card):
@@ -658,6 +713,68 @@ def test_a_card_without_time_says_what_it_left_out(folder, tmp_path):
     assert {"look-1", "rise-2", "curve", "phase"} <= cut and "fit" not in cut
     text = found.page.read_text()
     assert "Left out, and notes" in text and "the surface of a" in text and "Complete" in text
+
+
+def test_what_is_left_out_is_told_in_words():
+    """Not as "0 s, and 0 s of the budget are for them"."""
+    with pytest.raises(budget.Cut) as cut:
+        budget.count(0.0, 0.004, 50, 1000, "steps")
+    assert str(cut.value) == "50 steps would take 0.2 s, and none of the budget is left"
+    with pytest.raises(budget.Cut, match="would take 20 s, and 1.5 s of the budget are left for that$"):
+        budget.count(1.5, 0.4, 50, 1000, "steps")
+
+
+def test_an_optimizer_and_a_model_are_told_without_numbers_that_keras_made_up():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    optimizers = keras.optimizers
+    told = {
+        "Adam, rate 0.001": optimizers.Adam(),
+        "SGD, rate by CosineDecay": optimizers.SGD(schedule),
+        "AdamW, rate 0.3": optimizers.LossScaleOptimizer(optimizers.AdamW(0.3)),
+    }
+    for words_of_it, optimizer in told.items():
+        assert fit.optimizer_of(optimizer) == words_of_it
+    for name, kind, shown in (
+        ("sequential_10", "Sequential", "Sequential"),
+        ("functional", "Functional", "Functional"),
+        ("my_net_3", "MyNet", "MyNet"),
+        ("small", "Sequential", "Sequential, called small"),
+    ):
+        assert words.model_name(name, kind) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "mc", "cka", "said"),
+    [
+        (
+            0.0,
+            -30000.0 / 1000,
+            0.7,
+            "mode connectivity of -1; here it is -30, 30 times as far from 0. Be",
+        ),
+        (
+            30.0,
+            0.1,
+            0.6,
+            "a training error of 0.1%; here it is 30%, 300 times as much. Beyond it lies ph",
+        ),
+        (
+            0.05,
+            0.0,
+            0.9,
+            "a training error of 0.1%; here it is 0.05%, 2 times less. Beyond it lies phase",
+        ),
+        (0.0, 0.0, 0.6, "a CKA of 0.563; here it is 0.6, 0.037 above. Beyond it lies phase IV-A"),
+    ],
+)
+def test_the_nearest_boundary_is_a_sentence(error, mc, cka, said):
+    found = phase.nearest(phases.phase(error, mc, cka))
+    assert said in found and "e+" not in found
+
+
+def test_a_boundary_without_a_ratio_is_none():
+    assert phase.nearest(phases.phase(0.0, 0.0, np.nan)) == "none"
+    assert phase.nearest(phases.phase(np.nan, 0.0)) == "none"
 
 
 # ---- the verdict ------------------------------------------------------------------------------------
