@@ -78,7 +78,7 @@ def nearest(found: phases.Phase) -> str:
     """The nearest boundary of a phase as a sentence says it; "none" where there is none.
 
     >>> wedges.cards.phase.nearest(wedges.phases.phase(0.0, -23.4, 0.7))
-    'a mode connectivity of -1; here it is -23.4, 23 times as far from 0. Beyond it lies phase II'
+    'a mode connectivity of -1; here it is -23.4, 23 times as far from 0. Beyond it lies phase IV-B'
     """
     t = found.thresholds
     if not np.isfinite(found.distance):  # a measure of exactly 0, which has no ratio to any level
