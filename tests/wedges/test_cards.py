@@ -270,7 +270,7 @@ def test_the_page_says_how_it_is_made_again(card, folder):
     """Copied into a shell it is the same card, which is found."""
     text = html.unescape(card.page.read_text())
     (line,) = re.findall(r'<pre class="again" tabindex="0">(.*)</pre>', text)
-    argv = shlex.split(line)
+    argv = shlex.split(re.sub("</?span>", "", line))
     assert argv[:4] == ["python", "-m", "wedges", "card"]
     values = vars(command._parser().parse_args(argv[4:]))
     asked = given.checked(values.pop("checkpoints"), values.pop("data"), **values)

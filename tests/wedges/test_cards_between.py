@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from tests.conftest import SPARSE
-from wedges.cards import between, curve, drawing, fit, judging, losses, phase, reading, words
+from wedges.cards import between, curve, drawing, fit, judging, kept, losses, phase, reading, words
 from wedges.cards.budget import Cut
 from wedges.cards.subject import Subject
 
@@ -40,6 +40,31 @@ def test_any_number_of_checkpoints_is_drawn(count):
     found = drawing.drawn(results)
     assert set(found) == {"surface", "density"}
     assert all(png.startswith(b"\x89PNG") for _, png in found.values())
+
+
+def test_a_picture_of_one_line_or_several_says_which():
+    line = {"between": ["a", "b"], "t": [0, 0.5, 1], "loss": [1.0, 2.0, 1.0], "barrier": 1.0}
+    line |= {"accuracy": [0.9, 0.5, 0.8], "error_barrier": 35.0}
+    lines = {"lines": [line], "batch_norm": True}
+    (shown,) = drawing.drawn({"lines": lines}).values()
+    assert shown[1].startswith(b"\x89PNG")
+    assert drawing._finding(lines, None) == "On the straight line the accuracy falls to 50.00%"
+    lines["lines"].append({**line, "between": ["a", "c"]})
+    assert drawing._finding(lines, None).startswith(
+        "On the straight line from a to b the accuracy falls"
+    )
+
+
+def test_dropout_is_no_other_card():
+    """Its state of random numbers is another one in each process, and changes no result."""
+    drop = layers.Dropout(0.5, name="drop")
+    model = keras.Sequential([keras.Input((2,)), drop, layers.Dense(1)])
+    assert any("seed" in v.path for v in model.variables)
+    key = kept.key_of([model], (np.ones(2),), {})
+    model(np.ones((3, 2), "float32"), training=True)  # draws, and so moves the state
+    assert kept.key_of([model], (np.ones(2),), {}) == key
+    model.layers[-1].bias.assign([1.0])
+    assert kept.key_of([model], (np.ones(2),), {}) != key
 
 
 # ---- a trained curve --------------------------------------------------------------------------------
@@ -177,21 +202,35 @@ def test_a_mean_below_the_best_is_no_yes():
 def test_the_headline_says_that_order_helps():
     found, ordered = judgement(gains(-0.3, -0.31), 0.6), judgement(gains(0.01, 0.002), 0.9525)
     aligned = {"between": ["a", "b"], "judged": ordered}
-    said = words.verdict_line(found, ["a", "b"], aligned)
-    assert said.startswith("No as they are: ") and words.verdict_class(found, aligned) == "unclear"
-    assert said.endswith(" With their units in order: yes, the mean has accuracy 95.25%.")
-    several = words.verdict_line(found, ["a", "b", "c"], aligned)
-    assert several.endswith(
-        "the units of a and b in order: yes, the mean of these two has accuracy 95.25%."
+    said = words.verdict_line(found, ["a", "{b}"], aligned)
+    start = (
+        "No as they are; with their units in order: yes, 95.25% (0.20 points above the best). As they "
     )
+    assert said.startswith(
+        f"{start}are the mean's accuracy is 31.00 points below the best of them, {{b}} "
+    )
+    assert words.verdict_class(found, aligned) == "unclear"
+    several = words.verdict_line(found, ["a", "b", "c"], aligned)
+    assert several.startswith("No as they are; with the units of a and b in order: yes, 95.25%")
+    unclear = {"between": ["a", "b"], "judged": judgement(gains(0.0, -0.01, 0.005), 0.94)}
+    said = words.verdict_line(found, ["a", "b"], unclear)
+    assert "in order: not clear, 94.00% (1.00 points below the best)." in said
+    assert words.verdict_class(found, unclear) == "no"
     worse = {"between": ["a", "b"], "judged": judgement(gains(-0.3, -0.31), 0.6)}
     assert words.verdict_line(found, ["a", "b"], worse).startswith("No: ")
-    assert words.verdict_class(found, worse) == "no"
 
 
 def test_equal_weights_are_said_to_be_equal():
     found = judgement(gains(0.0, 0.0), 0.9, same=True)
     assert words.verdict_line(found, ["a", "b"]) == "Nothing to average: a and b have the same weights."
+    apart = judgement(gains(-0.3, -0.31), 0.6)
+    renamed = words.verdict_line(apart, ["a", "b"], {"between": ["a", "b"], "judged": found})
+    assert renamed == "No as they are; with their units in order they have the same weights."
+    model = classifier(1)
+    found = between.mean(subject_of([model, classifier(2), model], weighted()[:2]), 100.0)
+    assert found["equal"] == [["model 0", "model 2"]] and not found["same"]
+    found = between.mean(subject_of([model, model], weighted()[:2]), 100.0)
+    assert found["verdict"]["answer"] == "same" and found["mean_loss"] == pytest.approx(found["loss"][0])
 
 
 def classifier(seed, inputs=5, **settings):

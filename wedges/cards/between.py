@@ -99,6 +99,9 @@ def mean(subject: Subject, seconds: float) -> dict[str, Any]:
     each = landscape.size * subject.moved
     count(max(seconds, 1.0), each, subject.count + 1, 10**9, "passes over the data")
     result = judged(landscape, [*subject.thetas, _mean_of(subject.thetas)], subject.seed)
+    pairs = itertools.combinations(range(subject.count), 2)
+    equal = [pair for pair in pairs if np.array_equal(*(subject.thetas[k] for k in pair))]
+    result["equal"] = [[subject.names[k] for k in pair] for pair in equal]
     result |= {"names": subject.names, "where": where, "batch_norm": subject.has_batch_norm}
     result["soup"] = _soup(subject, landscape, result, where)
     return result

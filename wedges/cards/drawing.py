@@ -154,7 +154,7 @@ def _lines(lines, curve, aligned):
     has_accuracy = first["accuracy"] is not None
     figure, axes = plots.grid(1, 1 + has_accuracy, title=_finding(lines, curve), panel=(4.4, 3.1))
     shown = [
-        (each, _colour(i), "-", f"straight line{_which(each, lines)}")
+        (each, _colour(i), "-", f"straight line{_ends(each, lines)}")
         for i, each in enumerate(lines["lines"])
     ]
     if aligned:
@@ -167,12 +167,13 @@ def _lines(lines, curve, aligned):
                 values = _array(each[which]) * (100 if which == "accuracy" else 1)
                 ax.plot(each["t"], values, style, color=color, marker="o", markersize=3, label=name)
         anew = "\nbatch-norm statistics found anew" if lines["batch_norm"] else ""
-        plots.label_axes(ax, x=f"from the first to the second{anew}", y=label)
+        plots.label_axes(
+            ax, x=f"from the first to the second{anew}", y=label, legend=8 if which == "loss" else None
+        )
         ax.ticklabel_format(axis="y", useOffset=False)
         low, high = ax.get_ylim()
         if which == "accuracy" and high - low < 1:
             ax.set_ylim((low + high) / 2 - 0.5, (low + high) / 2 + 0.5)
-    axes[0, 0].legend(fontsize=8)
     return "Loss and accuracy on the way from one checkpoint to another.", _png(figure)
 
 
@@ -180,16 +181,18 @@ def _colour(i):
     return plots.BLUE if i == 0 else plots.shade(i / 6)
 
 
-def _which(each, lines):
-    return f", {' to '.join(each['between'])}" if len(lines["lines"]) > 1 else ""
+def _ends(each, lines):
+    """Which line it is, where there are several."""
+    return f" from {' to '.join(each['between'])}" if len(lines["lines"]) > 1 else ""
 
 
 def _finding(lines, curve):
     """What the inner points of the first line and of the curve say, relative to their ends."""
     first = lines["lines"][0]
+    way = f"On the straight line{_ends(first, lines)}"
     if first["accuracy"] is None:
-        title = f"On the straight line the loss {rises(first['barrier'], 'loss')}"
+        title = f"{way} the loss {rises(first['barrier'], 'loss')}"
         return title + (f",\non a trained curve it {rises(curve['barrier'], 'loss')}" if curve else "")
-    title = f"On the straight line the accuracy {falls(first['accuracy'])}"
+    title = f"{way} the accuracy {falls(first['accuracy'])}"
     known = curve and curve["accuracy"]
     return title + (f", on a trained curve it {falls(curve['accuracy'])}" if known else "")

@@ -63,15 +63,15 @@ def card(
         file of weights (.weights.h5; .npz with theta [D], as `wedges.archive` writes it) beside `model`,
         or a `keras.Model`.
       data: a .npz file with arrays x and y (or x_train and y_train, or images and labels; of several
-        inputs y beside x0, x1, ..., or beside all of them by the model's names); "module:function",
-        which returns (x, y) or a `tf.data.Dataset`; these themselves. Best the examples that were
-        trained on.
+        inputs y beside x0, x1, ..., or beside all of them by the model's names), and sample_weight, if
+        examples have weights; "module:function", which returns (x, y), (x, y, sample_weight) or a
+        `tf.data.Dataset` of either; these themselves. Best the examples that were trained on.
       model: "module:function", or a function, that builds the model; for files of weights, and for
         models with classes of your own.
       loss: a Keras loss, or "module:function"; by default that of the compiled model, else what outputs
         and y suggest. Of a cross-entropy by name it is seen whether outputs are logits.
-      held_out: as `data`, examples that were not trained on; by default x_test and y_test of a .npz
-        file.
+      held_out: as `data`, examples that were not trained on; by default x_test and y_test (and
+        sample_weight_test) of a .npz file.
       minutes: the budget.
       out_dir: where the card's folder is made.
       examples: at most so many of the data, and of what is held out: random subsets.

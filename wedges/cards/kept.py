@@ -68,7 +68,10 @@ class Kept:
 
 
 def key_of(models: list[keras.Model], arrays: Any, settings: dict[str, Any]) -> str:
-    """What a card depends on, by content: weights, examples and settings, as a SHA-256."""
+    """What a card depends on, by content: weights, examples and settings, as a SHA-256.
+
+    The state of random numbers is none of it: dropout without a seed has another one in each process.
+    """
     found = hashlib.sha256()
 
     def add(array):
@@ -77,7 +80,7 @@ def key_of(models: list[keras.Model], arrays: Any, settings: dict[str, Any]) -> 
         found.update(array.data if array.size else b"")
 
     for model in models:
-        for variable in model.variables:
+        for variable in (v for v in model.variables if "seed" not in v.path):
             add(np.asarray(variable.value))
         found.update(_architecture(model).encode())
     for leaf in tf.nest.flatten(arrays):

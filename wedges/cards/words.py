@@ -16,6 +16,7 @@ VERDICTS = {
     "same": "Nothing to average",
 }
 
+_RANK = {"no": 0, "below": 1, "unclear": 1, "yes": 2, "same": 2}  # how far averaging is advised
 STATISTICS = 0.01  # of the accuracy: saved batch-norm statistics that cost more are spoken of
 
 
@@ -108,18 +109,30 @@ def verdict_line(
     answer = found["verdict"]["answer"]
     if answer == "same":
         return f"{VERDICTS[answer]}: {_joined(names) or 'the models'} have the same weights."
-    said = f"{VERDICTS[answer]}{{}}: {_reason(found, names)}"
-    if aligned is None or answer == "yes" or aligned["judged"]["verdict"]["answer"] != "yes":
-        return said.format("")
-    ordered = aligned["judged"]
-    value = (
-        f"accuracy {percent(ordered['mean_accuracy'])}"
-        if ordered["mean_accuracy"] is not None
-        else f"loss {number(ordered['mean_loss'])}"
+    reason = _reason(found, names)
+    ordered = None if aligned is None else aligned["judged"]
+    if ordered is None or _RANK[ordered["verdict"]["answer"]] <= _RANK[answer]:
+        return f"{VERDICTS[answer]}: {reason}"
+    unit, then = ordered["verdict"]["unit"], VERDICTS[ordered["verdict"]["answer"]].lower()
+    gain = ordered["gain"] if unit == "accuracy" else ordered["loss_gain"]
+    if gain is None:
+        return f"{VERDICTS[answer]}: {reason}"
+    value = percent(ordered["mean_accuracy"]) if unit == "accuracy" else number(ordered["mean_loss"])
+    two = len(names) > 2
+    if then == VERDICTS["same"].lower():
+        return f"{VERDICTS[answer]} as they are; with their units in order they have the same weights."
+    which = f"the units of {_joined(aligned['between'])}" if two else "their units"  # type: ignore[index]
+    return (
+        f"{VERDICTS[answer]} as they are; with {which} in order: {then}, {value} "
+        f"({_off(gain['over_best'], unit)} the best{' of the two' if two else ''}). As they are {reason}"
     )
-    which = "their units" if len(names) < 3 else f"the units of {_joined(aligned['between'])}"
-    of = "" if len(names) < 3 else " of these two"
-    return f"{said.format(' as they are')} With {which} in order: yes, the mean{of} has {value}."
+
+
+def _off(d, unit):
+    """How far a mean is above or below something, from what it gains."""
+    if unit == "accuracy":
+        return f"{100 * abs(d):.2f} points {'above' if d >= 0 else 'below'}"
+    return f"{number(abs(d))} {'below' if d >= 0 else 'above'}"
 
 
 def verdict_class(found: dict[str, Any], aligned: dict[str, Any] | None = None) -> str:
@@ -161,20 +174,18 @@ def _reason(found, names):
     if found.get("batch_norm"):
         where += ", batch-norm statistics found anew for all"
     if unit == "accuracy":
-        off = lambda d: f"{100 * abs(d):.2f} points {'above' if d >= 0 else 'below'}"
         interval = f"{points(gain['best_low'])} to {points(gain['best_high'])}"
         allowed = f"{100 * said['allowed']:g} point"
     else:
-        off = lambda d: f"{number(abs(d))} {'below' if d >= 0 else 'above'}"
         interval = f"{number(-gain['best_high'])} to {number(-gain['best_low'])}"
         allowed = f"{number(said['allowed'])} of loss"
     if not all(np.isfinite(v) for v in gain.values() if v is not None) or None in gain.values():
         return f"the {unit} of some is not finite ({where})."
     best = names[gain["best"]] if len(names) > gain["best"] else f"number {gain['best'] + 1}"
-    more = (gain["mean"] >= 0) != (gain["over_best"] >= 0)
+    but = "though" if (gain["mean"] >= 0) != (gain["over_best"] >= 0) else "and"
     what = (
-        f"the mean's {unit} is {off(gain['over_best'])} the best of them, {best} (95%: {interval}; "
-        f"{where}), {'though' if more else 'and'} {off(gain['mean'])} their average"
+        f"the mean's {unit} is {_off(gain['over_best'], unit)} the best of them, {best} (95%: "
+        f"{interval}; {where}), {but} {_off(gain['mean'], unit)} their average"
     )
     ends = {
         "yes": f"it loses no more than {allowed}",
@@ -208,7 +219,7 @@ def falls(accuracy: Sequence[float | None]) -> str:
     """Where the accuracy inside a path is, relative to that of its ends.
 
     >>> [wedges.cards.words.falls(a) for a in ([0.9, 0.2, 0.8], [0.6, 0.7, 0.8], [0.6, 0.9, 0.7])]
-    ['falls to 20.00%', 'stays between its ends', 'is never below the lower of its ends']
+    ['falls to 20.00%', 'stays between its ends', 'is never below its ends']
     """
     values = [a for a in accuracy if a is not None]
     if len(values) < len(accuracy):
