@@ -482,7 +482,7 @@ BAD_CHECKPOINTS = {
     "another architecture": (
         lambda t: saved(built(5), t / "wide.keras"),
         r"a.keras and wide.keras must be of one architecture; received weights that differ first in "
-        r"start/kernel \[3, 4\] of a.keras and start/kernel \[3, 5\] of wide.keras",
+        r"dense/0 \[3, 4\] of a.keras and dense/0 \[3, 5\] of wide.keras",
     ),
     "other inputs": (
         lambda t: saved(keras.Sequential([keras.Input((7,)), layers.Dense(3)]), t / "seven.keras"),
@@ -492,7 +492,7 @@ BAD_CHECKPOINTS = {
         lambda t: saved(
             keras.Sequential([keras.Input((FEATURES,)), *built().layers[:1]]), t / "less.keras"
         ),
-        r"a.keras and less.keras must be of .* end/kernel \[4, 3\] of a.keras and the end of less",
+        r"a.keras and less.keras must be of .* dense_1/0 \[4, 3\] of a.keras and the end of less",
     ),
     "NaN in its weights": (lambda t: saved(broken(), t / "nan.keras"), "nan must have finite weights"),
     "another thing": (lambda t: 3, "checkpoints must be files or models"),
@@ -505,6 +505,16 @@ def test_checkpoints_that_will_not_do(what, folder, tmp_path):
     with pytest.raises(ValueError, match=f"^{message}") as error:
         again(folder, checkpoints=[folder / "a.keras", made(tmp_path)], out_dir=tmp_path / "cards")
     assert "\n" not in str(error.value) and not (tmp_path / "cards").exists()
+
+
+def test_models_in_memory_are_compared_as_well():
+    """Also those that are built by what they are called on."""
+    late = lambda units: keras.Sequential([layers.Dense(units, name="start"), layers.Dense(3)], name="l")
+    for one, other in ((built(), built(5)), (late(4), late(5))):
+        said = r"must be of one architecture; .*start/kernel \[3, 4\] of .*start/kernel \[3, 5\] of"
+        with pytest.raises(ValueError, match=said):
+            models.models_of([one, other], None, X)
+    assert len(models.models_of([built(), built(), late(4)], None, X)) == 3
 
 
 def test_a_class_of_ones_own_is_named_and_how_to_give_it(tmp_path):
@@ -877,6 +887,7 @@ def test_another_command_is_refused(capsys):
 EARLY = {
     "a.keras gone.keras --data=mine.npz": "checkpoints must be files that are there; received 'gone.ker",
     "a.keras . --data=mine.npz": "checkpoints must be files; received '.', a folder.",
+    "a.keras wide.keras --data=mine.npz": "a.keras and wide.keras must be of one architecture; receive",
     "cut.keras --data=mine.npz": "cut.keras must be a whole model as model.save writes it; received",
     "w.weights.h5 --data=mine.npz": "--model must be module:function, which builds the model that w.",
     "a.keras --data=gone.npz": "--data must be a file that is there, or module:function; received 'g",
@@ -897,6 +908,7 @@ def test_what_files_tell_is_refused_in_one_line_before_tensorflow_starts(folder,
     for name in ("a.keras", "b.keras", "mine.npz", "test.npz"):
         shutil.copy(folder / name, tmp_path)
     np.savez(tmp_path / "odd.npz", x=X, y=Y[1:])
+    saved(built(5), tmp_path / "wide.keras")
     (tmp_path / "cut.keras").write_bytes((tmp_path / "a.keras").read_bytes()[:3000])
     (tmp_path / "w.weights.h5").write_bytes(b"")
     before = set(tmp_path.iterdir())

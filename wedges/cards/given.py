@@ -11,6 +11,7 @@ import errno
 import glob
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -82,6 +83,8 @@ def checked(
             _check_checkpoint(pathlib.Path(each), model)
         elif not _is_model(each):
             raise ValueError(f"checkpoints must be files or models; received {_checks.called(each)}.")
+    if model is None:
+        _check_alike([pathlib.Path(c) for c in several if _is_file(c) and str(c).endswith(".keras")])
     for name, value in (("data", data), ("held_out", held_out)):
         if _is_file(value) and reading.is_function(value):
             _check_function(name, str(value))
@@ -229,6 +232,52 @@ def _check_zip(path):
     if missing or damaged:
         what = f"one without {missing[0]}" if missing else f"one whose {damaged} is damaged"
         raise ValueError(f"{path.name} must be a whole {kind}; received {what}.")
+
+
+def _check_alike(paths):
+    """Raise ValueError where the weights of two .keras files cannot be of one architecture."""
+    import h5py  # Keras' own for its files
+
+    found: list[tuple[str, dict[str, tuple[int, ...]]]] = []
+    for path in paths if len(paths) > 1 else []:
+        try:
+            with (
+                zipfile.ZipFile(path) as whole,
+                whole.open("model.weights.h5") as inner,
+                h5py.File(inner, "r") as file,
+            ):
+                found.append((path.name, _shapes(file)))
+        except (OSError, KeyError, RuntimeError):  # which Keras will say more about
+            continue
+    for name, shapes in found[1:]:
+        first, wanted = found[0]
+        if sorted(shapes.values()) != sorted(wanted.values()):
+            pairs = itertools.zip_longest(wanted.items(), shapes.items(), fillvalue=("the end", ()))
+            (a, m), (b, n) = next((a, b) for a, b in pairs if a[1] != b[1])
+            said = [f"{c} {list(s)}" if s else c for c, s in ((a, m), (b, n))]
+            raise ValueError(unlike(first, name, *said))
+
+
+def _shapes(file):
+    """{"dense_1/0": shape} of a model's weights in a file of Keras', in the order of layers' numbers."""
+    found = {}
+
+    def add(path, item):
+        parts = [part for part in path.split("/") if part not in ("layers", "vars")]
+        if hasattr(item, "shape") and parts[0] != "optimizer" and "seed_generator" not in path:
+            found["/".join(parts)] = tuple(map(int, item.shape))
+
+    file.visititems(add)
+    numbers = lambda path: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path)]
+    return {path: found[path] for path in sorted(found, key=numbers)}
+
+
+def unlike(first: str, other: str, one: str, another: str) -> str:
+    """What is said of two checkpoints of several architectures."""
+    return (
+        f"{first} and {other} must be of one architecture; received weights that differ first in {one} "
+        f"of {first} and {another} of {other}."
+    )
 
 
 def _of(path):

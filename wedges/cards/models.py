@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from wedges import _checks, archive
-from wedges.cards.given import named
+from wedges.cards.given import named, unlike
 from wedges.cards.reading import first_line, function_of, leaves, mapped
 
 
@@ -61,10 +61,7 @@ def _alike(names, models):
         first, network = built[0]
         difference = _difference(network, model)
         if difference is not None:
-            raise ValueError(
-                f"{first} and {name} must be of one architecture; received weights that differ first "
-                f"in {difference[0]} of {first} and {difference[1]} of {name}."
-            )
+            raise ValueError(unlike(first, name, *difference))
 
 
 def _difference(one, other):
