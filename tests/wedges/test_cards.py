@@ -317,6 +317,15 @@ def test_text_of_a_file_cannot_become_part_of_the_page(card):
     assert "<img src=x>" not in page.rendered(found, {})
 
 
+def test_a_curve_that_was_cut_short_is_no_barrier_on_the_page(card):
+    found = json.loads(card.json.read_text())
+    found["sections"]["curve"] |= {"joined": False, "converged": False, "unit": "error", "barrier": 23.4}
+    found["sections"]["phase"] = {"cut": "whether a low path joins them is not known"}
+    text = page.rendered(found, {})
+    assert "no low path was found in" in text and "a longer --minutes may find one" in text
+    assert "barrier parts" not in text and "valley" not in text and ">Phase" not in text
+
+
 def test_progress_is_told_with_the_time_left(card):
     starts = [line for line in card.lines if " ..." in line]
     assert len(starts) >= 12 and all(re.match(r" *\d+:\d\d  ", line) for line in starts)
