@@ -672,6 +672,14 @@ def test_all_targets_are_looked_at(folder):
         ask(data=(X, Y), held_out=(X, late(1.25)))
     with pytest.raises(ValueError, match="^y of held_out must hold classes from 0 to 2.* received 7"):
         ask(data=(X, Y), held_out=(X, late(7)))
+    with pytest.raises(
+        ValueError, match="^y must hold one whole number .* rows of 3 columns, which cat"
+    ):
+        ask(data=(X, np.eye(3)[Y]))
+    with pytest.raises(
+        ValueError, match="^y must hold 3 columns .* one number an example, which sparse_"
+    ):
+        again(folder, checkpoints=built(), data=(X, Y), loss="categorical_crossentropy")
     ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     few = Y.copy()
     few[:5] = -1

@@ -185,6 +185,8 @@ def _check_targets(name, data, model, loss):
     for each, y in zip(losses, targets, strict=True):
         each = keras.losses.get(each) if isinstance(each, str) else each
         kind = meaning_of(each).kind
+        if isinstance(shape, tuple) and len(losses) == 1:
+            _check_columns(name, y, shape, kind)
         if kind == "sparse":
             ignored = _keras.loss_function(each)[1].get("ignore_class")
             wrong, wanted = (y < 0) | (y != np.round(y)), f"whole numbers, the classes from 0 {top}"
@@ -195,6 +197,20 @@ def _check_targets(name, data, model, loss):
             continue
         if wrong.any():
             raise ValueError(f"{name} must hold {wanted}; received {y[wrong][0]:g}.")
+
+
+def _check_columns(name, y, shape, kind):
+    """Raise ValueError for one-hot rows where a loss takes classes, and the other way round."""
+    if kind == "sparse" and y.ndim == len(shape) and y.shape[-1] == shape[-1] > 1:
+        raise ValueError(
+            f"{name} must hold one whole number an example for sparse_categorical_crossentropy; "
+            f"received rows of {shape[-1]} columns, which categorical_crossentropy takes as loss."
+        )
+    if kind == "one-hot" and y.size == len(y) and len(shape) == 2 and shape[-1] > 1:
+        raise ValueError(
+            f"{name} must hold {shape[-1]} columns for categorical_crossentropy; received one number an "
+            "example, which sparse_categorical_crossentropy takes as loss."
+        )
 
 
 def microbatch(model: keras.Model) -> int:
