@@ -549,6 +549,7 @@ def test_a_class_of_ones_own_is_named_and_how_to_give_it(tmp_path):
         ({"held_out": "gone.npz"}, "held_out must be a file that is there"),
         ({"model": "no_such_module:f"}, "model must be module:function"),
         ({"checkpoints": []}, "checkpoints must be at least one file or model"),
+        ({"checkpoints": 3}, "checkpoints must be files or models; received 3"),
     ],
 )
 def test_settings_that_will_not_do(settings, message, folder, tmp_path):

@@ -18,7 +18,7 @@ import pathlib
 import re
 import shlex
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import wedges
@@ -74,7 +74,8 @@ def checked(
     _checks.positive("minutes", minutes)
     examples = None if examples is None else _checks.whole("examples", examples, 2)
     seed = _checks.whole("seed", seed, 0, 2**31 - 1)
-    several = [checkpoints] if _is_file(checkpoints) or _is_model(checkpoints) else list(checkpoints)
+    one = _is_file(checkpoints) or _is_model(checkpoints) or not isinstance(checkpoints, Iterable)
+    several = [checkpoints] if one else list(checkpoints)
     if not several:
         raise ValueError("checkpoints must be at least one file or model; received none.")
     _check_function("model", model)
