@@ -89,8 +89,9 @@ def _parser() -> _Parser:
     examples.add_argument(
         "--data",
         metavar="FILE",
-        help=".npz with x and y (or x_train and y_train, or images and labels), or MODULE:FUNCTION that "
-        "returns (x, y) or a tf.data.Dataset; best what was trained on",
+        help=".npz with x and y (or x_train and y_train, or images and labels; of several inputs y "
+        "beside x0, x1, ... or beside the model's names of them), or MODULE:FUNCTION that returns (x, "
+        "y), as fit takes them, or a tf.data.Dataset; best what was trained on",
     )
     examples.add_argument(
         "--held_out",
@@ -129,16 +130,21 @@ def card(argv: Sequence[str]) -> int:
     if values.data is None:
         parser.error("--data must be a .npz file with x and y, or module:function; received none.")
     from wedges import _quiet
-
-    print("starting TensorFlow ...", file=sys.stderr, flush=True)
-    _quiet.start_tensorflow()
-    import wedges
+    from wedges.cards import entry, given
 
     sys.path[:0] = [] if "" in sys.path or "." in sys.path else [""]  # modules of this folder
     settings: dict[str, Any] = vars(values)
-    checkpoints, data = settings.pop("checkpoints"), settings.pop("data")
     try:
-        made = wedges.card(checkpoints, data, **settings, started=_STARTED)
+        asked = given.checked(settings.pop("checkpoints"), settings.pop("data"), **settings)
+        done = given.finished(asked)
+        if done is not None:
+            print("this card was finished before", file=sys.stderr)
+            print(done[0])
+            return 0
+        asked = given.read(asked)
+        print("starting TensorFlow ...", file=sys.stderr, flush=True)
+        _quiet.start_tensorflow()
+        made = entry.made(asked, started=_STARTED)
     except ValueError as error:
         return _refused(str(error))
     except OSError as error:

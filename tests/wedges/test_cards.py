@@ -1,9 +1,11 @@
 """Cards of small models: their numbers, what is refused, what goes on after a kill, the page."""
 
+import html
 import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,14 +14,29 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given as generated
 from hypothesis import strategies as st
 from keras import layers
 
 import wedges
 from tests.conftest import SPARSE
 from wedges import __main__ as command
-from wedges.cards import between, budget, flat, judging, losses, make, page, reading, words
+from wedges import phases
+from wedges.cards import (
+    between,
+    budget,
+    fit,
+    flat,
+    given,
+    judging,
+    losses,
+    make,
+    models,
+    page,
+    phase,
+    reading,
+    words,
+)
 
 N, FEATURES, CLASSES = 61, 3, 3
 ROOT = pathlib.Path(wedges.__file__).parent.parent
@@ -85,12 +102,12 @@ def card(folder):
     return found
 
 
-def models(folder):
+def loaded(folder):
     return [keras.saving.load_model(folder / f"{name}.keras") for name in "ab"]
 
 
 def thetas(folder):
-    return [np.concatenate([np.ravel(w) for w in m.get_weights()]) for m in models(folder)]
+    return [np.concatenate([np.ravel(w) for w in m.get_weights()]) for m in loaded(folder)]
 
 
 def again(folder, **settings):
@@ -115,7 +132,7 @@ def test_nothing_was_left_out(card):
 def test_loss_and_accuracy_are_those_of_keras(card, folder):
     for data, found in (("mine", card.results["fit"]), ("test", card.results["fit"]["held_out"])):
         arrays = np.load(folder / f"{data}.npz")
-        for k, model in enumerate(models(folder)):
+        for k, model in enumerate(loaded(folder)):
             loss, accuracy = model.evaluate(arrays["x"], arrays["y"], verbose=0)
             np.testing.assert_allclose(found["loss"][k], loss, rtol=1e-5)
             np.testing.assert_allclose(found["accuracy"][k], accuracy, rtol=1e-6)
@@ -224,8 +241,12 @@ def test_the_page_loads_nothing_and_shows_what_was_found(card):
     assert "prefers-color-scheme: dark" in text and "<script" not in text and "undefined" not in text
     assert not re.search(r"(src|srcset|action|data)=\"(?!data:image/png)|@import|url\(", text)
     links = set(re.findall(r'href="([^"]*)"', text))
-    assert links <= {"card.json", "surface-1.html", "surface-2.html"}
-    assert all((card.page.parent / link).exists() for link in links)
+    beside = {
+        link for link in links if not re.fullmatch(r"#\w+|https://arxiv.org/abs/\d{4}.\d{5}", link)
+    }
+    assert beside <= {"card.json", "surface-1.html", "surface-2.html"}
+    assert all((card.page.parent / link).exists() for link in beside)
+    assert all(f'id="{link[1:]}"' in text for link in links if link.startswith("#"))
     pictures = re.findall(r'src="data:image/png;base64,([^"]*)" width="(\d+)"', text)
     assert len(pictures) == 3 and all(data.startswith("iVBORw0KGgo") for data, _ in pictures)
     assert "May these be averaged?" in text and "Is it flat?" in text and "How it looks" in text
@@ -234,6 +255,52 @@ def test_the_page_loads_nothing_and_shows_what_was_found(card):
     shown = card._repr_html_()
     assert shown.startswith("<iframe srcdoc=") and "<script" not in shown
     assert repr(card).startswith("Card(")
+
+
+def test_a_paper_is_linked_wherever_it_is_named(card):
+    """As "Name et al. year", and by one number for one name."""
+    text = re.sub(r"<style>.*</style>", "", card.page.read_text(), flags=re.DOTALL)
+    found = set(re.findall(r'<a href="https://arxiv.org/abs/([\d.]+)">([^<]*)</a>', text))
+    assert len({number for number, _ in found}) == len({name for _, name in found}) == len(found) >= 8
+    plain = re.sub(r"<a .*?</a>", "", text)
+    assert not re.findall(r"et al\.", plain)
+
+
+def test_the_page_says_how_it_is_made_again(card, folder):
+    """Copied into a shell it is the same card, which is found."""
+    text = html.unescape(card.page.read_text())
+    (line,) = re.findall(r'<pre class="again" tabindex="0">(.*)</pre>', text)
+    argv = shlex.split(re.sub("</?span>", "", line))
+    assert argv[:4] == ["python", "-m", "wedges", "card"]
+    values = vars(command._parser().parse_args(argv[4:]))
+    asked = given.checked(values.pop("checkpoints"), values.pop("data"), **values)
+    assert given.finished(asked)[0] == card.page
+    assert "of 0:36 minutes" not in text and re.search(r"Complete after \d+:\d\d minutes; the b", text)
+
+
+def test_what_is_in_memory_has_no_command(tmp_path):
+    asked = lambda *of, **how: given.checked(*of, **how).command
+    assert asked(built(), (X, Y)) is None
+    np.savez(tmp_path / "of mine.npz", x=X, y=Y)
+    path = saved(built(), tmp_path / "a b.keras")
+    assert asked(path, (X, Y)) is None and asked(path, tmp_path / "of mine.npz", model=built) is None
+    line = asked(path, tmp_path / "of mine.npz", minutes=0.5, seed=3, loss="mse")
+    flags = [f"--data={tmp_path / 'of mine.npz'}", "--loss=mse", "--minutes=0.5", "--seed=3"]
+    assert shlex.split(line) == ["python", "-m", "wedges", "card", str(path), *flags]
+
+
+def test_a_phone_scrolls_tables_and_pictures_in_their_frames(card):
+    """With a hint beside each picture; and a dark page dims what is white."""
+    text = card.page.read_text()
+    assert text.count('class="small soft scrolls"') == text.count('<label class="zoom">') == 3
+    assert "scroll sideways in their frames" in text
+    assert text.count("<table>") == text.count('<div class="scroll"><table>') > 5
+    dark, phone, printed = (
+        text.partition(f"@media {query}")[2].partition("\n}")[0]
+        for query in ("(prefers-color-scheme: dark)", "(max-width: 42rem)", "print")
+    )
+    assert "filter: brightness(.9)" in dark and "filter: none" in printed
+    assert ".scrolls { display: block" in phone and ".scrolls { display: none; }" in printed
 
 
 def test_the_numbers_are_in_one_file(card):
@@ -270,10 +337,16 @@ def must_not_run(*given):
 
 
 def test_a_finished_card_is_read(card, folder, monkeypatch):
-    for module, name in ((flat, "sharp"), (flat, "rise"), (between, "mean")):
-        monkeypatch.setattr(module, name, must_not_run)
+    """Found by its files; or, of arrays and models in memory, by its key."""
+    monkeypatch.setattr(make, "made", must_not_run)
     before = {p: p.stat().st_mtime_ns for p in (card.page.parent / "sections").iterdir()}
     found = again(folder)
+    assert found.results == card.results and found.page == card.page and found.json == card.json
+    monkeypatch.undo()
+    for module, name in ((flat, "sharp"), (flat, "rise"), (between, "mean")):
+        monkeypatch.setattr(module, name, must_not_run)
+    arrays = lambda name: tuple(np.load(folder / name)[n] for n in "xy")
+    found = again(folder, data=arrays("mine.npz"), held_out=arrays("test.npz"))
     assert found.results == card.results and found.page == card.page
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -306,7 +379,7 @@ def test_a_killed_card_goes_on(card, folder, tmp_path, monkeypatch):
 def test_other_weights_data_or_settings_are_another_card():
     usual = {"checkpoints": built(), "data": (X, Y), "examples": None, "seed": 0, "minutes": 5}
     usual |= {"model": None, "loss": SPARSE, "held_out": None}
-    key = lambda **other: make._read(**{**usual, **other})[2]
+    key = lambda **other: make._read(given.read(given.checked(**{**usual, **other})))[2]
     others = {"seed": 1, "minutes": 6, "examples": 30, "loss": "sparse_categorical_crossentropy"}
     others |= {"data": (X, (Y + 1) % 3), "held_out": (X, Y), "checkpoints": built()}
     keys = [key(), *(key(**{name: value}) for name, value in others.items())]
@@ -332,15 +405,34 @@ BAD_DATA = {
         r"x must fit the inputs.*\(N, 3\).*\(N, 2\)",
     ),
     "labels out of range": (lambda t: arrays(t, x=X, y=Y + 1), "y must hold classes from 0 to 2"),
-    "text": (lambda t: arrays(t, x=X, y=Y.astype(str)), "y must be arrays of numbers"),
+    "labels below 0": (
+        lambda t: arrays(t, x=X, y=Y - 1),
+        "y must hold whole numbers, the classes from 0 to 2; received -1",
+    ),
+    "labels between": (
+        lambda t: arrays(t, x=X, y=Y + 0.5),
+        "y must hold whole numbers, the classes from 0 to 2; received [012].5",
+    ),
+    "text": (
+        lambda t: arrays(t, x=X, y=np.array(["cat", "dog", "emu"])[Y]),
+        r"y must be arrays of numbers, .*; received text, such as '(cat|dog|emu)' \(numpy.unique\(",
+    ),
     "no zip": (
         lambda t: (t / "bad.npz").write_text("x") and str(t / "bad.npz"),
         "data must be a .npz file, as",
     ),
+    "a folder": (str, "data must be a .npz file; received .*, a folder"),
+    "nothing in it": (lambda t: arrays(t, x=X[:0], y=Y[:0]), "data must hold as many x.*0 and 0"),
+    "rows that differ": (
+        lambda t: ([[1.0], [2.0, 3.0]], [0, 1]),
+        "x must be arrays of numbers, .*; received a list whose rows differ in length",
+    ),
+    "four things": (lambda t: (X, Y, Y, Y), r"data must be \(x, y\) or .*; received a tuple of 4"),
+    "one input of two": (lambda t: ([X, X[:5]], Y), "data must hold as many x as y.*61 and 5 and 61"),
     "no module": (lambda t: "no_such_module:f", "data must be module:function"),
     "an object": (
         lambda t: arrays(t, x=np.array([None] * 5), y=Y[:5]),
-        "data must be a whole .npz file",
+        r"data must be a .npz file of numbers; .*whose x holds objects of Python's.*numpy.unique\(",
     ),
 }
 
@@ -358,6 +450,14 @@ def saved(model, path):
     return path
 
 
+def flipped(path):
+    """The same file with a bit of its last weights changed."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
 def broken():
     model = built()
     model.get_layer("end").bias.assign([0.0, np.nan, 0.0])
@@ -366,11 +466,42 @@ def broken():
 
 BAD_CHECKPOINTS = {
     "no such file": (lambda t: t / "gone.keras", "checkpoints must be files that are there"),
-    "no model": (lambda t: (t / "x.keras").write_text("x") and t / "x.keras", "x.keras must be a model"),
+    "no model": (
+        lambda t: (t / "x.keras").write_text("x") and t / "x.keras",
+        "x.keras must be a whole model as model.save writes it; received something else, 1 bytes",
+    ),
+    "cut short": (
+        lambda t: (
+            (t / "x.keras").write_bytes(saved(built(), t / "y.keras").read_bytes()[:3000])
+            and t / "x.keras"
+        ),
+        "x.keras must be a whole model .*; received the beginning of one, cut short, 3,000 bytes",
+    ),
+    "a damaged one": (lambda t: flipped(saved(built(), t / "x.keras")), "x.keras must be a whole model"),
+    "another zip": (
+        lambda t: pathlib.Path(arrays(t, x=X)).rename(t / "x.keras"),
+        "x.keras must be a whole model .*; received one without config.json",
+    ),
+    "no HDF5": (
+        lambda t: (t / "x.h5").write_text("x") and t / "x.h5",
+        "x.h5 must be an HDF5 file, as Keras saves it; received something else",
+    ),
+    "a folder": (lambda t: t, "checkpoints must be files; received .*, a folder"),
     "weights alone": (lambda t: saved(built(), t / "w.weights.h5"), "model must be module:function"),
     "another architecture": (
         lambda t: saved(built(5), t / "wide.keras"),
-        "wide must be of the first checkpoint's architecture",
+        r"a.keras and wide.keras must be of one architecture; received weights that differ first in "
+        r"dense/0 \[3, 4\] of a.keras and dense/0 \[3, 5\] of wide.keras",
+    ),
+    "other inputs": (
+        lambda t: saved(keras.Sequential([keras.Input((7,)), layers.Dense(3)]), t / "seven.keras"),
+        r"a.keras and seven.keras must be of one architecture; .*\[3, 4\] of a.keras and .*\[7, 3\] of",
+    ),
+    "a layer less": (
+        lambda t: saved(
+            keras.Sequential([keras.Input((FEATURES,)), *built().layers[:1]]), t / "less.keras"
+        ),
+        r"a.keras and less.keras must be of .* dense_1/0 \[4, 3\] of a.keras and the end of less",
     ),
     "NaN in its weights": (lambda t: saved(broken(), t / "nan.keras"), "nan must have finite weights"),
     "another thing": (lambda t: 3, "checkpoints must be files or models"),
@@ -385,6 +516,16 @@ def test_checkpoints_that_will_not_do(what, folder, tmp_path):
     assert "\n" not in str(error.value) and not (tmp_path / "cards").exists()
 
 
+def test_models_in_memory_are_compared_as_well():
+    """Also those that are built by what they are called on."""
+    late = lambda units: keras.Sequential([layers.Dense(units, name="start"), layers.Dense(3)], name="l")
+    for one, other in ((built(), built(5)), (late(4), late(5))):
+        said = r"must be of one architecture; .*start/kernel \[3, 4\] of .*start/kernel \[3, 5\] of"
+        with pytest.raises(ValueError, match=said):
+            models.models_of([one, other], None, X)
+    assert len(models.models_of([built(), built(), late(4)], None, X)) == 3
+
+
 def test_a_class_of_ones_own_is_named_and_how_to_give_it(tmp_path):
     """Nobody can import it from where its file says that it is."""
     kind = type("Own", (keras.layers.Layer,), {"call": lambda self, x: 2 * x, "__module__": "nowhere"})
@@ -392,8 +533,8 @@ def test_a_class_of_ones_own_is_named_and_how_to_give_it(tmp_path):
     model = own()
     path = saved(model, tmp_path / "own.keras")
     with pytest.raises(ValueError, match="own.keras must be loaded with your own 'Own'.* model=module:"):
-        reading.models_of(path, None, X)
-    ((name, found),) = reading.models_of(path, own, X)  # the file's weights, in the model that is built
+        models.models_of(path, None, X)
+    ((name, found),) = models.models_of(path, own, X)  # the file's weights, in the model that is built
     np.testing.assert_array_equal(found(X), model(X))
     assert name == "own"
 
@@ -408,6 +549,7 @@ def test_a_class_of_ones_own_is_named_and_how_to_give_it(tmp_path):
         ({"held_out": "gone.npz"}, "held_out must be a file that is there"),
         ({"model": "no_such_module:f"}, "model must be module:function"),
         ({"checkpoints": []}, "checkpoints must be at least one file or model"),
+        ({"checkpoints": 3}, "checkpoints must be files or models; received 3"),
     ],
 )
 def test_settings_that_will_not_do(settings, message, folder, tmp_path):
@@ -439,6 +581,47 @@ def test_examples_of_every_kind_are_the_same(tmp_path, monkeypatch):
     assert of("my_data:pair").size == 5
 
 
+def two_inputs(first="one", second="two"):
+    """A model of two inputs whose output says which is which."""
+    inputs = [keras.Input((2,), name=first), keras.Input((1,), name=second)]
+    add = layers.Dense(3, name="sum", kernel_initializer=keras.initializers.Constant(1.0))
+    return keras.Model(inputs, add(layers.Concatenate()([inputs[0], 10 * inputs[1]])))
+
+
+def test_several_inputs_of_every_kind_are_the_same(tmp_path):
+    """As fit takes them, and from a file by number or by the model's names."""
+    one, two = X[:, :2], X[:, 2:]
+    model = two_inputs("p", "a")  # in another order than that of their names
+    expected = np.sort(one.sum(axis=1) + 10 * two[:, 0])
+    by_name = {"p": one, "a": two}
+    kinds = [([one, two], Y), ((one, two), Y), (by_name, Y), ([tf.constant(one), two], Y)]
+    kinds += [arrays(tmp_path, **by_name, y=Y, sample_weight=Y)]
+    for k, made in enumerate(kinds):
+        found = of(made)
+        assert found.size == N and found.first(7)[1].shape == (7,)
+        ((_, network),) = models.models_of(model, None, found.x)
+        outputs = np.asarray(network(reading.mapped(tf.constant, found.x)))[:, 0]
+        np.testing.assert_allclose(np.sort(outputs), expected, rtol=1e-5, err_msg=str(k))
+    many = [np.full((5, 1), float(i)) for i in range(12)]  # x10 comes after x9
+    found = of(arrays(tmp_path, labels=np.arange(5), **{f"x{i}": x for i, x in enumerate(many)}))
+    assert [x[0, 0] for x in found.x] == list(range(12))
+    with pytest.raises(
+        ValueError, match=r"model functional.*, which takes \(N, 2\), \(N, 1\); received "
+    ):
+        models.models_of(model, None, of(([two, one], Y)).x)
+    with pytest.raises(
+        ValueError, match=r"takes p \(N, 2\), a \(N, 1\); received a \(N, 1\), q \(N, 2\)"
+    ):
+        models.models_of(model, None, {"a": two, "q": one})
+
+
+def test_a_card_of_two_inputs(tmp_path):
+    x = [X[:, :2], X[:, 2:]]
+    found = wedges.card(two_inputs(), (x, Y), minutes=1e-3, out_dir=tmp_path, say=lambda line: None)
+    loss = SPARSE(Y, two_inputs()(x)).numpy()
+    np.testing.assert_allclose(found.results["fit"]["loss"], loss, rtol=1e-5)
+
+
 def test_a_subset_is_random_and_its_rows_stay_together():
     found = of((X, Y), examples=20)
     assert found.size == 20 and found.total == N
@@ -463,12 +646,12 @@ def test_weights_of_every_kind_are_the_same(tmp_path):
     files = [saved(model, tmp_path / name) for name in ("m.keras", "m.h5", "m.weights.h5")]
     for path in (*files, tmp_path / "w.npz"):
         for build in [built] if path.name.endswith(("weights.h5", ".npz")) else [None, built]:
-            ((name, found),) = reading.models_of(path, build, X)
+            ((name, found),) = models.models_of(path, build, X)
             np.testing.assert_allclose(found(X), model(X), rtol=1e-6)
             assert name in ("m", "w")
     with pytest.raises(ValueError, match="w.npz must hold the weights of the model"):
-        reading.models_of(tmp_path / "w.npz", lambda: built(7), X)
-    names = [n for n, _ in reading.models_of([files[0], files[1]], None, X)]
+        models.models_of(tmp_path / "w.npz", lambda: built(7), X)
+    names = [n for n, _ in models.models_of([files[0], files[1]], None, X)]
     assert names == ["m (1)", "m (2)"]
 
 
@@ -476,6 +659,36 @@ def guess(end, y, x=X, loss=None):
     model = keras.Sequential([keras.Input((x.shape[1],)), end])
     found = losses.loss_of(model, reading.Data("", x, y, len(x), None), loss)
     return found.name, getattr(found.loss, "from_logits", None), found.origin
+
+
+def test_all_targets_are_looked_at(folder):
+    """Also those that come late, and those held out."""
+    late = lambda value: np.r_[Y[:-1].astype(float), value]
+    ask = lambda **settings: again(folder, checkpoints=built(), loss=SPARSE, **settings)
+    with pytest.raises(ValueError, match="^y must hold whole numbers.* received 1.25"):
+        ask(data=(X, late(1.25)))
+    with pytest.raises(ValueError, match="^y must hold classes from 0 to 2.* received 7"):
+        ask(data=(X, late(7)))
+    with pytest.raises(ValueError, match="^y of held_out must hold whole numbers.* received 1.25"):
+        ask(data=(X, Y), held_out=(X, late(1.25)))
+    with pytest.raises(ValueError, match="^y of held_out must hold classes from 0 to 2.* received 7"):
+        ask(data=(X, Y), held_out=(X, late(7)))
+    with pytest.raises(
+        ValueError, match="^y must hold one whole number .* rows of 3 columns, which cat"
+    ):
+        ask(data=(X, np.eye(3)[Y]))
+    with pytest.raises(
+        ValueError, match="^y must hold 3 columns .* one number an example, which sparse_"
+    ):
+        again(folder, checkpoints=built(), data=(X, Y), loss="categorical_crossentropy")
+    ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    few = Y.copy()
+    few[:5] = -1
+    asked = given.read(given.checked(built(), (X, few), loss=ignoring))
+    assert make._read(asked)[0].dimension == built().count_params()  # they are no mistake
+    one = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(1, "sigmoid")])
+    with pytest.raises(ValueError, match="^y must hold numbers from 0 to 1, .* received -1"):
+        again(folder, checkpoints=one, data=(X, 2 * (Y > 0) - 1), loss="binary_crossentropy")
 
 
 def test_the_loss_is_guessed_and_said():
@@ -500,7 +713,7 @@ def test_the_loss_is_guessed_and_said():
 # ---- the budget -------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.floats(0, 1e3), min_size=1), st.floats(0, 1e4))
+@generated(st.lists(st.floats(0, 1e3), min_size=1), st.floats(0, 1e4))
 def test_a_level_takes_what_is_left(costs, seconds):
     found = budget.level(costs, seconds)
     total = sum(min(cost, found) for cost in costs)
@@ -528,6 +741,68 @@ def test_a_card_without_time_says_what_it_left_out(folder, tmp_path):
     assert {"look-1", "rise-2", "curve", "phase"} <= cut and "fit" not in cut
     text = found.page.read_text()
     assert "Left out, and notes" in text and "the surface of a" in text and "Complete" in text
+
+
+def test_what_is_left_out_is_told_in_words():
+    """Not as "0 s, and 0 s of the budget are for them"."""
+    with pytest.raises(budget.Cut) as cut:
+        budget.count(0.0, 0.004, 50, 1000, "steps")
+    assert str(cut.value) == "50 steps would take 0.2 s, and none of the budget is left"
+    with pytest.raises(budget.Cut, match="would take 20 s, and 1.5 s of the budget are left for that$"):
+        budget.count(1.5, 0.4, 50, 1000, "steps")
+
+
+def test_an_optimizer_and_a_model_are_told_without_numbers_that_keras_made_up():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    optimizers = keras.optimizers
+    told = {
+        "Adam, rate 0.001": optimizers.Adam(),
+        "SGD, rate by CosineDecay": optimizers.SGD(schedule),
+        "AdamW, rate 0.3": optimizers.LossScaleOptimizer(optimizers.AdamW(0.3)),
+    }
+    for words_of_it, optimizer in told.items():
+        assert fit.optimizer_of(optimizer) == words_of_it
+    for name, kind, shown in (
+        ("sequential_10", "Sequential", "Sequential"),
+        ("functional", "Functional", "Functional"),
+        ("my_net_3", "MyNet", "MyNet"),
+        ("small", "Sequential", "Sequential, called small"),
+    ):
+        assert words.model_name(name, kind) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "mc", "cka", "said"),
+    [
+        (
+            0.0,
+            -30000.0 / 1000,
+            0.7,
+            "mode connectivity of -1; here it is -30, 30 times as far from 0. Be",
+        ),
+        (
+            30.0,
+            0.1,
+            0.6,
+            "a training error of 0.1%; here it is 30%, 300 times as much. Beyond it lies ph",
+        ),
+        (
+            0.05,
+            0.0,
+            0.9,
+            "a training error of 0.1%; here it is 0.05%, 2 times less. Beyond it lies phase",
+        ),
+        (0.0, 0.0, 0.6, "a CKA of 0.563; here it is 0.6, 0.037 above. Beyond it lies phase IV-A"),
+    ],
+)
+def test_the_nearest_boundary_is_a_sentence(error, mc, cka, said):
+    found = phase.nearest(phases.phase(error, mc, cka))
+    assert said in found and "e+" not in found
+
+
+def test_a_boundary_without_a_ratio_is_none():
+    assert phase.nearest(phases.phase(0.0, 0.0, np.nan)) == "none"
+    assert phase.nearest(phases.phase(np.nan, 0.0)) == "none"
 
 
 # ---- the verdict ------------------------------------------------------------------------------------
@@ -627,14 +902,85 @@ def test_another_command_is_refused(capsys):
     assert command.main(["crd"]) == 2 and "Did you mean card?" in capsys.readouterr().err
 
 
-def test_a_refusal_is_one_line_of_a_quiet_process(folder, tmp_path):
-    run = [sys.executable, "-m", "wedges", "card", str(folder / "a.keras"), "--data=gone.npz"]
+EARLY = {
+    "a.keras gone.keras --data=mine.npz": "checkpoints must be files that are there; received 'gone.ker",
+    "a.keras . --data=mine.npz": "checkpoints must be files; received '.', a folder.",
+    "a.keras wide.keras --data=mine.npz": "a.keras and wide.keras must be of one architecture; receive",
+    "cut.keras --data=mine.npz": "cut.keras must be a whole model as model.save writes it; received",
+    "w.weights.h5 --data=mine.npz": "--model must be module:function, which builds the model that w.",
+    "a.keras --data=gone.npz": "--data must be a file that is there, or module:function; received 'g",
+    "a.keras --data=a.keras": "--data must hold arrays called x and y, ",
+    "a.keras --data=odd.npz": "--data must hold as many x as y, at least two; received 61 and 60.",
+    "a.keras --data=mine.npz --held_out=odd.npz": "--held_out must hold as many x as y, at least two",
+    "a.keras --data=no_such_module:f": "--data must be module:function, importable from here; received",
+    "a.keras --data=mine.npz --model=built": "--model must be module:function, importable from here; re",
+    "a.keras --data=mine.npz --minutes=0": "--minutes must be a finite number above 0; received 0.0.",
+    "a.keras --data=mine.npz --examples=0": "--examples must be a whole number, at least 2; received 0.",
+    "a.keras --data=mine.npz --seed=-1": "--seed must be a whole number from 0",
+    "a.keras --data=mine.npz --loss=hube": "--loss must be one of Keras', e.g. mean_squared_error or",
+    "a.keras --data=mine.npz --out_dir=a.keras": "a.keras: Not a folder; --out_dir takes another folder",
+}
+
+
+def test_what_files_tell_is_refused_in_one_line_before_tensorflow_starts(folder, tmp_path):
+    for name in ("a.keras", "b.keras", "mine.npz", "test.npz"):
+        shutil.copy(folder / name, tmp_path)
+    np.savez(tmp_path / "odd.npz", x=X, y=Y[1:])
+    saved(built(5), tmp_path / "wide.keras")
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "a.keras").read_bytes()[:3000])
+    (tmp_path / "w.weights.h5").write_bytes(b"")
+    before = set(tmp_path.iterdir())
+    code = f"""
+import sys
+from wedges import __main__ as command
+for given in {list(EARLY)}:
+    assert command.main(["card", *given.split()]) == 2, given
+assert not {{"tensorflow", "keras"}} & set(sys.modules)
+"""
+    run = [sys.executable, "-c", code]
     done = subprocess.run(run, cwd=tmp_path, env=_here(), capture_output=True, text=True)
-    assert done.returncode == 2 and not done.stdout and not list(tmp_path.iterdir())
-    assert done.stderr.splitlines() == [
-        "starting TensorFlow ...",
-        "wedges card: --data must be a file that is there, or module:function; received 'gone.npz'.",
-    ]
+    assert done.returncode == 0 and not done.stdout, done.stderr
+    for line, (flags, message) in zip(done.stderr.splitlines(), EARLY.items(), strict=True):
+        assert line.startswith(f"wedges card: {message}"), (flags, line)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_finished_card_is_found_before_tensorflow_starts(card, folder):
+    given = ["a.keras", "b.keras", "--data=mine.npz", "--held_out=test.npz", "--minutes=30"]
+    code = f"""
+import sys
+from wedges import __main__ as command
+assert command.main(["card", *{given}]) == 0
+assert not {{"tensorflow", "keras"}} & set(sys.modules)
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=folder, env=_here(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{card.page.relative_to(folder)}\n"
+    asked = lambda **other: {"held_out": folder / "test.npz", "minutes": 30.0, **other}
+    of = lambda name, **other: given_card(folder, name, **asked(**other))
+    assert of("b")[0] == card.page
+    # Anything else is another card.
+    assert of("a") is None and of("b", seed=1) is None and of("b", loss="mse") is None
+    assert of("b", minutes=29.0) is None and of("b", held_out=folder / "mine.npz") is None
+
+
+def given_card(folder, second, **settings):
+    checkpoints = [folder / "a.keras", folder / f"{second}.keras"]
+    return given.finished(
+        given.checked(checkpoints, folder / "mine.npz", out_dir=folder / "cards", **settings)
+    )
+
+
+def test_every_loss_of_keras_passes_the_look_at_its_name():
+    from keras.src.losses import ALL_OBJECTS_DICT
+
+    for name in (*ALL_OBJECTS_DICT, "sparse_categorical_crossentropy", "Binary_Crossentropy"):
+        given._check_loss(name)
+    with pytest.raises(ValueError, match=r"received 'hube'. Did you mean huber\?$"):
+        given._check_loss("hube")
+    with pytest.raises(ValueError, match=r"received 'foo'.$"):
+        given._check_loss("foo")
 
 
 def test_a_folder_that_cannot_be_made_is_named_in_one_line(folder, tmp_path, capsys):

@@ -132,6 +132,7 @@ def test_the_nearest_boundary(error, mc, cka, boundary, distance, beyond):
 def test_boundaries_in_words():
     assert phase(0.2, -8.0).nearest == "training error 0.2 against 0.1, a factor of 2; beyond it III"
     assert phase(0, 0, 0.6).nearest == "CKA 0.6 against 0.563, 0.037 away; beyond it IV-A"
+    assert ", a factor of 300; beyond it" in phase(30.0, 0.1).nearest  # not of 3e+02
     assert phase(NAN, 0).nearest == "none" and np.isnan(phase(NAN, 0).distance)
 
 

@@ -8,15 +8,16 @@ What it is; loss and accuracy; is it flat; how it looks; and between several che
 mean with a verdict on averaging, a trained curve, likeness, phase and diagnosis. Sections are kept as
 they are done, so that a card that was killed goes on, and sizes follow from a budget of time.
 
-    reading, losses      files and arrays -> models, examples, a loss
+    given, reading       what is asked for, and examples: checked before TensorFlow is started
+    models, losses       files -> models, a loss
     subject              their landscapes
     budget               how long a pass takes, and what fits
     fit, flat, look, between, curve, phase   the sections, each a function of a subject and of seconds
     kept, page, drawing, words           sections on disk, and as people read them
-    contents, make       which sections there are; all of them, one after another
+    contents, make, entry       which sections there are; all of them, one after another; in one call
 """
 
-from wedges.cards.make import Card as Card
-from wedges.cards.make import card as card
+from wedges.cards.entry import Card as Card
+from wedges.cards.entry import card as card
 
 __all__ = ["Card", "card"]

@@ -10,7 +10,7 @@ import numpy as np
 
 import wedges
 from wedges import average, connect, phases, probe
-from wedges.cards.budget import Cost, Cut, count
+from wedges.cards.budget import Cost, Cut, count, too_long
 from wedges.cards.fit import one
 from wedges.cards.judging import judged
 from wedges.cards.subject import Subject
@@ -202,7 +202,7 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
     each = 2 * subject.look()
     points = next((p for p in _POINTS if p * each <= seconds), None)
     if points is None:
-        raise Cut(f"two lines of 5 points would take {5 * each:.0f} s, and {seconds:.0f} s are for them")
+        raise too_long("two lines of 5 points", 5 * each, seconds)
     try:
         moved = _in_order(around, a, b, subject.seed)
     except ValueError as error:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from wedges.cards.words import wait
+
 # A product with the Hessian in gradients, until one was measured; tracing one in tracings of a gradient.
 PRODUCT, TRACING = 3.0, 4.0
 FEWEST = 64  # examples that a section works on, where there are as many
@@ -16,6 +18,16 @@ _SPARE = 0.85  # of what is left is planned; the rest is for what was not forese
 
 class Cut(Exception):
     """A section does not fit, or cannot be: why, in words."""
+
+
+def too_long(what: str, needed: float, left: float) -> Cut:
+    """Why something was left out that would take more seconds than are left for it.
+
+    >>> wedges.cards.budget.too_long("it", 0.31, 0.0)
+    Cut('it would take 0.3 s, and none of the budget is left')
+    """
+    room = f"{wait(left)} of the budget are left for that" if left > 0 else "none of the budget is left"
+    return Cut(f"{what} would take {wait(needed)}, and {room}")
 
 
 class Rates(NamedTuple):
@@ -122,10 +134,7 @@ def count(seconds: float, each: float, low: int, high: int, what: str) -> int:
     """
     fits = high if each <= 0 else int(min(seconds / each, high))
     if fits < low:
-        raise Cut(
-            f"{low} {what} would take {low * each:.0f} s, and {max(seconds, 0):.0f} s of the budget are "
-            "for them"
-        )
+        raise too_long(f"{low} {what}", low * each, seconds)
     return fits
 
 

@@ -11,7 +11,6 @@ from wedges.cards.budget import Cost
 from wedges.cards.subject import Subject
 
 CLOSE = 4  # checkpoints that are looked at one by one
-VERSION = 2  # of what sections hold: an older card of the same models is made anew, beside it
 
 
 class Section(NamedTuple):

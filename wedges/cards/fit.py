@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
 from wedges.cards.budget import FEWEST, Cost, count
 from wedges.cards.subject import Subject
+from wedges.cards.words import number
 
 _CLASSES = 20  # as many are listed
 
@@ -32,7 +34,7 @@ def about(subject: Subject) -> dict[str, Any]:
         "dtype": subject.space.dtype.name,
         "policy": model.dtype_policy.name,
         "batch_norm": subject.has_batch_norm,
-        "optimizer": None if optimizer is None else optimizer.name,
+        "optimizer": None if optimizer is None else optimizer_of(optimizer),
         "inputs": _shapes(model, "input"),
         "outputs": _shapes(model, "output"),
         "layers": layers,
@@ -42,6 +44,20 @@ def about(subject: Subject) -> dict[str, Any]:
         "data": _examples(data),
         "held_out": None if subject.held_out is None else _examples(subject.held_out),
     }
+
+
+def optimizer_of(optimizer: keras.optimizers.Optimizer) -> str:
+    """An optimizer in words.
+
+    >>> wedges.cards.fit.optimizer_of(keras.optimizers.Adam(0.01))
+    'Adam, rate 0.01'
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+    rate = inner.get_config().get("learning_rate")
+    if isinstance(rate, dict):  # a schedule
+        return f"{type(inner).__name__}, rate by {rate['class_name']}"
+    known = isinstance(rate, (int, float, np.number))
+    return f"{type(inner).__name__}, rate {number(float(rate))}" if known else type(inner).__name__
 
 
 def _kind(model, path):

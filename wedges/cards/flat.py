@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from wedges import curvature, probe
-from wedges.cards.budget import PRODUCT, TRACING, Cost, Cut, count, timed
+from wedges.cards.budget import PRODUCT, TRACING, Cost, Cut, count, timed, too_long
 from wedges.cards.subject import Subject
 
 _ORDER, _STARTS, _SIGNS = 60, 2, 30  # Lanczos steps and starts, and products for the trace, at full size
@@ -80,9 +80,7 @@ def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
 
 def _afford(wanted, seconds):
     if wanted > 1.5 * seconds:
-        raise Cut(
-            f"to trace it would take about {wanted:.0f} s, and {seconds:.0f} s of the budget are for it"
-        )
+        raise too_long("to trace it", wanted, seconds)
 
 
 def _ends(run):
@@ -169,7 +167,7 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     begin = time.monotonic()
     gradients = rise_cost(subject, subject.working).least
     if gradients > max(seconds, 0.0):
-        raise Cut(f"it would take {gradients:.0f} s, and {seconds:.0f} s of the budget are for it")
+        raise too_long("it", gradients, seconds)
     landscape, theta = subject.around, subject.thetas[k]
     loss, gradient = (np.asarray(a) for a in landscape.value_and_gradient(theta))
     found: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wedges import probe
-from wedges.cards.budget import Cost, Cut
+from wedges.cards.budget import Cost, too_long
 from wedges.cards.subject import Subject
 
 _SIDES = (25, 21, 17, 15, 13, 11, 9, 7)  # points of a side
@@ -32,19 +32,13 @@ def surface(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     begin, needed = time.monotonic(), cost(subject, subject.working).least
     if needed > 2 * max(seconds, 0.0):  # or tracing it would take more than the whole of them
         few = _SIDES[-1]
-        raise Cut(
-            f"a grid of {few} x {few} would take {needed:.0f} s, and {seconds:.0f} s of the budget are "
-            "for it"
-        )
+        raise too_long(f"a grid of {few} x {few}", needed, seconds)
     each = subject.look()
     seconds -= time.monotonic() - begin
     side = next((s for s in _SIDES if s * s * each <= seconds), None)
     if side is None:
         few = _SIDES[-1]
-        raise Cut(
-            f"a grid of {few} x {few} would take {few**2 * each:.0f} s, and {max(seconds, 0):.0f} s of "
-            "the budget are for it"
-        )
+        raise too_long(f"a grid of {few} x {few}", few**2 * each, seconds)
     x = np.linspace(-1, 1, side)
     found = probe.filter_plane(subject.around, subject.thetas[k], x, x, seed=subject.seed)
     return {

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
+from wedges.cards.given import unknown_loss
 from wedges.cards.reading import Data, first_line, function_of
 
 _LOOKED_AT = 16  # examples: of a large model the outputs of all layers are many numbers
@@ -67,10 +68,7 @@ def _named(model, data, name):
     try:
         return Chosen(keras.losses.get(name), name, "as given")
     except Exception:
-        raise ValueError(
-            "loss must be one of Keras', e.g. mean_squared_error or sparse_categorical_crossentropy, or "
-            f"module:function; received {name!r}."
-        ) from None
+        raise unknown_loss(name) from None
 
 
 def _guessed(model, data):

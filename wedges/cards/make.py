@@ -1,16 +1,14 @@
-"""All of a card: sections one after another, each kept and shown as it is done."""
+"""The sections of a card, one after another, each kept and shown as it is done."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import html
-import os
 import pathlib
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -18,168 +16,107 @@ import numpy as np
 import tensorflow as tf
 
 import wedges
-from wedges import _checks, archive
+from wedges import archive
 from wedges.cards import contents, drawing, page, words
 from wedges.cards.budget import Budget, Cut, examples_for
+from wedges.cards.given import VERSION, Given, folder_name
 from wedges.cards.kept import Kept, key_of, plain, write_json
 from wedges.cards.losses import loss_of
-from wedges.cards.reading import data_of, held_out_in, models_of
+from wedges.cards.models import models_of
+from wedges.cards.reading import Data, data_of
 from wedges.cards.subject import Subject
 
 # What a section may end with, of a loss without curvature, say, or of too little memory: others go on.
 _FAILURES = (ValueError, RuntimeError, tf.errors.OpError)
 
 
-class Card:
-    """A finished card; in a notebook it shows its page.
-
-    Attributes:
-      results: {section: what it found}, as `card.json` has it; {"cut": why} for one that was left out.
-      page, json: the files.
-    """
-
-    def __init__(self, results: dict[str, Any], page: pathlib.Path, json: pathlib.Path) -> None:
-        self.results, self.page, self.json = results, page, json
-
-    def __repr__(self) -> str:
-        done = [name for name, found in self.results.items() if "cut" not in found]
-        return f"Card({len(done)} of {len(self.results)} sections, {str(self.page)!r})"
-
-    def _repr_html_(self) -> str:
-        """The page in a frame of its own, whose style is not the notebook's."""
-        text = html.escape(self.page.read_text(), quote=True)
-        return f'<iframe srcdoc="{text}" style="width: 100%; height: 44rem; border: 0"></iframe>'
-
-
-def card(
-    checkpoints: Any,
-    data: Any,
-    *,
-    model: Any = None,
-    loss: Any = None,
-    held_out: Any = None,
-    minutes: float = 5.0,
-    out_dir: str | os.PathLike[str] = "cards",
-    examples: int | None = None,
-    seed: int = 0,
-    say: Callable[[str], None] | None = None,
-    started: float | None = None,
-) -> Card:
-    """What one or several models' loss landscapes say about them: a `Card`, within a budget of time.
-
-        card = wedges.card(["a.keras", "b.keras"], (x, y), minutes=2)
-        card                                     # in a notebook: the page
-        card.results["mean"]["verdict"]          # may these be averaged?
-
-    One folder below `out_dir` holds the page, `card.html`, which is written anew after each section,
-    the same numbers in `card.json`, and the sections. Its name ends with a key of weights, examples and
-    settings: called again for the same, a card that was killed goes on, and a finished one is read.
-
-    One pass over a few examples is timed first. On how many examples sections work, and how many steps,
-    points and directions they take, follows from that; what does not fit is left out and named.
+def made(
+    given: Given, *, say: Callable[[str], None] | None = None, started: float | None = None
+) -> tuple[pathlib.Path, dict[str, Any]]:
+    """A card: the page, and what `card.json` holds of its sections.
 
     Args:
-      checkpoints: one or several of one architecture, each a .keras file, a .h5 file of a whole model, a
-        file of weights (.weights.h5; .npz with theta [D], as `wedges.archive` writes it) beside `model`,
-        or a `keras.Model`.
-      data: a .npz file with arrays x and y (or x_train and y_train, or images and labels), and
-        sample_weight, if examples have weights; "module:function", which returns (x, y), (x, y,
-        sample_weight) or a `tf.data.Dataset` of either; these themselves. Best the examples that were
-        trained on.
-      model: "module:function", or a function, that builds the model; for files of weights, and for
-        models with classes of your own.
-      loss: a Keras loss, or "module:function"; by default that of the compiled model, else what outputs
-        and y suggest. Of a cross-entropy by name it is seen whether outputs are logits.
-      held_out: as `data`, examples that were not trained on; by default x_test and y_test (and
-        sample_weight_test) of a .npz file.
-      minutes: the budget.
-      out_dir: where the card's folder is made.
-      examples: at most so many of the data, and of what is held out: random subsets.
-      seed: of that subset, and of all directions.
+      given: what was asked for, read.
       say: is called with each line of progress; by default they go to the standard error.
       started: when the budget's time began, by `time.monotonic`; now, by default.
 
     Raises:
-      ValueError: in one line, what cannot be read, does not fit, or is of another architecture. Nothing
-        is written then.
+      ValueError: in one line, what does not fit, or is of another architecture; nothing is written then.
     """
-    started = time.monotonic() if started is None else started
-    _checks.positive("minutes", minutes)
-    examples = None if examples is None else _checks.whole("examples", examples, 2)
-    seed = _checks.whole("seed", seed, 0, 2**31 - 1)
-    say = _say if say is None else say
+    budget = Budget(60 * given.minutes, started=started)
     with _heard() as notes:
-        subject, settings, key = _read(
-            checkpoints, data, model, loss, held_out, examples=examples, seed=seed, minutes=minutes
-        )
-        name = "-".join(subject.names[:2]).replace(os.sep, "-")[:60]
-        folder = pathlib.Path(out_dir) / f"{name}-{key[:8]}"
-        return _Making(
-            subject, settings, key, folder, Budget(60 * minutes, started=started), say, notes
-        ).go()
+        subject, settings, key = _read(given)
+        folder = given.out_dir / f"{folder_name(subject.names)}-{key[:8]}"
+        one = _Making(given, subject, settings, key, folder, budget, say or _say, notes)
+        one.go()
+        return one.page, one.results
 
 
-def _read(checkpoints, data, model, loss, held_out, *, examples, seed, minutes):
-    """The subject, its settings and its key."""
-    found = data_of(data, "data", examples=examples, seed=seed)
-    models = models_of(checkpoints, model, found.x)
-    if held_out is None:
-        held_out = held_out_in(data)
-    test = None if held_out is None else data_of(held_out, "held_out", examples=examples, seed=seed)
-    if test is not None and not isinstance(held_out, (str, os.PathLike)):
-        test = test._replace(
-            name=f"{found.name} (x_test, y_test)" if isinstance(data, str) else test.name
-        )
+def _read(given):
+    """The subject of a card, its settings as people read them, and its key."""
+    of = lambda value, name: (
+        value
+        if isinstance(value, Data)
+        else data_of(value, name, examples=given.examples, seed=given.seed)
+    )
+    found = of(given.data, "data")
+    test = None if given.held_out is None else of(given.held_out, "held_out")
+    models = models_of(given.checkpoints, given.model, found.x)
     names, networks = [n for n, _ in models], [m for _, m in models]
-    chosen = loss_of(networks[0], found, loss)
-    subject = Subject(names, networks, found, test, chosen, seed=seed)
+    chosen = loss_of(networks[0], found, given.loss)
+    subject = Subject(names, networks, found, test, chosen, seed=given.seed)
+    model, loss = given.model, given.loss
     settings = {
-        "checkpoints": _told(checkpoints),
+        "checkpoints": ", ".join(
+            c.name if isinstance(c, keras.Model) else str(c) for c in given.checkpoints
+        ),
         "data": found.name,
         "held_out": None if test is None else test.name,
         "model": model
         if model is None or isinstance(model, str)
         else getattr(model, "__name__", "function"),
         "loss": loss if loss is None or isinstance(loss, str) else chosen.name,
-        "minutes": float(minutes),
-        "examples": examples,
-        "seed": seed,
+        "minutes": given.minutes,
+        "examples": given.examples,
+        "seed": given.seed,
     }
-    given = (each for each in (found, test) if each is not None)
-    arrays = [(each.x, each.y, () if each.weight is None else each.weight) for each in given]
+    both = (each for each in (found, test) if each is not None)
+    arrays = [(each.x, each.y, () if each.weight is None else each.weight) for each in both]
     keyed = {n: v for n, v in settings.items() if n not in ("checkpoints", "data", "held_out", "model")}
     keyed |= {
         "names": names,
         "wedges": wedges.__version__,
-        "contents": contents.VERSION,
+        "contents": VERSION,
         "loss": chosen.name,
         "origin": chosen.origin,
     }
     return subject, settings, key_of(networks, arrays, keyed)
 
 
-def _told(checkpoints):
-    one = isinstance(checkpoints, (str, os.PathLike, keras.Model))
-    several: Sequence[Any] = [checkpoints] if one else list(checkpoints)
-    return ", ".join(c.name if isinstance(c, keras.Model) else str(c) for c in several)
-
-
 class _Making:
     """A card in the making."""
 
-    def __init__(self, subject, settings, key, folder, budget, say, notes):
+    def __init__(self, given, subject, settings, key, folder, budget, say, notes):
+        self.given = given
         self.subject, self.settings, self.key, self.folder = subject, settings, key, folder
         self.budget, self.say, self.notes = budget, say, notes
         self.kept, self.results = Kept(folder), {}
+        self.mark = given.mark or self._mark_before()
         self.drawn = drawing.Pictures()
         self.to_turn = {}
+
+    def _mark_before(self):
+        """That of the same card from files, where it was made before."""
+        with contextlib.suppress(OSError, archive.Damaged):
+            return archive.read_json(self.folder / "card.json", dict).get("mark")
+        return None
 
     @property
     def page(self):
         return self.folder / "card.html"
 
-    def go(self) -> Card:
-        """Every section that is not there yet; returns the card."""
+    def go(self) -> None:
+        """Every section that is not there yet."""
         sections = contents.sections(self.subject, self.results)
         self.titles = {s.name: s.title for s in sections}
         before = {s.name: found for s in sections if (found := self.kept.get(s.name)) is not None}
@@ -196,7 +133,6 @@ class _Making:
         for name in [s.name for s in left]:
             self._take(left, (name,))
         self._write(finished=True)
-        return Card(self.results, self.page, self.folder / "card.json")
 
     def _take(self, left, names):
         """Do these sections, if they are left to do."""
@@ -248,6 +184,8 @@ class _Making:
             {
                 "wedges": wedges.__version__,
                 "key": self.key,
+                "mark": self.mark,
+                "command": self.given.command,
                 "date": datetime.date.today().isoformat(),
                 "checkpoints": self.subject.names,
                 "settings": self.settings,

@@ -63,6 +63,8 @@ def _template():
         points=words.points,
         duration=words.duration,
         spread=words.spread,
+        model_name=words.model_name,
+        directions=words.directions,
         verdict_line=words.verdict_line,
         statistics_lines=words.statistics_lines,
         verdict_class=words.verdict_class,

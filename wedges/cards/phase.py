@@ -9,6 +9,7 @@ import numpy as np
 from wedges import diagnosis, phases
 from wedges.cards.budget import Cut
 from wedges.cards.subject import Subject
+from wedges.cards.words import number
 
 WARNING = (
     "Phase and diagnosis are about training data and several seeds of one setting. The forest was grown "
@@ -47,7 +48,7 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "phase": found.name,
         "meaning": found.meaning,
-        "nearest": found.nearest,
+        "nearest": nearest(found),
         "error": error,
         "mc": curve["mc"],
         "cka": cka,
@@ -71,6 +72,29 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
             for a in (said.temperature, said.width, said.data)
         ]
     return result
+
+
+def nearest(found: phases.Phase) -> str:
+    """The nearest boundary of a phase as a sentence says it; "none" where there is none.
+
+    >>> wedges.cards.phase.nearest(wedges.phases.phase(0.0, -23.4, 0.7))
+    'a mode connectivity of -1; here it is -23.4, 23 times as far from 0. Beyond it lies phase IV-B'
+    """
+    t = found.thresholds
+    if not np.isfinite(found.distance):  # a measure of exactly 0, which has no ratio to any level
+        return "none"
+    times = number(float(f"{2**found.distance:.2g}"))
+    beyond = f"Beyond it lies {'phase ' + found.beyond if found.beyond else 'no phase'}"
+    if found.boundary == "connectivity":
+        far = f"{times} times {'as far from' if found.mc < t.poor else 'nearer to'} 0"
+        return f"a mode connectivity of {t.poor:g}; here it is {found.mc:.3g}, {far}. {beyond}"
+    if found.boundary == "convergence":
+        much = f"{times} times {'as much' if found.error > t.error else 'less'}"
+        return f"a training error of {t.error:g}%; here it is {found.error:.3g}%, {much}. {beyond}"
+    if found.boundary == "similarity":
+        away = f"{abs(found.cka - t.cka):.2g} {'above' if found.cka > t.cka else 'below'}"
+        return f"a CKA of {t.cka:g}; here it is {found.cka:.3g}, {away}. {beyond}"
+    return "none"
 
 
 def _log(value):

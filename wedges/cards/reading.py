@@ -1,4 +1,7 @@
-"""Checkpoints and examples as people have them: files, functions of a module, models, arrays."""
+"""Examples as people have them: files, functions of a module, data sets, arrays.
+
+Only a `tf.data.Dataset` needs TensorFlow, so that a file is read, or refused, before that is started.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,25 @@ import importlib
 import os
 import pathlib
 import re
+import sys
 import zipfile
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from wedges import _checks, archive
+from wedges import _checks
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 PAIRS = (("x", "y"), ("x_train", "y_train"), ("images", "labels"))  # what arrays of a file are called
 HELD_OUT = ("x_test", "y_test")
+TARGETS = ("y", "y_train", "labels")  # beside several inputs
 WEIGHTS = "sample_weight"  # beside any of these; "sample_weight_test" of what is held out
 LIMIT = 50_000  # examples read of a tf.data.Dataset where no number is given
-_WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
+_NO_INPUTS = {*TARGETS, *HELD_OUT, WEIGHTS, f"{WEIGHTS}_test"}
+_AS_NUMBERS = "numpy.unique(names, return_inverse=True)[1] numbers classes by their names"
 
 
 class Data(NamedTuple):
@@ -43,12 +50,40 @@ class Data(NamedTuple):
 
     def weights(self, n: int) -> Any:
         """What the first n examples count; None for all alike."""
-        return None if self.weight is None else tf.nest.map_structure(lambda w: w[:n], self.weight)
+        return None if self.weight is None else mapped(lambda w: w[:n], self.weight)
 
     def first(self, n: int) -> tuple[Any, Any]:
         """The first n examples, x and y."""
         cut = lambda leaf: leaf[:n]
-        return tf.nest.map_structure(cut, self.x), tf.nest.map_structure(cut, self.y)
+        return mapped(cut, self.x), mapped(cut, self.y)
+
+
+def leaves(structure: Any) -> Iterator[np.ndarray]:
+    """The arrays of a structure of dicts and tuples, in the order of `tf.nest.flatten`.
+
+    >>> list(wedges.cards.reading.leaves(({"b": 2, "a": 1}, 3)))
+    [1, 2, 3]
+    """
+    if isinstance(structure, dict):
+        structure = tuple(structure[key] for key in sorted(structure))
+    if isinstance(structure, tuple):
+        for part in structure:
+            yield from leaves(part)
+    else:
+        yield structure
+
+
+def mapped(function: Callable[[np.ndarray], Any], structure: Any) -> Any:
+    """The same structure of function(array).
+
+    >>> wedges.cards.reading.mapped(lambda n: 10 * n, {"a": 1, "b": (2, 3)})
+    {'a': 10, 'b': (20, 30)}
+    """
+    if isinstance(structure, dict):
+        return {key: mapped(function, part) for key, part in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(mapped(function, part) for part in structure)
+    return function(structure)
 
 
 # ---- examples ---------------------------------------------------------------------------------------
@@ -59,8 +94,9 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
 
     Args:
       given: the path of a .npz file with the arrays x and y (or x_train and y_train, or images and
-        labels); "module:function", called without arguments; a `tf.data.Dataset` of (x, y), batched or
-        not; (x, y).
+        labels; of several inputs y beside x0, x1, ..., or beside all of them by the model's names);
+        "module:function", called without arguments; a `tf.data.Dataset` of (x, y), batched or not;
+        (x, y), of which x may be a list, a tuple or a dict of arrays, as `fit` takes it.
       name: what the argument is called in messages.
       examples: at most so many, a random subset; None takes all, and of a data set the first 50,000.
       seed: of the order.
@@ -70,39 +106,42 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
     """
     said = str(given) if isinstance(given, (str, os.PathLike)) else "arrays"
     if isinstance(given, (str, os.PathLike)):
-        is_function = re.fullmatch(r"[\w.]+:\w+", str(given)) and not pathlib.Path(given).exists()
-        given = _called(str(given), name) if is_function else _file(pathlib.Path(given), name)
+        given = _file(pathlib.Path(given), name) if not is_function(given) else _called(str(given), name)
     total = None
-    if isinstance(given, tf.data.Dataset):
+    if _is_dataset(given):
         said = said if said != "arrays" else "a data set"
         given = _read(given, name, examples or LIMIT)
     elif isinstance(given, dict) and set(given) >= {"x", "y"}:
         given = given["x"], given["y"], *([given[WEIGHTS]] if given.get(WEIGHTS) is not None else [])
     if not (isinstance(given, (tuple, list)) and len(given) in (2, 3)):
-        received = _checks.called(given)
+        several = isinstance(given, (tuple, list))
+        received = f"a {type(given).__name__} of {len(given)}" if several else _checks.called(given)
         raise ValueError(
             f"{name} must be (x, y) or (x, y, sample_weight), a file, or a tf.data.Dataset of them; "
             f"received {received}."
         )
     x, y, *w = (_arrays(part, each) for part, each in zip(("x", "y", WEIGHTS), given, strict=False))
-    _check_weights(w, y)
-    sizes = {len(leaf) for leaf in tf.nest.flatten((x, y))}
-    if len(sizes) > 1 or min(sizes) < 2:
-        counts = f"{len(tf.nest.flatten(x)[0])} and {len(tf.nest.flatten(y)[0])}"
+    sizes = [len(leaf) for leaf in leaves((x, y))]
+    if len(set(sizes)) > 1 or min(sizes, default=0) < 2:
+        counts = " and ".join(map(str, sizes)) or "none"
         raise ValueError(f"{name} must hold as many x as y, at least two; received {counts}.")
-    total = total or sizes.pop()
+    for part, structure in (("x", x), ("y", y), (WEIGHTS, tuple(w))):
+        for leaf in leaves(structure):
+            _check_finite(part, leaf)
+    _check_weights(w, y)
+    total = total or sizes[0]
     size = total if examples is None else min(examples, total)
     order = np.random.default_rng(seed).permutation(total)[:size]
     shuffled = lambda leaf: leaf[order]
-    x, y = (tf.nest.map_structure(shuffled, part) for part in (x, y))
-    weight = tf.nest.map_structure(shuffled, w[0]) if w else None
+    x, y = (mapped(shuffled, part) for part in (x, y))
+    weight = mapped(shuffled, w[0]) if w else None
     return Data(said, x, y, size, total, weight)
 
 
 def _check_weights(w, y):
     """ValueError where weights are not one each, at least 0, and some above."""
-    rows = len(tf.nest.flatten(y)[0])
-    for leaf in tf.nest.flatten(w):
+    rows = len(next(leaves(y)))
+    for leaf in leaves(tuple(w)):
         if len(leaf) != rows or leaf.min() < 0 or not leaf.any():
             raise ValueError(
                 f"{WEIGHTS} must be as many as y, at least 0 and not all 0; received {len(leaf)} for "
@@ -121,22 +160,47 @@ def held_out_in(given: Any) -> tuple[np.ndarray, ...] | None:
     return tuple(arrays[n] for n in (*HELD_OUT, *([weighed] if weighed in arrays else [])))
 
 
-def _file(path: pathlib.Path, name: str) -> tuple[np.ndarray, ...]:
+def is_function(given: Any) -> bool:
+    """Whether a text is "module:function", and no file that is there."""
+    text = str(given)
+    return bool(re.fullmatch(r"[\w.]+:\w+", text)) and not pathlib.Path(text).exists()
+
+
+def _is_dataset(given):
+    """Whether this is a `tf.data.Dataset`, of which there are none before TensorFlow is there."""
+    started = sys.modules.get("tensorflow")
+    return started is not None and isinstance(given, started.data.Dataset)
+
+
+def _file(path: pathlib.Path, name: str) -> tuple[Any, ...]:
     if not path.exists():
         raise ValueError(
             f"{name} must be a file that is there, or module:function; received {str(path)!r}."
         )
     arrays = _opened(path, name)
+    member = lambda n: _member(arrays, n, path, name)
+    weights = [WEIGHTS] if WEIGHTS in arrays else []
     for pair in PAIRS:
         if set(pair) <= set(arrays):
-            some = (*pair, *([WEIGHTS] if WEIGHTS in arrays else []))
-            return tuple(_member(arrays, n, path, name) for n in some)
+            return tuple(member(n) for n in (*pair, *weights))
+    target = next((n for n in TARGETS if n in arrays), None)
+    inputs = [n for n in arrays if n not in _NO_INPUTS]
+    numbered = sorted((n for n in inputs if re.fullmatch(r"x\d+", n)), key=lambda n: int(n[1:]))
+    if target is not None and numbered:
+        return (tuple(map(member, numbered)), *map(member, (target, *weights)))
+    if target is not None and len(inputs) > 1:
+        return ({n: member(n) for n in inputs}, *map(member, (target, *weights)))
     wanted = ", ".join(f"{x} and {y}" for x, y in PAIRS)
     found = ", ".join(arrays) or "none"
-    raise ValueError(f"{name} must hold arrays called {wanted}; received {path.name} with {found}.")
+    raise ValueError(
+        f"{name} must hold arrays called {wanted} (of several inputs y beside x0, x1, ... or beside the "
+        f"model's names of them); received {path.name} with {found}."
+    )
 
 
 def _opened(path, name):
+    if path.is_dir():
+        raise ValueError(f"{name} must be a .npz file; received {str(path)!r}, a folder.")
     if not zipfile.is_zipfile(path):
         raise ValueError(
             f"{name} must be a .npz file, as numpy.savez writes it; received {str(path)!r}."
@@ -154,6 +218,11 @@ def _member(arrays, member, path, name):
     try:
         return arrays[member]
     except Exception as error:
+        if "allow_pickle" in str(error):
+            raise ValueError(
+                f"{name} must be a .npz file of numbers; received {str(path)!r}, whose {member} holds "
+                f"objects of Python's, not numbers ({_AS_NUMBERS})."
+            ) from None
         raise ValueError(
             f"{name} must be a whole .npz file of numbers; received {str(path)!r}, whose {member} "
             f"cannot be read: {first_line(error)}."
@@ -192,6 +261,8 @@ def function_of(text: str, name: str) -> Callable[..., Any]:
 
 def _read(dataset: tf.data.Dataset, name: str, limit: int) -> tuple[Any, Any]:
     """The first examples of a data set, as arrays."""
+    import tensorflow as tf
+
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) < 2:
         raise ValueError(f"{name} must yield (x, y); received a tf.data.Dataset of something else.")
@@ -212,183 +283,57 @@ def _read(dataset: tf.data.Dataset, name: str, limit: int) -> tuple[Any, Any]:
 
 
 def _arrays(name: str, values: Any) -> Any:
-    """Finite numbers, or a structure of them."""
+    """Numbers, or a structure of them: dicts and tuples of arrays, a list of arrays being a tuple."""
     if isinstance(values, dict):
         return {key: _arrays(name, part) for key, part in values.items()}
-    if isinstance(values, tuple):
+    if isinstance(values, tuple) or (isinstance(values, list) and _are_arrays(values)):
         return tuple(_arrays(name, part) for part in values)
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # NumPy's own words are about its array
+        raise ValueError(
+            f"{name} must be arrays of numbers, a row each example; received a "
+            f"{type(values).__name__} whose rows differ in length."
+        ) from None
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise ValueError(
-            f"{name} must be arrays of numbers, a row each example; received {array.dtype}."
+            f"{name} must be arrays of numbers, a row each example; received {_instead(array)}."
         )
-    if array.dtype.kind == "f":
-        good = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-        if not good.all():
-            bad = int(np.flatnonzero(~good)[0])
-            count = int((~good).sum())
-            raise ValueError(
-                f"{name} must be finite; received NaN or infinity in {count:,} of {len(array):,} "
-                f"examples, number {bad} (from 0) the first."
-            )
     return array
 
 
-# ---- checkpoints ------------------------------------------------------------------------------------
-
-
-def models_of(given: Any, model: Any, x: Any) -> list[tuple[str, keras.Model]]:
-    """Names and built models of checkpoints.
-
-    Args:
-      given: one or several of: a .keras file, a .h5 file of a whole model, a file of weights
-        (.weights.h5, or .npz with theta [D]) beside `model`; a `keras.Model`.
-      model: "module:function", or a function, that returns a model of the checkpoints' kind; None.
-      x: a few examples, to build a model that is not.
-
-    Raises:
-      ValueError: in one line, what cannot be loaded.
-    """
-    one = isinstance(given, (str, os.PathLike, keras.Model))
-    several: Sequence[Any] = [given] if one else list(given)
-    if not several:
-        raise ValueError("checkpoints must be at least one file or model; received none.")
-    build = None
-    if model is not None:
-        build = function_of(model, "model") if isinstance(model, str) else model
-        if not callable(build) or isinstance(build, keras.Model):
-            raise ValueError(
-                f"model must be a function that builds a model; received {_checks.called(build)}."
-            )
-    found = []
-    for each in several:
-        if isinstance(each, keras.Model):
-            _build(each, x)
-            found.append((each.name, each))
-        elif isinstance(each, (str, os.PathLike)):
-            path = pathlib.Path(each)
-            found.append((_stem(path), _loaded(path, build, x)))
-        else:
-            raise ValueError(f"checkpoints must be files or models; received {_checks.called(each)}.")
-    return list(zip(_apart([name for name, _ in found]), [m for _, m in found], strict=True))
-
-
-def _stem(path):
-    name = path.name
-    for suffix in (".keras", *_WEIGHTS, ".h5", ".hdf5"):
-        if name.endswith(suffix) and name != suffix:
-            return name.removesuffix(suffix)
-    return name
-
-
-def _apart(names):
-    """The same names, numbered where several are alike."""
-    return [
-        name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
-        for i, name in enumerate(names)
-    ]
-
-
-def _loaded(path: pathlib.Path, build: Callable[[], Any] | None, x: Any) -> keras.Model:
-    if not path.is_file():
-        raise ValueError(f"checkpoints must be files that are there; received {str(path)!r}.")
-    if build is not None:
-        model = _built(build, x)
-        _read_weights(model, path)
-        return model
-    if path.name.endswith(_WEIGHTS):
-        raise ValueError(
-            f"model must be module:function, which builds the model that {path.name} has the weights "
-            "of; received None."
-        )
-    from wedges import hyperplane, regularizers  # noqa: F401  (Keras knows what is imported)
-
-    try:
-        model = keras.saving.load_model(path)
-    except Exception as error:
-        raise ValueError(_why_not_loaded(path, error)) from error
-    _build(model, x)
-    return model
-
-
-def _why_not_loaded(path, error):
-    text = " ".join(str(error).split())
-    own = re.search(r"Could not locate (?:class|function) '([^']+)'", text)
-    unknown = re.search(r"Unknown \w+: '([^']+)'", text)
-    if own or unknown:
-        name = (own or unknown).group(1)  # type: ignore[union-attr]
-        return (
-            f"{path.name} must be loaded with your own {name!r}, which is not known here: give "
-            "model=module:function, which builds the model; the file's weights are then read into it."
-        )
-    if "safe_mode" in text or "Lambda" in text:
-        return (
-            f"{path.name} holds a Lambda layer, whose code is not run from a file: give "
-            "model=module:function, which builds the model; received a file alone."
-        )
-    return (
-        f"{path.name} must be a model that Keras can load (a file of weights alone needs "
-        f"model=module:function); received: {first_line(error)}."
+def _are_arrays(values):
+    """Whether a list holds arrays, as that of a model's inputs does, and not the numbers of one."""
+    return bool(values) and all(
+        getattr(part, "ndim", 0) > 0 or isinstance(part, dict) for part in values
     )
 
 
-def _built(build, x):
-    try:
-        model = build()
-    except Exception as error:
-        raise ValueError(
-            "model must be a function without arguments that returns a keras.Model; it raised "
-            f"{type(error).__name__}: {first_line(error)}."
-        ) from error
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"model must be a function that returns a keras.Model; received {type(model).__name__}."
+def _instead(array):
+    """What was received in place of numbers, in words, and what to do about it."""
+    if array.ndim == 0:
+        return f"{array.item()!r} alone"
+    if array.dtype.kind in "USO":
+        what = "objects of Python's" if array.dtype.kind == "O" else "text"
+        return (
+            f"{what}, such as {array.reshape(-1)[:1].tolist()[0]!r} ({_AS_NUMBERS})"
+            if array.size
+            else what
         )
-    _build(model, x)
-    return model
+    return f"arrays of {array.dtype.name}"
 
 
-def _read_weights(model: keras.Model, path: pathlib.Path) -> None:
-    try:
-        if path.suffix == ".npz":
-            theta = archive.read(path).get("theta")
-            if theta is None:
-                raise ValueError("an archive without theta")
-            _write(model, theta)
-        else:
-            model.load_weights(path)
-    except Exception as error:
+def _check_finite(name, array):
+    if array.dtype.kind != "f":
+        return
+    good = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
+        count = int((~good).sum())
         raise ValueError(
-            f"{path.name} must hold the weights of the model that model=module:function builds, "
-            f"{model.count_params():,} numbers; received: {first_line(error)}."
-        ) from error
-
-
-def _write(model, theta):
-    from wedges.network.weights import WeightSpace
-
-    WeightSpace(model).write(theta)
-
-
-def _build(model: keras.Model, x: Any) -> None:
-    """Call a model on two examples: it is built then, and x is known to fit."""
-    few = tf.nest.map_structure(lambda leaf: tf.convert_to_tensor(leaf[:2]), x)
-    try:
-        model(few, training=False)
-    except Exception as error:
-        wanted = getattr(model, "input_shape", None)
-        takes = f", which takes {_shape(wanted)}" if wanted is not None else ""
-        received = ", ".join(
-            str(("N", *leaf.shape[1:])).replace("'N'", "N") for leaf in tf.nest.flatten(x)
+            f"{name} must be finite; received NaN or infinity in {count:,} of {len(array):,} "
+            f"examples, number {bad} (from 0) the first."
         )
-        because = "" if wanted is not None else f": {first_line(error)}"
-        raise ValueError(
-            f"x must fit the inputs of model {model.name!r}{takes}; received {received}{because}."
-        ) from error
-
-
-def _shape(shape):
-    return str(shape).replace("None", "N")
 
 
 def first_line(error: BaseException) -> str:

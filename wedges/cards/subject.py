@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from wedges import _keras
 from wedges.cards.budget import Rates, timed
 from wedges.cards.losses import Chosen
-from wedges.cards.reading import Data
+from wedges.cards.reading import Data, leaves
 from wedges.network.landscape import NetworkLandscape
 from wedges.network.weights import WeightSpace
 
@@ -59,10 +59,13 @@ class Subject:
         self.rates, self._traced = Rates(0.0, 0.0, 0.0), False
         self.microbatch = microbatch(models[0])
         self.batch_size = min(128, self.microbatch, data.size)
+        both = [("y", data), *([] if held_out is None else [("y of held_out", held_out)])]
+        for name, some in both:  # before TensorFlow is asked, whose words are about its kernels
+            _check_targets(name, some, models[0], chosen.loss)
         x, y = data.first(min(data.size, max(8, self.microbatch)))
         self._probe = self._landscape(0, x, y, "frozen", data)  # raises where anything does not fit
-        if data.size > len(tf.nest.flatten(x)[0]):
-            self._check_labels()
+        for name, some in both:  # all targets: the probe has only some
+            self._check_labels(name, some)
 
     @property
     def count(self) -> int:
@@ -152,18 +155,62 @@ class Subject:
             x,
             y,
             self.chosen.loss,
-            sample_weight=data.weights(len(tf.nest.flatten(x)[0])),
+            sample_weight=data.weights(len(next(leaves(x)))),
             seed=self.seed,
             batch_norm=batch_norm,
             batch_size=self.batch_size,
             evaluation_batch_size=self.microbatch,
         )
 
-    def _check_labels(self):
-        """Look at all targets, not only at the probe's."""
+    def _check_labels(self, name, data):
+        """Raise ValueError where any target is none that its loss takes; the probe has only some."""
         from wedges.network.examples import examples_of
 
-        self._probe.readout.check(self._probe.problem, examples_of(self.data.x, self.data.y))
+        try:
+            self._probe.readout.check(self._probe.problem, examples_of(data.x, data.y))
+        except ValueError as error:
+            raise ValueError(re.sub("^y ", f"{name} ", str(error))) from None
+
+
+def _check_targets(name, data, model, loss):
+    """Raise ValueError where a cross-entropy would take targets for classes that are none."""
+    from wedges.network.readout import meaning_of
+
+    given = _keras.compiled_loss(model)[0] if loss is None else loss
+    losses, targets = keras.tree.flatten(given), list(leaves(data.y))
+    if len(losses) != len(targets):
+        return
+    shape = getattr(model, "output_shape", None)
+    top = f"to {shape[-1] - 1}" if isinstance(shape, tuple) and len(losses) == 1 else "on"
+    for each, y in zip(losses, targets, strict=True):
+        each = keras.losses.get(each) if isinstance(each, str) else each
+        kind = meaning_of(each).kind
+        if isinstance(shape, tuple) and len(losses) == 1:
+            _check_columns(name, y, shape, kind)
+        if kind == "sparse":
+            ignored = _keras.loss_function(each)[1].get("ignore_class")
+            wrong, wanted = (y < 0) | (y != np.round(y)), f"whole numbers, the classes from 0 {top}"
+            wrong &= True if ignored is None else y != ignored
+        elif kind in ("binary", "one-hot"):
+            wrong, wanted = (y < 0) | (y > 1), "numbers from 0 to 1, for a cross-entropy of shares"
+        else:
+            continue
+        if wrong.any():
+            raise ValueError(f"{name} must hold {wanted}; received {y[wrong][0]:g}.")
+
+
+def _check_columns(name, y, shape, kind):
+    """Raise ValueError for one-hot rows where a loss takes classes, and the other way round."""
+    if kind == "sparse" and y.ndim == len(shape) and y.shape[-1] == shape[-1] > 1:
+        raise ValueError(
+            f"{name} must hold one whole number an example for sparse_categorical_crossentropy; "
+            f"received rows of {shape[-1]} columns, which categorical_crossentropy takes as loss."
+        )
+    if kind == "one-hot" and y.size == len(y) and len(shape) == 2 and shape[-1] > 1:
+        raise ValueError(
+            f"{name} must hold {shape[-1]} columns for categorical_crossentropy; received one number an "
+            "example, which sparse_categorical_crossentropy takes as loss."
+        )
 
 
 def microbatch(model: keras.Model) -> int:

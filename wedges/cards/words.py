@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,15 +23,15 @@ STATISTICS = 0.01  # of the accuracy: saved batch-norm statistics that cost more
 def number(value: Any) -> str:
     """Three digits, or what stands for none.
 
-    >>> [wedges.cards.words.number(value) for value in (1234.5, 0.000123, None)]
-    ['1,230', '0.000123', 'not finite']
+    >>> [wedges.cards.words.number(value) for value in (123456, 0.000123, None)]
+    ['123,000', '0.000123', 'not finite']
     """
     if value is None:
         return "not finite"
     if value == 0:
         return "0"
     rounded = float(f"{value:.3g}")
-    if 1e4 > abs(rounded) >= 1000:
+    if 1e6 > abs(rounded) >= 1000:
         return f"{rounded:,.0f}"
     return f"{rounded:.3g}"
 
@@ -52,6 +53,42 @@ def duration(seconds: float) -> str:
     '1:05'
     """
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def wait(seconds: float) -> str:
+    """How long something takes, with a digit after the point where it is short.
+
+    >>> [wedges.cards.words.wait(seconds) for seconds in (0.01, 0.31, 12.4, 3700)]
+    ['less than 0.1 s', '0.3 s', '12 s', '3,700 s']
+    """
+    if seconds < 0.1:
+        return "less than 0.1 s"
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:,.0f} s"
+
+
+def model_name(name: str, kind: str) -> str:
+    """The kind of a model, and its name where that is none that Keras made up.
+
+    >>> [wedges.cards.words.model_name(n, "Sequential") for n in ("sequential_10", "small")]
+    ['Sequential', 'Sequential, called small']
+    """
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
+    own = not re.fullmatch(rf"{re.escape(snake)}(_\d+)?", name)
+    return f"{kind}, called {name}" if own else kind
+
+
+def directions(risen: Sequence[dict[str, Any]]) -> str:
+    """Over how many random directions distances are means, of each checkpoint where that differs.
+
+    >>> one, other = ({"checkpoint": n, "directions": d} for n, d in (("a", 2), ("b", 3)))
+    >>> wedges.cards.words.directions([one, other]), wedges.cards.words.directions([one])
+    ('2 (a) and 3 (b)', '2')
+    """
+    counts = [each["directions"] for each in risen]
+    if len(set(counts)) == 1:
+        return str(counts[0])
+    *first, last = (f"{each['directions']} ({each['checkpoint']})" for each in risen)
+    return f"{', '.join(first)} and {last}"
 
 
 def spread(values: Any) -> str:

@@ -95,7 +95,7 @@ class Phase(NamedTuple):
             "connectivity": ("mc", self.mc, t.poor),
             "similarity": ("CKA", self.cka, t.cka),
         }[self.boundary]
-        factor = f"a factor of {2**self.distance:.2g}"
+        factor = f"a factor of {float(f'{2**self.distance:.2g}'):,.7g}"
         away = f"{abs(value - level):.2g} away" if name == "CKA" else factor
         return f"{name} {value:.3g} against {level:.3g}, {away}; beyond it {self.beyond or 'none'}"
 
