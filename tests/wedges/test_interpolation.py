@@ -663,7 +663,7 @@ def test_ends_that_are_none_are_named(arguments, said):
             ([1.0],),
             r"^losses must be numbers \[..., T\], T >= 2, or a line; received float64 \(1,\)",
         ),
-        (monotonicity, (["a", "b"],), "^losses must be numbers"),
+        (monotonicity, (["a", "b"],), "^losses must be an array of numbers"),
         (
             plateau,
             ([1.0, 2.0], [0.0, 0.5]),

@@ -142,7 +142,7 @@ def test_a_barrier_is_the_largest_rise_above_the_chord(points, seed, scale):
     [
         (([1.0],), r"^losses must be numbers \[..., T\], T >= 2, or a line; received float64 \(1,\)"),
         ((1.0,), r"^losses must be numbers .*received float64 \(\)"),
-        ((["a", "b"],), "^losses must be numbers"),
+        ((["a", "b"],), "^losses must be an array of numbers"),
         (([0.0, 1.0, 5.0], [0.0, 1.0]), "^t must be 3 numbers that rise from 0 to 1; received"),
         (([0.0, 1.0, 5.0], [0.0, 0.5, 0.9]), r"^t must be 3 numbers .*; received \[0, 0.5, 0.9\]"),
         (([0.0, 1.0, 5.0], [0.0, 0.5, 0.5]), "^t must be 3 numbers"),
@@ -159,7 +159,7 @@ def test_what_has_no_barrier_is_named(arguments, words):
 def test_line_needs_its_ends():
     with pytest.raises(ValueError, match="points must be a whole number, at least 2; received 1"):
         probe.line(wedges.Quadratic([1.0]), [0.0], [1.0], points=1)
-    with pytest.raises(ValueError, match=r"theta must have .*received shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"b must have .*received shape \(2,\)"):
         probe.line(wedges.Quadratic([1.0]), [0.0], [1.0, 2.0])
 
 
@@ -283,6 +283,23 @@ def test_what_is_no_plane_or_no_grid_is_named(subspace, x, words):
     if subspace() is CUT:
         with pytest.raises(ValueError, match="y" + words[1:]):
             probe.plane(BOWL, CUT, [0.0, 1.0], x)
+
+
+def test_y_is_as_x_and_x_is_asked_for():
+    x = [0.0, 1.0, 2.0]
+    np.testing.assert_array_equal(probe.plane(BOWL, CUT, x), probe.plane(BOWL, CUT, x, x))
+    with pytest.raises(ValueError, match="^x must be where along .* np.linspace.* received None.$") as e:
+        probe.plane(BOWL, CUT)
+    assert "\n" not in str(e.value)
+
+
+def test_a_plane_of_filters_reaches_as_far_as_theta_by_itself():
+    theta, filters = np.arange(1.0, 6), np.arange(5)
+    found = wedges.filter_plane(BOWL, theta, seed=0, filters=filters)
+    np.testing.assert_array_equal(found.x, np.linspace(-1, 1, 21))
+    np.testing.assert_array_equal(found.y, found.x)
+    whole = wedges.filter_plane(BOWL, theta, found.x, found.x, seed=0, filters=filters)
+    np.testing.assert_array_equal(found.losses, whole.losses)
 
 
 def test_many_planes_through_one_origin_are_named():

@@ -225,7 +225,7 @@ def models_of(given: Any, model: Any, x: Any) -> list[tuple[str, keras.Model]]:
       ValueError: in one line, what cannot be loaded.
     """
     one = isinstance(given, (str, os.PathLike, keras.Model))
-    several: Sequence[Any] = [given] if one else list(given)
+    several: Sequence[Any] = [given] if one else _checks.several("checkpoints", given)
     if not several:
         raise ValueError("checkpoints must be at least one file or model; received none.")
     build = None
