@@ -122,7 +122,7 @@ def array(name: str, value: Any, *, text: bool = False) -> np.ndarray:
     except (TypeError, ValueError):
         found = None
     if found is None or found.dtype.kind in ("O" if text else "OSU"):
-        raise ValueError(f"{name} must be an array of numbers; received {called(value)}.")
+        raise ValueError(f"{name} must be numbers; received {called(value)}.")
     return found
 
 

@@ -175,8 +175,8 @@ def recovered(cuts: Cuts, threshold: float) -> Count:
     The first lucky cut counts, so it is low, the more the finer the d's: with s equal curvatures and
     d = 1, 2, 3, ... it is 0.83 s at s = 20 and 0.88 s at s = 1000, not 0.9 s.
     """
-    _checks.made("cuts", cuts, "left", "what wedges.smallest_cut returns")
     _checks.share("threshold", threshold)
+    _checks.made("cuts", cuts, "left", "what wedges.smallest_cut returns")
     crossing = lambda left: first_crossing(cuts.dimensions, left, threshold, log=True, falling=True)
     return _count([crossing(left) for left in cuts.left])
 

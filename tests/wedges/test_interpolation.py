@@ -663,7 +663,7 @@ def test_ends_that_are_none_are_named(arguments, said):
             ([1.0],),
             r"^losses must be numbers \[..., T\], T >= 2, or a line; received float64 \(1,\)",
         ),
-        (monotonicity, (["a", "b"],), "^losses must be an array of numbers"),
+        (monotonicity, (["a", "b"],), "^losses must be numbers"),
         (
             plateau,
             ([1.0, 2.0], [0.0, 0.5]),
@@ -703,7 +703,7 @@ def test_ends_that_are_none_are_named(arguments, said):
             r"^start and end must be points of one shape \[D\]; received",
         ),
         (distance_moved, ([[1.0]], [[2.0]]), "^start and end must be points"),
-        (distance_moved, (["a"], ["b"]), "^start and end must be points"),
+        (distance_moved, (["a"], ["b"]), "^start must be numbers"),
     ],
 )
 def test_arrays_of_other_shapes_are_named(function, arguments, said):
