@@ -7,11 +7,12 @@ at arrays does not wait for it.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 import reprlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from wedges.landscape import Landscape
+
+
+_LONGEST = 200  # characters of what was received
 
 
 def whole(name: str, value: Any, low: int = 1, high: int | None = None, *, limit: str = "") -> int:
@@ -111,6 +115,36 @@ def floating(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
+def array(name: str, value: Any, *, text: bool = False) -> np.ndarray:
+    """Numbers as an array of their own dtype, or text where it may be; no lists of unequal lengths."""
+    try:
+        found = None if value is None else np.asarray(value)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.dtype.kind in ("O" if text else "OSU"):
+        raise ValueError(f"{name} must be numbers; received {called(value)}.")
+    return found
+
+
+def floats(name: str, value: Any) -> np.ndarray:
+    """Real numbers of any shape as an array of float64."""
+    found = None
+    if value is not None and not isinstance(value, (str, bytes)):
+        with contextlib.suppress(TypeError, ValueError):
+            found = np.asarray(value, np.float64)
+    if found is None:
+        raise ValueError(f"{name} must be real numbers; received {called(value)}.")
+    return found
+
+
+def several(name: str, value: Any) -> list[Any]:
+    """What a list, or an array by its rows, holds."""
+    if hasattr(value, "__iter__") and not isinstance(value, (str, bytes, Mapping)):
+        with contextlib.suppress(TypeError):  # of an array without axes
+            return list(value)
+    raise ValueError(f"{name} must be several, in a list or as rows; received {called(value)}.")
+
+
 def numbers(name: str, value: Any, dtype: tf.DType) -> tf.Tensor:
     """Real numbers of any type as a tensor of a floating dtype: arrays, lists, tensors, variables."""
     import tensorflow as tf
@@ -142,9 +176,18 @@ def called(value: Any) -> str:
         return f"the model {getattr(value, 'name', '')!r} ({line})"
     if hasattr(value, "hessian_product"):
         return f"a landscape, {type(value).__name__}"
+    if isinstance(value, (list, tuple)) and any(map(_is_object, value[:1])):
+        return f"a list of which the first is {called(value[0])}"
     dtype = getattr(value, "dtype", None)
     kind = type(value).__name__
-    return reprlib.repr(value) if dtype is None else f"{kind} of {getattr(dtype, 'name', dtype)}"
+    if dtype is not None:
+        return f"{kind} of {getattr(dtype, 'name', dtype)}"
+    return " ".join(reprlib.repr(value).split())
+
+
+def _is_object(value):
+    """Whether a value is a model or a landscape, which are called by what they are."""
+    return hasattr(value, "trainable_variables") or hasattr(value, "hessian_product")
 
 
 def a_landscape(value: Any, name: str = "landscape") -> None:
@@ -162,16 +205,42 @@ def a_subspace(value: Any, name: str = "subspace") -> None:
         raise ValueError(f"{name} must be a wedges.AffineSubspace; received {type(value).__name__}.")
 
 
-def one_point(landscape: Landscape, theta: ArrayLike, *, infinite: bool = False) -> tf.Tensor:
+def a_matrix(value: Any, name: str = "operator") -> None:
+    """A square matrix, held or not: it has a shape and a dtype, and multiplies vectors."""
+    shape: Any = getattr(value, "shape", ())
+    known = all(hasattr(value, each) for each in ("shape", "dtype", "__matmul__"))
+    if not known or len(shape) != 2 or shape[0] != shape[1]:
+        received = f"shape {tuple(shape)}" if known else called(value)
+        raise ValueError(
+            f"{name} must be a matrix [D, D], e.g. wedges.hessian(landscape, theta); received "
+            f"{received}."
+        )
+
+
+def a_path(value: Any, name: str = "path") -> None:
+    """The path of a file or folder, as text or a `pathlib.Path`."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name} must be a path; received {called(value)}.")
+
+
+def made(name: str, value: Any, attribute: str, what: str) -> None:
+    """A thing that is known by an attribute, and is called `what`: "a wedges.Connector"."""
+    if isinstance(value, type) or not hasattr(value, attribute):
+        raise ValueError(f"{name} must be {what}; received {called(value)}.")
+
+
+def one_point(
+    landscape: Landscape, theta: ArrayLike, *, infinite: bool = False, name: str = "theta"
+) -> tf.Tensor:
     """One point [D] of a landscape's space, as a tensor of its dtype; finite, unless it need not be."""
     a_landscape(landscape)
-    point = landscape.point(theta)
+    point = landscape.point(theta, name)
     if point.shape.rank != 1:
         raise ValueError(
-            f"theta must be one point [{landscape.dimension}]; received shape {tuple(point.shape)}."
+            f"{name} must be one point [{landscape.dimension}]; received shape {tuple(point.shape)}."
         )
     if not infinite:
-        finite("theta", point)
+        finite(name, point)
     return point
 
 
@@ -211,7 +280,7 @@ def warn_of_statistics(landscape: Landscape) -> None:
 
 def on_a_line(losses: ArrayLike) -> np.ndarray:
     """Losses on a line [..., T], T at least 2."""
-    losses = np.asarray(losses)
+    losses = array("losses", losses)
     if losses.ndim == 0 or losses.shape[-1] < 2 or losses.dtype.kind not in "fiu":
         raise ValueError(
             "losses must be numbers [..., T], T >= 2, or a line; received "
@@ -234,15 +303,19 @@ def standard_error(samples: ArrayLike) -> float:
 
 
 def _shown(value: Any) -> str:
-    """What the caller wrote: 1.5, not np.float64(1.5)."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    """What the caller wrote, in one line: 1.5, not np.float64(1.5)."""
+    line = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
+    return line if len(line) <= _LONGEST else called(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is one number, NaN and infinity among them, and no text of one."""
+    try:
+        return not isinstance(value, (str, bytes)) and np.ndim(value) == 0 and float(value) is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def _number(value: Any) -> float:
     """The value, if it is one number; NaN, which no range holds, if it is not."""
-    if isinstance(value, str) or np.ndim(value):
-        return np.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return np.nan
+    return float(value) if is_number(value) else np.nan

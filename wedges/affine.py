@@ -169,7 +169,7 @@ def random_cut(
         raise ValueError("origin must have shape [D] or [R, D]; received shape ().")
     ambient = origin.shape[-1]
     dimension = _checks.whole("dimension", dimension, 1, ambient, limit="D")
-    seeds = np.ravel(seed)
+    seeds = np.ravel(_checks.seed(seed))
     if np.ndim(seed) and (not len(seeds) or origin.shape[:-1] not in ((), seeds.shape)):
         raise ValueError(
             f"seed must be one number, or one for each origin; received {len(seeds)} seeds for an "
@@ -412,6 +412,7 @@ class Transform(Directions):
     """
 
     def __init__(self, ambient: int, dimension: int, *, seed: int, dtype: DTypeLike = "float32") -> None:
+        ambient = _checks.whole("ambient", ambient)
         dimension = _checks.whole("dimension", dimension, 1, ambient, limit="D")
         self.dtype = tf.as_dtype(dtype)
         self.ambient, self.dimension, self.parameters = ambient, dimension, dimension
@@ -462,6 +463,8 @@ class Repeated(Directions):
     """
 
     def __init__(self, directions: Directions, copies: int) -> None:
+        _checks.made("directions", directions, "lift", "wedges.affine.Directions, e.g. a Span")
+        copies = _checks.whole("copies", copies)
         self.directions, self.copies, self.dtype = directions, copies, directions.dtype
         self.ambient, self.dimension, self.parameters = (
             copies * n for n in (directions.ambient, directions.dimension, directions.parameters)

@@ -30,6 +30,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from wedges import _checks
+
 _DIGITS = 64  # of SHA-256 in hexadecimal, which are the zip's comment
 _END = 22  # bytes of the zip's last record before its comment: its mark first, the comment's size last
 # What is kept besides text: booleans and numbers whose layout is the same on every machine.
@@ -84,6 +86,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     Raises OSError where that cannot be written.
     """
+    _checks.a_path(path)
     path = pathlib.Path(path)
     mine = f".{path.name}.{_MACHINE}-"
     temporary = path.with_name(f"{mine}{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
@@ -106,6 +109,7 @@ def clear(folder: str | os.PathLike[str]) -> None:
 
     What a process that runs is writing stays, and so does what another machine left.
     """
+    _checks.a_path(folder, "folder")
     ours = re.compile(rf"\..+\.{_MACHINE}-(\d+)-[0-9a-f]{{8}}\.tmp")
     for path in pathlib.Path(folder).rglob(".*.tmp"):
         found = ours.fullmatch(path.name)
@@ -147,6 +151,8 @@ def write(
       ValueError: an array of another kind, or a name that a zip cannot keep.
       OSError: the file cannot be written; what was at `path` stays.
     """
+    if not isinstance(arrays, Mapping):
+        raise ValueError(f"arrays must be {{name: array}}; received {_checks.called(arrays)}.")
     arrays = {name: np.asarray(a) for name, a in arrays.items()}
     for name, array in arrays.items():
         _check_writable(name, array, name in text)
@@ -175,6 +181,7 @@ def read(path: str | os.PathLike[str], *, text: Collection[str] = ()) -> dict[st
       Damaged: the file is not one that `write` wrote with these names as text, bit for bit.
       OSError: it cannot be opened or read; FileNotFoundError where there is none.
     """
+    _checks.a_path(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         try:
@@ -307,6 +314,7 @@ def read_json(path: str | os.PathLike[str], wanted: Any = dict, *, limit: int = 
       Damaged: it is not JSON, or not as wanted; says which field is not, and what it has.
       OSError: it cannot be opened or read; FileNotFoundError where there is none.
     """
+    _checks.a_path(path)
     with open(path, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
@@ -316,6 +324,8 @@ def read_json(path: str | os.PathLike[str], wanted: Any = dict, *, limit: int = 
 
 def parse_json(content: str | bytes, path: str | os.PathLike[str], wanted: Any = dict) -> Any:
     """`read_json` of what has been read from `path` already."""
+    if not isinstance(content, (str, bytes)):
+        raise ValueError(f"content must be text or bytes; received {_checks.called(content)}.")
     try:
         if isinstance(content, bytes):
             content = content.decode()

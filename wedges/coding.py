@@ -192,7 +192,7 @@ def entropy(codes: ArrayLike) -> float:
     Raises:
       ValueError: no numbers at all.
     """
-    codes = np.asarray(codes).ravel()
+    codes = _checks.array("codes", codes).ravel()
     if not codes.size:
         raise ValueError("codes must be one number or more; received none.")
     counts = np.unique(codes, return_counts=True)[1]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wedges import _checks
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -24,7 +26,7 @@ def cosine_matrix(vectors: ArrayLike) -> np.ndarray:
     >>> wedges.cosine_matrix([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0]]).tolist()
     [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]
     """
-    vectors = np.asarray(vectors, np.float64)
+    vectors = _checks.floats("vectors", vectors)
     if vectors.ndim != 2 or not len(vectors):
         raise ValueError(f"vectors must have shape [K, D], K >= 1; received {vectors.shape}.")
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -40,7 +42,7 @@ def label_agreement(labels: ArrayLike) -> np.ndarray:
     >>> wedges.label_agreement([[0, 1, 2, 2], [0, 1, 2, 0]]).tolist()
     [[1.0, 0.75], [0.75, 1.0]]
     """
-    labels = np.asarray(labels)
+    labels = _checks.array("labels", labels, text=True)
     if labels.ndim != 2 or not labels.size:
         raise ValueError(f"labels must have shape [K, N], N >= 1; received {labels.shape}.")
     return np.array([[np.mean(a == b) for b in labels] for a in labels])  # no [K, K, N] in memory
@@ -55,7 +57,7 @@ def disagreement(labels: ArrayLike, targets: ArrayLike) -> np.ndarray:
 
     Source: Fort, Hu & Lakshminarayanan 2019 (arXiv:1912.02757), who divide by one model's error.
     """
-    agreement, targets = label_agreement(labels), np.asarray(targets)
+    agreement, targets = label_agreement(labels), _checks.array("targets", targets, text=True)
     if targets.shape != np.shape(labels)[1:]:
         raise ValueError(
             f"targets must have shape {np.shape(labels)[1:]}, one for each label; received "
@@ -87,7 +89,7 @@ def linear_cka(x: ArrayLike, y: ArrayLike, *, unbiased: bool = False) -> float:
     Source: Kornblith et al. 2019 (arXiv:1905.00414), equation 4; unbiased, Song et al. 2012 (J. Machine
     Learning Research 13), equation 5, as Nguyen et al. 2021 (arXiv:2010.15327) use it.
     """
-    x, y = (np.asarray(a, np.float64) for a in (x, y))
+    x, y = _checks.floats("x", x), _checks.floats("y", y)
     least = 4 if unbiased else 2
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < least:
         raise ValueError(
@@ -129,6 +131,7 @@ def halves(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> [float(mean) for mean in wedges.compare.halves(two_blocks)]
     [1.0, 0.0]
     """
+    matrix = _square(matrix)
     m = matrix.shape[-1]
     h = m // 2
     off = ~np.eye(h, dtype=bool)
@@ -147,6 +150,7 @@ def switch(matrix: np.ndarray) -> float:
     >>> wedges.compare.switch(np.array([[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], *3 * [[0, 0, 1, 1, 1]]]))
     2
     """
+    matrix = _square(matrix)
     m = len(matrix)
     if m < 4:
         raise ValueError(f"matrix must have 4 rows at least, two for each block; received {m}.")
@@ -159,6 +163,14 @@ def switch(matrix: np.ndarray) -> float:
         return sum(b.sum() - np.trace(b) for b in blocks) / pairs - matrix[:i, i:].mean()
 
     return max(range(2, m - 1), key=score)
+
+
+def _square(matrix):
+    """Numbers [..., M, M]."""
+    matrix = _checks.array("matrix", matrix)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
+        raise ValueError(f"matrix must have shape [..., M, M]; received {matrix.shape}.")
+    return matrix
 
 
 def first_crossing(
@@ -186,7 +198,9 @@ def first_crossing(
     >>> wedges.compare.first_crossing([1, 2, 4, 8], [0.0, 0.1, 0.2, 0.3], 0.5)
     nan
     """
-    x, y = np.asarray(x), np.asarray(y, np.float64)
+    x, y = _checks.array("x", x), _checks.floats("y", y)
+    if not _checks.is_number(level):
+        raise ValueError(f"level must be a number; received {_checks.called(level)}.")
     if x.ndim != 1 or not len(x) or y.shape != x.shape:
         raise ValueError(f"x and y must have one shape [A], A >= 1; received {x.shape} and {y.shape}.")
     if not np.all(x[1:] > x[:-1]) or not np.isfinite(x).all() or (log and x[0] <= 0):

@@ -22,7 +22,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from wedges import _jobs, archive, simplex
-from wedges._checks import a_landscape, choice, whole
+from wedges._checks import a_landscape, array, choice, made, numbers, several, whole
 from wedges._progress import bar
 from wedges._repr import short
 from wedges.affine import AffineSubspace, Complement, Repeated
@@ -73,6 +73,7 @@ class Connector:
 
     def __init__(self, optima: TensorLike, basis: simplex.Basis, inner: ArrayLike | None = None) -> None:
         self.optima, self.basis = _hull(optima), basis
+        _a_basis(basis)
         self.m = len(self.optima) - 1
         if basis.m != self.m:
             raise ValueError(
@@ -168,7 +169,7 @@ def readings(landscape: Landscape, thetas: TensorLike, *, jobs: int | None = Non
     array([1., 4.], dtype=float32)
     """
     a_landscape(landscape)
-    thetas = np.asarray(landscape.point(thetas))
+    thetas = np.asarray(landscape.point(thetas, "thetas"))
     if thetas.ndim != 2 or not len(thetas):
         raise ValueError(
             f"thetas must be points [K, {landscape.dimension}], K >= 1; received shape {thetas.shape}."
@@ -287,7 +288,7 @@ def tunnel(
     """
     segments = whole("segments", segments, 2)
     a_landscape(landscape)
-    ends = np.stack([landscape.point(a), landscape.point(b)])
+    ends = np.stack([landscape.point(a, "a"), landscape.point(b, "b")])
     return connector(landscape, ends, simplex.Grid(1, segments), optimizer, steps, **settings)
 
 
@@ -339,6 +340,9 @@ def joint_connector(
     (arXiv:2102.13042). Staying in the normal planes is ours.
     """
     steps = whole("steps", steps, 0)
+    _a_basis(basis)
+    if start is not None:
+        made("start", start, "deviations", "a wedges.Connector")
     blank = Connector(_points(landscape, optima), basis) if start is None else start
     if start is not None and not np.array_equal(start.optima, _points(landscape, optima)):
         raise ValueError("start must be a Connector of the same optima; received one of others.")
@@ -382,6 +386,8 @@ def refined(connector: Connector, basis: simplex.Basis) -> Connector:
            [3., 1.],
            [4., 0.]])
     """
+    made("connector", connector, "vertices", "a wedges.Connector")
+    _a_basis(basis)
     inner = connector(basis.points[connector.m + 1 :])
     return Connector(connector.optima, basis, inner)
 
@@ -407,10 +413,10 @@ class Expected(Around):
 
     def __init__(self, landscape: Landscape, fixed: TensorLike, weights: TensorLike) -> None:
         super().__init__(landscape)
-        self.fixed = landscape.point(fixed)  # [..., E, D]
+        self.fixed = landscape.point(fixed, "fixed")  # [..., E, D]
         if self.fixed.shape.rank < 2:
             raise ValueError(f"fixed must have shape [..., E, D]; received {tuple(self.fixed.shape)}.")
-        weights = tf.constant(weights, self.dtype)  # [T, E + F]
+        weights = tf.constant(array("weights", weights), self.dtype)  # [T, E + F]
         self._fixed, self._free = weights[:, : self.fixed.shape[-2]], weights[:, self.fixed.shape[-2] :]
         self.free = self._free.shape[1]
         self.dimension = self.free * landscape.dimension
@@ -482,7 +488,7 @@ def corner(
     Source: paths with one bend, Garipov et al. 2018 (arXiv:1802.10026); the stages are ours.
     """
     a_landscape(landscape)
-    ends = landscape.point(ends)  # [..., E, D]
+    ends = landscape.point(ends, "ends")  # [..., E, D]
     if ends.shape.rank < 2:
         raise ValueError(f"ends must have shape [..., E, D]; received {tuple(ends.shape)}.")
     if not len(reach):
@@ -525,7 +531,7 @@ def along(landscape: Landscape, vertices: TensorLike, points: int = 10) -> Line:
       ValueError: fewer than two vertices, no points.
     """
     a_landscape(landscape)
-    vertices = landscape.point(vertices)
+    vertices = landscape.point(vertices, "vertices")
     if vertices.shape.rank != 2 or vertices.shape[0] < 2:
         raise ValueError(f"vertices must have shape [V, D], V >= 2; received {tuple(vertices.shape)}.")
     points = whole("points", points)
@@ -545,7 +551,8 @@ def along(landscape: Landscape, vertices: TensorLike, points: int = 10) -> Line:
 def _points(landscape, optima):
     """Optima given as rows or as a list, [m + 1, D] of the landscape's dtype."""
     a_landscape(landscape)
-    shapes = {tuple(np.shape(o)) for o in optima}
+    optima = several("optima", optima)
+    shapes = {tuple(numbers("optima", o, landscape.dtype).shape) for o in optima}
     if len(shapes) > 1 or (shapes and shapes != {(landscape.dimension,)}):
         raise ValueError(
             f"optima must all be points of this landscape, shape ({landscape.dimension},); received "
@@ -554,13 +561,18 @@ def _points(landscape, optima):
     return np.array([landscape.point(o) for o in optima])
 
 
+def _a_basis(basis):
+    made("basis", basis, "points", "a wedges.simplex.Basis, e.g. wedges.simplex.Bernstein(1, 2)")
+
+
 def _listed(shapes):
     return ", ".join(map(str, sorted(shapes)))
 
 
 def _hull(optima):
     """Optima [m + 1, D] in general position; ValueError if they are not."""
-    shapes = {tuple(np.shape(o)) for o in optima}
+    several("optima", optima)
+    shapes = {array("optima", o).shape for o in optima}
     if len(shapes) > 1:
         raise ValueError(f"optima must be points of one space; received {_listed(shapes)}.")
     optima = np.array(optima)

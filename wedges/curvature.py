@@ -29,7 +29,20 @@ import scipy.sparse.linalg
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse.linalg import LinearOperator
 
-from wedges._checks import a_landscape, choice, one_point, share, standard_error, whole
+from wedges._checks import (
+    a_landscape,
+    a_matrix,
+    array,
+    called,
+    choice,
+    floats,
+    is_number,
+    made,
+    one_point,
+    share,
+    standard_error,
+    whole,
+)
 from wedges._checks import seed as checked_seed
 from wedges._progress import bar
 from wedges._repr import short
@@ -190,9 +203,10 @@ def block(operator: LinearOperator, which: slice | Sequence[int] | np.ndarray) -
     Raises:
       ValueError: coordinates that are not there, or twice, or none.
     """
+    a_matrix(operator)
     try:
         where = np.arange(operator.shape[0])[which]
-    except IndexError:
+    except (IndexError, TypeError, ValueError):
         where = np.zeros(0, int)
     if where.ndim != 1 or not 0 < len(where) == len(set(where.tolist())):
         raise ValueError(
@@ -210,6 +224,7 @@ def block(operator: LinearOperator, which: slice | Sequence[int] | np.ndarray) -
 
 def dense(operator: LinearOperator) -> np.ndarray:
     """All of A, [D, D]: D products and D^2 numbers, for small D or a landscape on a subspace."""
+    a_matrix(operator)
     with _bar(operator.shape[0]) as progress:
         matrix = _times(operator, np.eye(operator.shape[0], dtype=operator.dtype), progress)
     return (matrix + matrix.T) / 2
@@ -256,6 +271,7 @@ def eigenpairs(
     Source: Golub & Underwood 1977, the block method; Wu & Simon 2000 (SIAM J. Matrix Anal. Appl. 22),
     the restarts.
     """
+    a_matrix(operator)
     dimension = operator.shape[0]
     k = whole("k", k, 1, dimension, limit="D")
     limit = whole("limit", limit)
@@ -350,6 +366,9 @@ def certain(pairs: Eigenpairs, floor: float) -> int:
 
     Source: Kahan 1967 (Inclusion theorems for clusters of eigenvalues); Parlett 1980, theorem 11.5.1.
     """
+    made("pairs", pairs, "residuals", "what wedges.eigenpairs returns")
+    if not is_number(floor):
+        raise ValueError(f"floor must be a number; received {called(floor)}.")
     return int(np.sum(pairs.values - np.sqrt(np.sum(pairs.residuals**2)) > floor))
 
 
@@ -374,6 +393,7 @@ def trace(operator: LinearOperator, products: int, *, seed: int) -> Trace:
 
 def _exact(operator, products):
     """The trace from the diagonal, where so many products are enough for that; else None."""
+    a_matrix(operator)
     dimension = operator.shape[0]
     if dimension > max(products, _SMALL):
         return None
@@ -503,9 +523,10 @@ def lanczos(
     Raises:
       ValueError: another start.
     """
+    a_matrix(operator)
     order = whole("order", order)
     dimension = operator.shape[0]
-    start = np.asarray(start, operator.dtype)
+    start = np.asarray(array("start", start), operator.dtype)
     length = _lengths(start.reshape(1, -1))[0]
     if start.shape != (dimension,) or not 0 < length < np.inf:
         raise ValueError(
@@ -553,6 +574,7 @@ def spectral_density(operator: LinearOperator, *, samples: int, order: int, seed
     Source: Golub & Welsch 1969; Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad
     2017.
     """
+    a_matrix(operator)
     samples, order = whole("samples", samples), whole("order", order)
     rng, order, taken = generator(seed), min(order, operator.shape[0]), 0
     values, shares = np.zeros((samples, order)), np.zeros((samples, order))
@@ -581,7 +603,8 @@ def smoothed(density: Density, at: ArrayLike, width: float | ArrayLike) -> np.nd
     Raises:
       ValueError: a width that is not above 0.
     """
-    at, width = np.asarray(at, np.float64), np.broadcast_to(width, np.shape(at))
+    made("density", density, "shares", "what wedges.spectral_density returns")
+    at, width = floats("at", at), np.broadcast_to(floats("width", width), np.shape(at))
     if not np.all(width > 0):
         raise ValueError(f"width must be above 0, in units of curvature; received {width.min()}.")
     off = (at[:, None, None] - density.values) / width[:, None, None]  # [A, S, m]

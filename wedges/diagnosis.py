@@ -26,14 +26,15 @@ from __future__ import annotations
 import functools
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from wedges import _repr
+from wedges import _checks, _repr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
 
@@ -182,7 +183,12 @@ def change(yes: Mapping[str, ArrayLike]) -> np.ndarray:
     >>> wedges.diagnosis.change(yes).tolist()
     [0, 2]
     """
-    temperature, width, data = (np.asarray(yes[name]) for name in FINDINGS)
+    if not (isinstance(yes, Mapping) and set(FINDINGS) <= set(yes)):
+        raise ValueError(
+            f"yes must be {{question: probabilities}} of {', '.join(FINDINGS)}; received "
+            f"{_checks.called(yes)}."
+        )
+    temperature, width, data = (_checks.floats(f"yes[{name!r}]", yes[name]) for name in FINDINGS)
     load = np.where(width >= data, 2, 3)
     return np.where(np.maximum(width, data) > 0.5, load, (temperature > 0.5).astype(int))
 
@@ -198,7 +204,12 @@ def votes(trees: Sequence[Any], measures: Mapping[str, ArrayLike]) -> np.ndarray
     >>> wedges.diagnosis.votes([tree], {"mc": [-5.0, 0.0, float("nan")]}).tolist()
     [1.0, 0.0, 0.25]
     """
-    arrays = {name: np.asarray(values, np.float64) for name, values in measures.items()}
+    if not isinstance(measures, Mapping) or not measures:
+        raise ValueError(f"measures must be {{name: numbers}}; received {_checks.called(measures)}.")
+    arrays = {name: _checks.floats(f"measures[{name!r}]", v) for name, v in measures.items()}
+    trees = _checks.several("trees", trees)
+    for tree in trees:
+        _check_tree(tree, arrays)
     return np.mean([_reached(tree, arrays) for tree in trees], axis=0)
 
 
@@ -212,7 +223,9 @@ def calibrated(share: ArrayLike, slope: float, intercept: float) -> np.ndarray:
     >>> float(wedges.diagnosis.calibrated(0.75, 1.0, 0.0))
     0.75
     """
-    p = np.clip(share, 0.01, 0.99)
+    for name, value in (("slope", slope), ("intercept", intercept)):
+        _checks.number(name, value)
+    p = np.clip(_checks.floats("share", share), 0.01, 0.99)
     return 1 / (1 + np.exp(-(slope * np.log(p / (1 - p)) + intercept)))
 
 
@@ -242,6 +255,19 @@ def _answer(question: str, measures: dict[str, float]) -> Answer:
 
 def _yes(answer: Answer) -> bool:
     return answer.finding in [yes for _, yes in FINDINGS.values()]
+
+
+def _check_tree(tree, measures):
+    """A leaf, or a list of a measure that there is, three numbers and two trees."""
+    split = isinstance(tree, list) and len(tree) == 5 and tree[0] in measures
+    if split and all(map(_checks.is_number, tree[1:3])):
+        for below in tree[3:]:
+            _check_tree(below, measures)
+    elif not _checks.is_number(tree):
+        raise ValueError(
+            "trees must be shares or [measure, threshold, share, tree, tree], each measure among "
+            f"{', '.join(map(str, measures))}; received {_checks.called(tree)}."
+        )
 
 
 def _reached(tree, measures):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from wedges._checks import a_landscape, made
 from wedges._tensorflow import compiled
 from wedges.landscape import Around, Evaluation, Landscape, WithExamples, WithOutputs
 
@@ -66,6 +67,7 @@ class Distributed(Around, WithExamples, WithOutputs):
                 "landscape must have minibatches in parts, as a NetworkLandscape has; received "
                 f"{type(landscape).__name__}."
             )
+        made("strategy", strategy, "num_replicas_in_sync", "a tf.distribute.Strategy")
         super().__init__(landscape)
         self.strategy, self.replicas = strategy, strategy.num_replicas_in_sync
         landscape.minibatch(0, (0, self.replicas))  # raises where they cannot share one
@@ -147,4 +149,5 @@ def distributed_in(landscape: Landscape) -> Distributed | None:
     >>> wedges.distribute.distributed_in(wedges.Squared(wedges.Quadratic([1.0]))) is None
     True
     """
+    a_landscape(landscape)
     return next((each for each in landscape.nested() if isinstance(each, Distributed)), None)

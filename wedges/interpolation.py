@@ -262,7 +262,7 @@ def rise_bound(outputs: ArrayLike | Interpolation, targets: ArrayLike) -> RiseBo
         outputs = _outputs(outputs)
         followed, last = _followed(outputs), outputs[-1]
         curves = followed.turning, followed.length
-    y = np.asarray(targets)
+    y = _checks.array("targets", targets)
     if y.shape != last.shape or y.dtype.kind not in "fiub":
         raise ValueError(
             f"targets must be numbers shaped as the outputs at a point, {last.shape}; received "
@@ -297,7 +297,7 @@ def distance_moved(start: ArrayLike, end: ArrayLike) -> Distance:
     Raises:
       ValueError: points of different shapes.
     """
-    ends = np.asarray(start), np.asarray(end)
+    ends = _checks.array("start", start), _checks.array("end", end)
     if ends[0].ndim != 1 or ends[0].shape != ends[1].shape or {e.dtype.kind for e in ends} - set("fiu"):
         received = " and ".join(f"{e.dtype} {e.shape}" for e in ends)
         raise ValueError(f"start and end must be points of one shape [D]; received {received}.")
@@ -491,7 +491,7 @@ def _curve(losses, t):
 
 def _outputs(outputs):
     """Outputs [T, N, C] or [T, C] as an array."""
-    outputs = np.asarray(outputs)
+    outputs = _checks.array("outputs", outputs)
     known = outputs.ndim in (2, 3) and outputs.dtype.kind in "fiu"
     if not known or len(outputs) < 2 or not outputs[0].size:
         raise ValueError(

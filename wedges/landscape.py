@@ -123,16 +123,18 @@ class Landscape(abc.ABC):
         *_, innermost = self.nested()
         return innermost
 
-    def point(self, theta: TensorLike) -> tf.Tensor:
+    def point(self, theta: TensorLike, name: str = "theta") -> tf.Tensor:
         """theta as a tensor of this landscape's dtype, its last axis checked against D.
+
+        `name` is what it is called where it will not do.
 
         Raises:
           ValueError: theta of another length than D, or no real numbers.
         """
-        theta = _checks.numbers("theta", theta, self.dtype)
+        theta = _checks.numbers(name, theta, self.dtype)
         if theta.shape.rank == 0 or theta.shape[-1] != self.dimension:
             raise ValueError(
-                f"theta must have shape [..., {self.dimension}] (D of this landscape); "
+                f"{name} must have shape [..., {self.dimension}] (D of this landscape); "
                 f"received shape {tuple(theta.shape)}."
             )
         return theta

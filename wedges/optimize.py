@@ -7,6 +7,7 @@ theta_{t+1} = theta_t - step of a Keras optimizer on dL(theta_t, t)/dtheta, or a
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -135,9 +136,9 @@ class Descent:
         if tolerance is not None:
             _checks.not_negative("tolerance", tolerance)
         _checks.a_landscape(landscape)
-        start = landscape.point(start)
+        start = landscape.point(start, "start")
         _checks.finite("start", start)
-        self.tolerance = tolerance
+        self.tolerance, self._diverged = tolerance, False
         self.landscape, self.subspace = landscape, subspace
         if subspace is not None:
             _checks.a_subspace(subspace)
@@ -176,6 +177,7 @@ class Descent:
         Raises:
           ValueError: a point that is not finite, an origin where there is no subspace.
         """
+        self._diverged = False
         start = _checks.numbers("start", start, self.landscape.dtype)
         _checks.finite("start", start)
         if origin is not None:
@@ -191,7 +193,31 @@ class Descent:
             variable.assign(value)
 
     def run(self, steps: int) -> Trajectory:
-        """Take `steps` more steps, fewer where the tolerance is met: their `Trajectory`."""
+        """Take `steps` more steps, fewer where the tolerance is met: their `Trajectory`.
+
+        Losses are returned as they are. The first one that is NaN or infinite is told of by a warning.
+        """
+        return self._watched(steps, stacklevel=3)
+
+    def _watched(self, steps, stacklevel):
+        first = self.step
+        found = self._taken(steps)
+        finite = np.isfinite(found.losses)
+        if not (finite.all() or self._diverged):
+            self._diverged = True
+            at = int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+            starts = found.losses[0].size
+            many = f" from {np.sum(~finite[at])} of {starts} starts" if starts > 1 else ""
+            rate = "" if isinstance(self._rule, _Conjugate) else " A lower learning rate may help."
+            warnings.warn(
+                f"the descent of {type(self.landscape.core).__name__} by "
+                f"{type(self.optimizer).__name__} diverged{many}: the loss is not finite from step "
+                f"{first + at} on.{rate}",
+                stacklevel=stacklevel,
+            )
+        return found
+
+    def _taken(self, steps):
         steps = _checks.whole("steps", steps, 0)
         # XLA wants to know the length of the trajectory when it compiles.
         count = steps if self.jit_compile else tf.constant(steps)
@@ -328,7 +354,7 @@ def _named(optimizer):
         return optimizer
     try:
         found = keras.optimizers.get(optimizer) if isinstance(optimizer, (str, dict)) else None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         found = None
     if found is None:
         raise ValueError(
@@ -360,13 +386,14 @@ def progress(descent: Descent, steps: int, name: str) -> Trajectory:
     Returns:
       The `Trajectory` of the steps taken, fewer than `steps` where the tolerance is met.
     """
+    _checks.made("descent", descent, "run", "a wedges.Descent")
     steps = _checks.whole("steps", steps, 0)
     parts: list[Trajectory] = []
     taken = 0
     with bar(total=steps, desc=name, unit="step") as shown:
         while taken < steps:
             wanted = min(_STEPS_A_LOOK, steps - taken)
-            parts.append(descent.run(wanted))
+            parts.append(descent._watched(wanted, stacklevel=3))
             count = len(parts[-1].losses)
             taken += count
             shown.update(count)
@@ -403,10 +430,12 @@ def minimize(
 
     Raises:
       ValueError: as for `Descent`.
+
+    Warns where the loss becomes NaN or infinite.
     """
     how: dict[str, Any] = {"tolerance": tolerance, "jit_compile": jit_compile}
     _checks.a_landscape(landscape)
-    start, kept = landscape.point(start), landscape.__dict__.setdefault("_descents", {})
+    start, kept = landscape.point(start, "start"), landscape.__dict__.setdefault("_descents", {})
     key = None if subspace is not None else _key(optimizer, start.shape, how)
     # Taken out while it runs: a second thread makes one of its own.
     descent = None if key is None else kept.pop(key, None)
@@ -414,7 +443,7 @@ def minimize(
         descent = Descent(landscape, start, optimizer, subspace=subspace, **how)
     else:
         descent.restart(start)
-    losses, distances = descent.run(steps)
+    losses, distances = descent._watched(steps, stacklevel=3)
     if key is not None:
         kept[key] = descent
         while len(kept) > _KEPT:

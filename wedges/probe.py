@@ -106,7 +106,10 @@ def line(
     [0.5, 0.0, 0.5]
     """
     points = _checks.whole("points", points, 2)
-    a, b = (np.asarray(_checks.one_point(landscape, end, infinite=True)) for end in (a, b))
+    a, b = (
+        np.asarray(_checks.one_point(landscape, end, infinite=True, name=name))
+        for name, end in (("a", a), ("b", b))
+    )
     t = np.linspace(0.0, 1.0, points)
     weights = t.astype(a.dtype)
     point = lambda i: (1 - weights[i]) * a + weights[i] * b
@@ -159,8 +162,8 @@ def barrier(losses: ArrayLike | Line, t: ArrayLike | None = None) -> np.ndarray:
 def plane(
     landscape: Landscape,
     subspace: AffineSubspace,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: ArrayLike | None = None,
+    y: ArrayLike | None = None,
     *,
     jobs: int | None = None,
 ) -> np.ndarray:
@@ -179,7 +182,8 @@ def plane(
     Args:
       landscape: any.
       subspace: of two dimensions, in the landscape's space.
-      x, y: [X] and [Y].
+      x, y: [X] and [Y]; y as x, if it is left out. How far a picture should reach no plane knows:
+        `wedges.plots.window(subspace, points)` gives both for points that are to be seen.
       jobs: processes that share the points, -1 for one on each core; None follows
         `joblib.parallel_config` (local processes, a Dask or a Ray cluster), and is one without it. The
         landscape is pickled once, and its numbers are those of one process (bit for bit where
@@ -201,7 +205,12 @@ def plane(
             "subspace must be one plane, of two coordinates, e.g. random_cut(theta, 2, seed=0); "
             f"received {subspace!r}."
         )
-    x, y = _distances("x", x), _distances("y", y)
+    if x is None:
+        raise ValueError(
+            "x must be where along the plane's first axis to look, e.g. np.linspace(-1, 1, 21), or "
+            "x, y = wedges.plots.window(subspace, points) for points that are to be seen; received None."
+        )
+    x, y = _distances("x", x), _distances("y", x if y is None else y)
     inside = restrict(landscape, subspace)
     position = lambda k: np.array([x[k % len(x)], y[k // len(x)]])
     return _losses(inside, position, len(x) * len(y), "plane", jobs).reshape(len(y), len(x))
@@ -254,7 +263,7 @@ def filter_normalized(
 
     Source: Li et al. 2018 (arXiv:1712.09913), section 4, who also leave biases and batch norm alone.
     """
-    theta, filters = np.asarray(theta), np.asarray(filters)
+    theta, filters = _checks.array("theta", theta), _checks.array("filters", filters)
     if theta.dtype.kind not in "iu" and theta.dtype.name not in _FLOATS:
         raise ValueError(f"theta must be real numbers [D]; received {_checks.called(theta)}.")
     if theta.dtype.kind in "iu" or theta.dtype.itemsize < 4:
@@ -282,8 +291,8 @@ def filter_normalized(
 def filter_plane(
     landscape: Landscape,
     theta: ArrayLike,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: ArrayLike | None = None,
+    y: ArrayLike | None = None,
     *,
     seed: int | Sequence[int],
     filters: ArrayLike | None = None,
@@ -307,7 +316,7 @@ def filter_plane(
       landscape: a network's, or one made of it in the same space (`Squared`, `Distributed`); any other
         with `filters`.
       theta: [D], finite.
-      x, y: [X] and [Y], e.g. `np.linspace(-1, 1, 25)`.
+      x, y: [X] and [Y]; by default 21 even steps from -1 to 1, and y as x.
       seed: of the directions.
       filters: the filter that each component of theta belongs to [D], -1 for none; those of
         `landscape.core.space` by default.
@@ -319,7 +328,8 @@ def filter_plane(
     Source: Li et al. 2018 (arXiv:1712.09913), section 4.
     """
     theta = np.asarray(_checks.one_point(landscape, theta))
-    x, y = _distances("x", x), _distances("y", y)
+    x = np.linspace(-1.0, 1.0, 21) if x is None else _distances("x", x)
+    y = x if y is None else _distances("y", y)
     if filters is None:
         filters = filters_of(landscape)
         if filters is None:
@@ -339,6 +349,7 @@ def filters_of(landscape: Landscape) -> np.ndarray | None:
 
     None for any other landscape.
     """
+    _checks.a_landscape(landscape)
     space = getattr(landscape.core, "space", None)
     if space is None or space.dimension != landscape.dimension:
         return None
@@ -431,7 +442,7 @@ def tunnel_width(
             "distances must satisfy 0 < first <= limit < infinity and growth > 1 (at theta = 0 a limit "
             f"must be given); received first={first!r}, limit={limit!r}, growth={growth!r}."
         )
-    thresholds = np.atleast_1d(np.asarray(threshold, np.float64))
+    thresholds = np.atleast_1d(_checks.floats("threshold", threshold))
     base = float(landscape(theta))
     if thresholds.ndim > 1 or not thresholds.size or not (base <= thresholds).all():
         raise ValueError(

@@ -129,12 +129,15 @@ class HoyerSquare(_OfNorms):
         return 2 * tf.cast(self.strength, c.dtype) * c / size
 
 
-def _floating(w):
+def _floating(w, name="w"):
     """Weights as a tensor of floating numbers."""
-    w = tf.convert_to_tensor(w)
-    if not w.dtype.is_floating:
-        raise ValueError(f"w must be floating numbers; received {w.dtype.name}.")
-    return w
+    try:
+        found = tf.convert_to_tensor(w)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be floating numbers; received {_checks.called(w)}.") from None
+    if not found.dtype.is_floating:
+        raise ValueError(f"{name} must be floating numbers; received {found.dtype.name}.")
+    return found
 
 
 def _wide(x):
@@ -183,7 +186,7 @@ def together(variables: Sequence[keras.Variable], penalty: Any) -> None:
     Raises:
       ValueError: fewer than two variables, or something else than them.
     """
-    variables = list(variables)
+    variables = _checks.several("variables", variables)
     if len(variables) < 2 or not all(isinstance(v, keras.Variable) for v in variables):
         raise ValueError(
             "variables must be two or more Keras variables, e.g. model.trainable_variables; received "
@@ -282,7 +285,7 @@ def proximal_steps(
     weights: Sequence[TensorLike], penalty: Any, step: TensorLike, *, group: bool = False
 ) -> list[tf.Tensor]:
     """The `proximal_step` of several weights: of each by itself, or of all as one vector (`group`)."""
-    weights = [tf.convert_to_tensor(w) for w in weights]
+    weights = [_floating(w, "weights") for w in _checks.several("weights", weights)]
     if not group:
         return [proximal_step(w, penalty, step) for w in weights]
     moved = proximal_step(_one_vector(weights), penalty, step)

@@ -132,7 +132,10 @@ def quadratic_variation(slopes: ArrayLike, curvatures: ArrayLike, distance: floa
       [...], float64; NaN where the slice is level, g = h = 0.
     """
     _checks.positive("distance", distance)
-    g, b = np.abs(np.asarray(slopes, np.float64)), np.abs(np.asarray(curvatures, np.float64)) * distance
+    g, b = (
+        np.abs(_checks.floats("slopes", slopes)),
+        np.abs(_checks.floats("curvatures", curvatures)) * distance,
+    )
     with np.errstate(invalid="ignore"):
         off = np.clip((b - g) / np.where(b + g > 0, b + g, np.nan), 0, None)
         return 1 + off**2
@@ -150,7 +153,7 @@ def index(variations: ArrayLike) -> float:
     Raises:
       ValueError: fewer than two slices.
     """
-    variations = np.asarray(variations, np.float64)
+    variations = _checks.floats("variations", variations)
     if variations.ndim != 1 or len(variations) < 2:
         raise ValueError(
             f"variations must be those of at least 2 slices [M]; received shape {variations.shape}."

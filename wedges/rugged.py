@@ -325,7 +325,7 @@ def langevin(
     _checks.positive("step", step)
     steps, seed = _checks.whole("steps", steps), _checks.whole("seed", seed, 0)
     heat = _heat(temperature)
-    theta = landscape.point(start)
+    theta = landscape.point(start, "start")
     if theta.shape.rank < 2:
         raise ValueError(
             f"start must have shape [chains, ..., {landscape.dimension}]; received {tuple(theta.shape)}."
@@ -404,7 +404,7 @@ def gibbs(landscape: Landscape, temperature: ArrayLike, theta: ArrayLike) -> np.
     _checks.a_landscape(landscape)
     if landscape.dimension != 1:
         raise ValueError(f"landscape must have D = 1; received D = {landscape.dimension}.")
-    heat, theta = _heat(temperature), np.asarray(theta, np.float64)
+    heat, theta = _heat(temperature), _checks.floats("theta", theta)
     gaps = np.diff(theta)
     if theta.ndim != 1 or len(theta) < 2 or not np.allclose(gaps, gaps[0]) or gaps[0] <= 0:
         raise ValueError(f"theta must be points [P] that rise evenly; received shape {theta.shape}.")

@@ -34,7 +34,10 @@ def smallest(x: ArrayLike, s: int) -> tuple[tf.Tensor, tf.Tensor]:
     >>> float(threshold), int(below)
     (3.0, 1)
     """
-    x = tf.convert_to_tensor(x)
+    try:
+        x = tf.convert_to_tensor(x)
+    except (TypeError, ValueError):
+        raise ValueError(f"x must be real numbers; received {_checks.called(x)}.") from None
     if x.dtype not in _INTEGERS:
         raise TypeError(f"x must be float32 or float64; received {x.dtype.name}.")
     if x.shape.rank is None or x.shape.rank == 0 or x.shape[-1] is None:

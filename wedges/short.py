@@ -127,7 +127,7 @@ def smallest_cut(
     from wedges.affine import DENSE_NUMBERS, generator, random_cut
     from wedges.optimize import Descent, progress
 
-    theta, dimensions = _checks.one_point(landscape, theta), np.asarray(dimensions)
+    theta, dimensions = _checks.one_point(landscape, theta), _checks.array("dimensions", dimensions)
     if not (
         (dimensions.ndim == 1 and len(dimensions) and dimensions.dtype.kind in "iu")
         and (np.all(dimensions[1:] > dimensions[:-1]) and dimensions[0] >= 1)
@@ -176,6 +176,7 @@ def recovered(cuts: Cuts, threshold: float) -> Count:
     d = 1, 2, 3, ... it is 0.83 s at s = 20 and 0.88 s at s = 1000, not 0.9 s.
     """
     _checks.share("threshold", threshold)
+    _checks.made("cuts", cuts, "left", "what wedges.smallest_cut returns")
     crossing = lambda left: first_crossing(cuts.dimensions, left, threshold, log=True, falling=True)
     return _count([crossing(left) for left in cuts.left])
 
@@ -210,7 +211,7 @@ def eigenvalue_count(
     """
     from wedges.curvature import hessian, spectral_density
 
-    floors = np.atleast_1d(np.asarray(floor, np.float64))
+    floors = np.atleast_1d(_checks.floats("floor", floor))
     if floors.ndim > 1 or np.isnan(floors).any():
         raise ValueError(f"floor must be a number or several [F], none NaN; received {floor}.")
     steps = _checks.whole("steps", steps)

@@ -79,7 +79,7 @@ def faces(m: int, count: int, *, seed: int) -> np.ndarray:
 
 def positions(w: ArrayLike, m: int) -> np.ndarray:
     """w as float64 positions [..., m + 1]; ValueError if they are not barycentric coordinates."""
-    w = np.asarray(w, np.float64)
+    w, m = _checks.floats("w", w), _checked_m(m)
     if w.ndim == 0 or w.shape[-1] != m + 1:
         raise ValueError(
             f"w must have shape [..., {m + 1}], a coordinate for each optimum; received {w.shape}."
@@ -197,7 +197,7 @@ class Scattered(Basis):
     """
 
     def __init__(self, points: ArrayLike) -> None:
-        points = np.atleast_2d(np.asarray(points, np.float64))
+        points = np.atleast_2d(_checks.floats("points", points))
         if points.ndim != 2 or points.shape[1] < 2:
             raise ValueError(f"points must have shape [P, m + 1], m >= 1; received {points.shape}.")
         self.m = points.shape[1] - 1
@@ -294,6 +294,10 @@ def restore(
 
     Raises ValueError where it is another, or none.
     """
+    for name, value in (("config", config), ("arrays", arrays)):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{name} must be a dict; received {_checks.called(value)}.")
+    m, points = _checks.whole("m", m, -1), _checks.whole("points", points, 0)
     kind = str(config.get("kind"))
     rest = {name: value for name, value in config.items() if name != "kind"}
     if kind in _TOTALS and set(rest) == {"m", _TOTALS[kind]} and not arrays:

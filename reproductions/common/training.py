@@ -8,6 +8,7 @@ uninterrupted one does.
 import contextlib
 import dataclasses
 import typing
+import warnings
 
 import numpy as np
 
@@ -197,6 +198,15 @@ class _Settling(typing.NamedTuple):
         return bool(done), theta.numpy()[None] if best else snapshots
 
 
+@contextlib.contextmanager
+def _told_by_name():
+    """Without the library's warning of what diverges, where it is told by the name of its bar."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="the descent of")
+        yield
+
+
+@_told_by_name()
 def _take(descent, steps, bar, marks=(), watch=None):
     """Take all the steps, from where an earlier process stopped: the state at the end, with "losses"
     [steps] and "snapshots" of theta at the marks, or of the `watch`, which may end it earlier."""

@@ -255,7 +255,7 @@ def test_kinds():
         (tf.data.Dataset.from_tensor_slices((X, Y)).batch(10).repeat(), "must be a data set that ends"),
         (tf.data.Dataset.from_tensor_slices((X[:0], Y[:0])).batch(10), "at least one example"),
         (Source(X[:0], Y[:0]), "at least one example; received an empty source"),
-        (Source(X), "y and loss must fit"),
+        (Source(X), "y must be the targets of the examples"),
         ([{"image": 1}], "x must hold the same number of examples"),
     ],
 )
@@ -506,3 +506,68 @@ def test_weights_of_classes_are_of_these_examples_and_lists_of_one_are_one():
     for y, w in (([Y], [W]), ((Y,), (W,)), (Y, [W]), ([Y], W)):
         found = wedges.NetworkLandscape(network, X, y, seed=0, sample_weight=w)
         np.testing.assert_allclose(found(theta), known, rtol=1e-5)
+
+
+# ---- what is no data ------------------------------------------------------------------------------
+
+BAD = np.where(np.arange(X.size).reshape(X.shape) % 40 == 33, np.nan, X)  # in rows 8, 18, 28, 38, 48
+NO_FIT = "x must fit the inputs of model 'mine'; received what does not: "
+IN_FIVE = "must be finite; received NaN or infinity in 5 of 53 examples, number 8 .from 0. the first.$"
+
+
+def landscape_of(*data, loss=SPARSE, width=3, **settings):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(width)], name="mine")
+    return wedges.NetworkLandscape(model, *data, loss=loss, seed=0, **settings)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (("x.npy", Y), "x must be arrays or a data set; received .*'x.npy': load it first"),
+        ((X, "y.npy"), "y must be arrays or a data set; received .*'y.npy': load it first"),
+        ((X,), "y must be the targets of the examples, beside x or in the data set .x, y."),
+        ((tf.data.Dataset.from_tensor_slices(X).batch(9),), "y must be the targets of the examples"),
+        ((X, np.array(["a", "b", "c"])[Y]), "y must be numbers; received texts: .*return_inverse"),
+        ((BAD, Y), "x " + IN_FIVE),
+        ((np.where(np.isnan(BAD), -np.inf, BAD), Y), "x " + IN_FIVE),
+        ((Source(BAD[8:], Y[8:]),), "x must be finite; received NaN or infinity in 1 of 8"),
+        ((X[:, :3], Y), NO_FIT + "Input 0 .* 4, but"),
+        (({"one": X, "two": X}, Y), NO_FIT + "The structure .*Expected: .*Received: "),
+        ((X.astype(str), Y), NO_FIT + "Cast string"),
+        ((tf.data.Dataset.from_tensor_slices({"x": X}).batch(9),), NO_FIT + "The structure "),
+    ],
+)  # fmt: skip
+def test_what_are_no_data_is_one_line(data, words):
+    with pytest.raises(ValueError, match=f"^{words}") as caught:
+        landscape_of(*data)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_examples_are_finite():
+    with pytest.raises(ValueError, match="^sample_weight " + IN_FIVE):
+        landscape_of(X, Y, sample_weight=BAD[:, 1])
+
+
+def test_numbers_whose_sum_is_no_float_are_finite():
+    assert landscape_of(np.full((N, 4), 3e38, np.float32), Y).size == N
+
+
+def test_targets_may_be_nan_where_the_loss_leaves_them_out():
+    """The mean over all of the squares of known targets, at weights of 0 the targets' own."""
+
+    def masked(y, z):
+        known = tf.math.is_finite(y)
+        off = tf.where(known, tf.where(known, y, 0.0) - z, 0.0)
+        return tf.reduce_mean(off**2, axis=-1)
+
+    found = landscape_of(X, BAD.astype(np.float32), loss=masked, width=4)(np.zeros(20))
+    np.testing.assert_allclose(found, np.nansum(BAD**2) / BAD.size, rtol=1e-5)
+    with pytest.raises(ValueError, match="^y " + IN_FIVE):
+        landscape_of(X, BAD.astype(np.float32), loss="mean_squared_error", width=4)
+
+
+def test_any_of_several_inputs_may_be_the_one_that_is_not_finite():
+    inputs = {name: keras.Input((4,), name=name) for name in ("one", "two")}
+    both = keras.Model(inputs, layers.Dense(3)(layers.add(list(inputs.values()))))
+    with pytest.raises(ValueError, match="^x " + IN_FIVE):
+        wedges.NetworkLandscape(both, {"one": X, "two": BAD}, Y, SPARSE, seed=0)

@@ -703,7 +703,7 @@ def test_ends_that_are_none_are_named(arguments, said):
             r"^start and end must be points of one shape \[D\]; received",
         ),
         (distance_moved, ([[1.0]], [[2.0]]), "^start and end must be points"),
-        (distance_moved, (["a"], ["b"]), "^start and end must be points"),
+        (distance_moved, (["a"], ["b"]), "^start must be numbers"),
     ],
 )
 def test_arrays_of_other_shapes_are_named(function, arguments, said):

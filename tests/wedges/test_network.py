@@ -291,7 +291,7 @@ def test_a_model_that_cannot_be_flattened_is_refused(model, words, images):
         ({"y": np.eye(53)[52] * 3}, "y must hold classes from 0 to 2, .* received 3"),
         ({"y": np.eye(53)[52] * -1}, "y must hold classes from 0 to 2, .* received -1"),
         ({"y": [1, 2, 3]}, "x and y must have as many examples; received 53 of x, 3 of y"),
-        ({"y": "labels"}, "y must hold the same number of examples in every array"),
+        ({"y": "labels"}, "y must be arrays or a data set; received the text"),
         ({"y": object()}, "y must be arrays of numbers, .* received object"),
         ({"y": []}, "y must hold at least one example"),
         ({"y": {"a": np.zeros(53), "b": np.zeros(52)}}, "y must hold the same number of examples"),

@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import keras
 import numpy as np
@@ -426,7 +427,7 @@ def test_a_restart_that_cannot_be_is_named():
             lambda q: wedges.Descent(q, [1.0, 1.0], wedges.ConjugateGradients),
             "optimizer .*received the class ConjugateGradients",
         ),
-        (lambda q: wedges.Descent(q, [1.0], CG), r"theta must have .*received shape \(1,\)"),
+        (lambda q: wedges.Descent(q, [1.0], CG), r"start must have .*received shape \(1,\)"),
     ],
 )
 def test_what_cannot_be_minimised_is_named(build, words):
@@ -515,10 +516,10 @@ def test_what_is_no_landscape_or_no_start_is_named():
     for use, words in (
         (lambda: wedges.minimize(model, [1.0, 1.0], CG, 3), "landscape must be .*NetworkLandscape"),
         (lambda: wedges.minimize([1.0, 1.0], bowl, CG, 3), "landscape must be a .*; received list"),
-        (lambda: wedges.minimize(bowl, model, CG, 3), "theta must be real numbers; .*the model 'mine'"),
-        (lambda: wedges.minimize(bowl, "best.keras", CG, 3), "theta must be real .* path 'best.keras'"),
-        (lambda: wedges.minimize(bowl, bowl, CG, 3), "theta must be .* a landscape, Quadratic"),
-        (lambda: wedges.minimize(bowl, [1j, 1], CG, 3), "theta must be real numbers; received"),
+        (lambda: wedges.minimize(bowl, model, CG, 3), "start must be real numbers; .*the model 'mine'"),
+        (lambda: wedges.minimize(bowl, "best.keras", CG, 3), "start must be real .* path 'best.keras'"),
+        (lambda: wedges.minimize(bowl, bowl, CG, 3), "start must be .* a landscape, Quadratic"),
+        (lambda: wedges.minimize(bowl, [1j, 1], CG, 3), "start must be real numbers; received"),
         (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, subspace=np.eye(2)), "subspace must be a"),
         (lambda: wedges.minimize(bowl, [1.0, 1.0], CG, 3, tolerance="low"), "tolerance must be a"),
     ):  # fmt: skip
@@ -575,3 +576,43 @@ def test_what_differs_compiles_a_loop_of_its_own_and_few_are_kept():
     wedges.minimize(bowl, [1.0, 1.0], Mine(0.1), 3)
     assert not any("Mine" in key for key in bowl.__dict__["_descents"])
     assert "_descents" not in pickle.loads(pickle.dumps(bowl)).__dict__
+
+
+# ---- what diverges --------------------------------------------------------------------------------
+
+WORDS = (
+    "the descent of Quadratic by SGD diverged{}: the loss is not finite from step 1 on. "
+    "A lower learning rate may help."
+)
+
+
+def warned(use):
+    """What a call warns of, and from which file."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        use()
+    return [str(each.message) for each in found], {each.filename for each in found}
+
+
+def test_a_descent_that_diverges_says_so_once_where_it_was_called():
+    """theta_1 = (1 - 1e30) theta_0, whose square is no float32."""
+    bowl, sgd = wedges.Quadratic([1.0]), keras.optimizers.SGD(1e30)
+    minimize = lambda start: warned(lambda: wedges.minimize(bowl, start, sgd, 3))
+    assert minimize([1.0]) == ([WORDS.format("")], {__file__})
+    assert minimize([1.0]) == ([WORDS.format("")], {__file__})  # the loop is kept, its warning is not
+    assert minimize([0.0]) == ([], set())
+    many = [WORDS.format(" from 2 of 3 starts")]
+    assert minimize([[1.0], [0.0], [2.0]]) == (many, {__file__})
+    descent = wedges.Descent(bowl, [1.0], sgd)
+    assert warned(lambda: descent.run(1)) == ([], set())  # the loss before the step
+    assert warned(lambda: descent.run(1)) == ([WORDS.format("")], {__file__})
+    assert warned(lambda: descent.run(2)) == ([], set())
+    descent.restart([1.0])
+    assert warned(lambda: optimize.progress(descent, 60, "x")) == ([WORDS.format("")], {__file__})
+
+
+def test_a_loss_that_is_infinite_at_the_start_is_told_of_without_a_rate_where_there_is_none():
+    bowl = wedges.Quadratic([1.0])
+    said, _ = warned(lambda: wedges.minimize(bowl, [3e38], CG, 1))
+    assert said == ["the descent of Quadratic by ConjugateGradients diverged: the loss is not finite "
+                    "from step 0 on."]  # fmt: skip

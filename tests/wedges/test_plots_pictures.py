@@ -217,6 +217,13 @@ def test_paths_are_projected_and_how_far_off_they_are_is_said():
     assert legend == list(found) and is_a_picture(figure)
 
 
+def test_one_path_needs_no_name():
+    for bare in (list(LINE), tuple(map(tuple, LINE)), LINE):
+        found = path_lines(plots.path_on_plane(Flat(), SIDE, SIDE, bowl(), bare))
+        assert list(found) == ["path"]
+        np.testing.assert_array_equal(found["path"], LINE[:, :2])
+
+
 def test_the_ends_are_marked_or_what_is_given():
     texts = lambda figure: {t.get_text(): t.xy for t in figure.axes[0].texts if hasattr(t, "xy")}
     marked = texts(plots.path_on_plane(Flat(), SIDE, SIDE, bowl(), {"line": LINE}))
@@ -271,6 +278,12 @@ def test_a_window_has_square_cells_and_a_margin():
         ({"paths": {"a": LINE[:1]}}, r"paths\['a'\] must be points \[T, D\], T at least 2; received"),
         ({"losses": bowl()[1:]}, r"losses must have shape \[9, 9\], rows along y"),
         ({"losses": bowl() - 0.1}, "losses must be above 0 where log is True; received 0"),
+        ({"paths": [LINE[0]]}, r"paths\['path'\] must be points \[T, D\], T at least 2"),
+        ({"paths": "line"}, "paths must be {name: points .T, D.}; received the text or path 'line'"),
+        ({"paths": [plots.window] * 2}, "paths must be {name: path} where they are several connectors"),
+        ({"paths": plots.window}, "paths must be points .T, D., or a wedges.Connector; received"),
+        ({"points": [LINE[0]]}, "points must be {name: point .D.}; received"),
+        ({"points": {"A": LINE}}, r"points\['A'\] must be one point .D.; received shape \(2, 3\)"),
         ({"plane": LINE}, "plane must be a wedges.AffineSubspace; received ndarray"),
     ],
 )

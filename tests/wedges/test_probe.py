@@ -159,7 +159,7 @@ def test_what_has_no_barrier_is_named(arguments, words):
 def test_line_needs_its_ends():
     with pytest.raises(ValueError, match="points must be a whole number, at least 2; received 1"):
         probe.line(wedges.Quadratic([1.0]), [0.0], [1.0], points=1)
-    with pytest.raises(ValueError, match=r"theta must have .*received shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"b must have .*received shape \(2,\)"):
         probe.line(wedges.Quadratic([1.0]), [0.0], [1.0, 2.0])
 
 
@@ -283,6 +283,23 @@ def test_what_is_no_plane_or_no_grid_is_named(subspace, x, words):
     if subspace() is CUT:
         with pytest.raises(ValueError, match="y" + words[1:]):
             probe.plane(BOWL, CUT, [0.0, 1.0], x)
+
+
+def test_y_is_as_x_and_x_is_asked_for():
+    x = [0.0, 1.0, 2.0]
+    np.testing.assert_array_equal(probe.plane(BOWL, CUT, x), probe.plane(BOWL, CUT, x, x))
+    with pytest.raises(ValueError, match="^x must be where along .* np.linspace.* received None.$") as e:
+        probe.plane(BOWL, CUT)
+    assert "\n" not in str(e.value)
+
+
+def test_a_plane_of_filters_reaches_as_far_as_theta_by_itself():
+    theta, filters = np.arange(1.0, 6), np.arange(5)
+    found = wedges.filter_plane(BOWL, theta, seed=0, filters=filters)
+    np.testing.assert_array_equal(found.x, np.linspace(-1, 1, 21))
+    np.testing.assert_array_equal(found.y, found.x)
+    whole = wedges.filter_plane(BOWL, theta, found.x, found.x, seed=0, filters=filters)
+    np.testing.assert_array_equal(found.losses, whole.losses)
 
 
 def test_many_planes_through_one_origin_are_named():

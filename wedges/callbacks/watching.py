@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from wedges import _checks
 from wedges.landscape import Landscape, WithExamples
 from wedges.network.examples import examples_of
 from wedges.network.landscape import NetworkLandscape
+from wedges.network.problem import in_a_line
 
 
 def check_held_out(held_out: Any) -> None:
@@ -44,7 +41,7 @@ def build(model: keras.Model, given: Landscape | None, data: tuple[Any, Any]) ->
             "model.build(input_shape), or the model once on an example."
         )
     x, *_ = examples_of(*data).first(1)
-    with _in_a_line("x", model):
+    with in_a_line("x", model):
         model(x)
 
 
@@ -65,7 +62,7 @@ def landscapes(
     """
     landscape = given
     if landscape is None:
-        with _in_a_line("x", model):
+        with in_a_line("x", model):
             landscape = _probed(NetworkLandscape(model, *data, seed=0, batch_norm="reestimate"))
     if landscape.dimension != dimension:
         raise ValueError(
@@ -78,7 +75,7 @@ def landscapes(
                 f"held_out must be a landscape beside {type(landscape).__name__}, which has no examples "
                 "to replace; received a pair."
             )
-        with _in_a_line("held_out's x", model):
+        with in_a_line("held_out's x", model):
             held_out = _probed(landscape.on(*held_out))
     return landscape, held_out
 
@@ -88,18 +85,3 @@ def _probed(landscape):
     if isinstance(landscape, NetworkLandscape):
         _ = landscape.problem.probed
     return landscape
-
-
-@contextlib.contextmanager
-def _in_a_line(name: str, model: keras.Model) -> Iterator[None]:
-    """Tell in one line what Keras has against examples in many."""
-    try:
-        yield
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        lines = re.sub(r"\x1b\[\d+m", "", str(error)).strip().splitlines()
-        if len(lines) < 2:
-            raise
-        told = [line for line in lines[1:] if line] if lines[0].startswith("Exception enc") else lines
-        raise ValueError(
-            f"{name} must fit the inputs of model {model.name!r}; received what does not: {told[0]}"
-        ) from error

@@ -100,7 +100,9 @@ def differentiate(
       ValueError: a function of NumPy, or one that gives no number for each point; an operation without
         second derivatives.
     """
-    x = tf.convert_to_tensor(x)
+    if not callable(function):
+        raise ValueError(f"function must be a function of points; received {_checks.called(function)}.")
+    x = x if tf.is_tensor(x) else tf.convert_to_tensor(_checks.array("x", x))
     with derivatives_of_any_order():
         return _by_tapes(lambda x: differentiable_at("function", function, x), x, laplacian)
 

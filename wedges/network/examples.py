@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges import _progress
+from wedges import _checks, _progress
 from wedges.network.batches import Minibatches, batch_size
 from wedges.network.files import MappedFile
 
@@ -63,6 +64,11 @@ class Examples(abc.ABC):
     def first(self, n: int) -> Any:
         """The first n examples, fewer where there are fewer, as one batch."""
 
+    @property
+    def at_hand(self) -> Any:
+        """What can be looked at for next to nothing, as one batch: arrays in memory, else a few."""
+        return self.first(_LOOKED_AT)
+
     @abc.abstractmethod
     def spread(self, n: int) -> Any:
         """About n examples from all over the data, as one batch: what lies first may be all alike."""
@@ -93,6 +99,10 @@ class Arrays(Examples):
     def __init__(self, batch: Any) -> None:
         self.source = self.batch = batch
         self.size = leading_size(batch)
+
+    @property
+    def at_hand(self) -> Any:
+        return self.batch
 
     def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
         whole, rest = divmod(self.size, batch_size)
@@ -446,6 +456,10 @@ class _Reweighted(Examples):
     def _weighted(self, batch):
         return batch[0], batch[1], self._function(batch)
 
+    @property
+    def at_hand(self) -> Any:
+        return self._examples.at_hand
+
     def fold(self, function: Callable[[Any, Any], Any], carry: Any, batch_size: int) -> Any:
         return self._examples.fold(lambda b, c: function(self._weighted(b), c), carry, batch_size)
 
@@ -486,6 +500,12 @@ def examples_of(
     """
     if x is None:
         raise ValueError(f"{names[0]} must be examples; received None.")
+    for name, value in zip(names, (x, y, sample_weight), strict=True):
+        if isinstance(value, (str, bytes, os.PathLike)):
+            raise ValueError(
+                f"{name} must be arrays or a data set; received {_checks.called(value)}: load it first, "
+                "e.g. by numpy.load."
+            )
     kind = _source(x)
     if kind is None:
         values = [
@@ -500,6 +520,18 @@ def examples_of(
             f"{type(x).__name__} and others beside it."
         )
     return kind(x)
+
+
+def not_finite(arrays: Any) -> np.ndarray:
+    """The numbers of the examples of a structure of arrays that hold NaN or infinity."""
+    leaves = list(map(tf.convert_to_tensor, tf.nest.flatten(arrays)))
+    bad = np.zeros(leaves[0].shape[0] if leaves else 0, bool)
+    for leaf in leaves:
+        # Only finite numbers have a finite sum, which takes no memory; one that overflows tells nothing.
+        if leaf.dtype.is_floating and not tf.math.is_finite(tf.reduce_sum(leaf)):
+            finite = tf.reduce_all(tf.math.is_finite(leaf), axis=list(range(1, leaf.shape.rank)))
+            bad |= ~finite.numpy()
+    return np.flatnonzero(bad)
 
 
 def leading_size(arrays: Any) -> int:
@@ -523,7 +555,7 @@ def _source(x):
 def _leaves(name, value):
     """Arrays, or a structure of them, each a tensor or something on disk."""
     if _numbers(value):
-        value = np.asarray(value)
+        value = _checks.array(name, value)
     elif isinstance(value, (dict, list, tuple)):
         if not value:
             raise ValueError(f"{name} must hold at least one example; received {value!r}.")
@@ -594,7 +626,11 @@ def _joined(batches):
 def _same(one, other):
     """Whether two batches hold the same numbers."""
     pairs = zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True)
-    return all(a.shape == b.shape and np.array_equal(a, b) for a, b in pairs)
+    return all(a.shape == b.shape and np.array_equal(a, b, equal_nan=_real(a)) for a, b in pairs)
+
+
+def _real(tensor):
+    return tensor.dtype.is_floating
 
 
 def _cut_anew(batches, sizes, batch_size):

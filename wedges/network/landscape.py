@@ -99,7 +99,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
 
     Raises:
       ValueError: arrays of different sizes, no examples, no loss, a model that is not built; a stateful
-        or quantized model, one of float16 or bfloat16 weights, one for batches of one size.
+        or quantized model, one of float16 or bfloat16 weights, one for batches of one size; NaN or
+        infinity in x or y, but for targets that the loss leaves out. (Of what is not in memory the first
+        few examples are looked at.)
     """
 
     takes_batches = False
@@ -145,6 +147,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
         )
         self.readout = Readout(self.objective, *self.problem.probed[1:], self.dtype)
         self.graphs = Graphs(self.problem, self.readout)
+        self.problem.check_finite()
         self.readout.check(self.problem, self.examples)
         self.x, self.y, self.sample_weight = _in_memory(self.examples)
         self.loss = self.objective.loss

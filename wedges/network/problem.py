@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,13 +17,23 @@ from wedges import _keras
 from wedges._tensorflow import compiled
 from wedges.network.batches import share
 from wedges.network.coupling import couples, diverse
-from wedges.network.examples import Examples
+from wedges.network.examples import Examples, leading_size, not_finite
 from wedges.network.objective import Objective, Term
 from wedges.network.stateless import StatelessModel
 
+_INPUTS = re.compile("Layer |Input ")  # how Keras begins a line about inputs
+_LONGEST = 300  # characters of what Keras has against examples
 _PROBE = 8  # examples that are looked at to see whether each has a loss of its own
 # What Keras raises where targets, losses and outputs do not go together.
-_MISFITS = (KeyError, IndexError, ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError)
+_MISFITS = (
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.UnimplementedError,
+)
 
 
 class Problem:
@@ -142,11 +155,37 @@ class Problem:
                     self._sums(batch, outputs, [], self._start)
                 return batch, outputs, self.objective.terms(batch, outputs)
             except _MISFITS as error:
+                if why := _no_targets(batch[1]):
+                    raise ValueError(why) from error
                 raise ValueError(
                     f"y and loss must fit the outputs of model {self.network.model.name!r}, "
                     f"{_shapes(outputs)}; received y {_shapes(batch[1])} and loss {self.objective}: "
                     f"{_first_line(error)}"
                 ) from error
+
+    def check_finite(self, names: tuple[str, ...] = ("x", "y", "sample_weight")) -> None:
+        """Whether inputs, targets and weights are finite, of all that are in memory, else of a few.
+
+        Targets may hold NaN where the loss leaves it out, as one with a mask of its own does.
+
+        Raises:
+          ValueError: they are not.
+        """
+        with tf.init_scope():
+            parts = self.examples.at_hand
+            for i, name in enumerate(names):
+                bad = not_finite(parts[i])
+                if len(bad) and not (name == "y" and self._finite_at(parts, bad[:_PROBE])):
+                    raise ValueError(
+                        f"{name} must be finite; received NaN or infinity in {len(bad):,} of "
+                        f"{leading_size(parts):,} examples, number {bad[0]} (from 0) the first."
+                    )
+
+    def _finite_at(self, parts, rows):
+        """Whether the loss of these examples, which hold NaN, is finite."""
+        batch = tf.nest.map_structure(lambda t: tf.gather(t, rows), parts)
+        outputs, added = self._called(batch, self._start)
+        return np.isfinite(np.array(self._sums(batch, outputs, added, self._start), np.float64)).all()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -162,7 +201,8 @@ class Problem:
         """The first few examples, the model's outputs for them, and what its layers add."""
         with tf.init_scope():
             batch = self.examples.first(_PROBE)
-            return batch, *self._called(batch, self._start)
+            with in_a_line("x", self.network.model):
+                return batch, *self._called(batch, self._start)
 
     @functools.cached_property
     def _start(self):
@@ -294,6 +334,44 @@ class Problem:
 
 def _shapes(tensors):
     return str(tf.nest.map_structure(lambda t: [None, *t.shape[1:]], tensors)).replace("None", "N")
+
+
+@contextlib.contextmanager
+def in_a_line(name: str, model: keras.Model) -> Iterator[None]:
+    """Tell in one line what Keras has against examples, which are called `name`, in many."""
+    try:
+        yield
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        lines = re.sub(r"\x1b\[\d+m", "", str(error)).strip().splitlines() or [type(error).__name__]
+        known = f"x must fit the inputs of model {model.name!r}"
+        if lines[0].startswith(known):  # by a call within
+            if name == "x":
+                raise
+            raise ValueError(name + lines[0].removeprefix("x")) from error
+        if len(lines) < 2 and not _INPUTS.match(lines[0]):
+            raise
+        # Between the layer's name and its arguments stands what is wrong.
+        told = " ".join(lines[1:] if lines[0].startswith("Exception enc") else lines[:1])
+        told = told.partition(" Arguments received")[0].rpartition("}} ")[2].partition(" [Op:")[0]
+        raise ValueError(
+            f"{name} must fit the inputs of model {model.name!r}; received what does not: "
+            f"{' '.join(told.split())[:_LONGEST]}"
+        ) from error
+
+
+def _no_targets(y):
+    """What to say of targets that no loss takes: none, or texts; None for others."""
+    leaves = tf.nest.flatten(y)
+    if not leaves:
+        return (
+            "y must be the targets of the examples, beside x or in the data set (x, y); received None."
+        )
+    if any(leaf.dtype == tf.string for leaf in leaves):
+        return (
+            "y must be numbers; received texts: give each class a number, e.g. "
+            "numpy.unique(y, return_inverse=True)[1]."
+        )
+    return None
 
 
 def _first_line(error):

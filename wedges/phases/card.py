@@ -199,6 +199,7 @@ def pairs_of(pairs: str, count: int) -> tuple[tuple[int, int], ...]:
       ValueError: another word.
     """
     _checks.choice("pairs", pairs, ("first", "ring", "all"))
+    count = _checks.whole("count", count, 2)
     if pairs == "first" or count == 2:
         return ((0, 1),)
     if pairs == "ring":

@@ -121,7 +121,7 @@ def deviation(t: ArrayLike, values: ArrayLike) -> Deviation:
 
     Source: Yang et al. 2021 (arXiv:2107.11228), equation 4.
     """
-    t, values = np.asarray(t, np.float64), np.asarray(values, np.float64)
+    t, values = _checks.floats("t", t), _checks.floats("values", values)
     if t.ndim != 1 or len(t) < 2 or t.shape != values.shape:
         raise ValueError(
             f"t and values must have one shape [T], T >= 2; received {t.shape} and {values.shape}."

@@ -123,7 +123,9 @@ def jackknife(matrix: np.ndarray) -> tuple[float, float]:
     >>> round(mean, 3), round(error, 3)
     (0.4, 0.231)
     """
-    matrix = np.asarray(matrix, np.float64)
+    matrix = _checks.floats("matrix", matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"matrix must have shape [K, K]; received {matrix.shape}.")
     off = ~np.eye(len(matrix), dtype=bool)
     there = np.flatnonzero([np.isfinite(row[o]).any() for row, o in zip(matrix, off, strict=True)])
     mean_of = lambda some: _mean_of_pairs(matrix[np.ix_(some, some)])

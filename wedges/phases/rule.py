@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wedges import _checks
 from wedges._repr import short
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def cka_level(
     Args:
       error, mc, cka, thresholds: as for `classify`; the CKA level among the thresholds is not used.
     """
-    error, mc, cka = _cells(error, mc, cka)
+    error, mc, cka = _cells(error, mc, _checks.floats("cka", cka))
     phases = classify(error, mc, thresholds=thresholds)
     inside = cka[(phases == "IV") & np.isfinite(cka)]
     return float(np.median(inside)) if len(inside) else np.nan
@@ -183,7 +184,7 @@ def phase(
     """
     given = {"error": (error, 0, 100), "mc": (mc, -100, 100), "cka": (cka, -np.inf, 1 + 1e-6)}
     for name, (value, low, high) in given.items():
-        if np.ndim(value) or value < low or value > high:
+        if not _checks.is_number(value) or value < low or value > high:
             said = f"from {low} to {high}" if name != "cka" else "at most 1"
             raise ValueError(f"{name} must be a number {said}; received {value!r}.")
     at = lambda **moved: str(
@@ -227,9 +228,9 @@ def _factors(value, level):
 
 def _cells(error, mc, cka):
     """Three arrays of one shape, float64."""
-    error = np.asarray(error, np.float64)
+    error = _checks.floats("error", error)
     cka = np.full(error.shape, np.nan) if cka is None else cka
-    found = error, np.asarray(mc, np.float64), np.asarray(cka, np.float64)
+    found = error, _checks.floats("mc", mc), _checks.floats("cka", cka)
     if len({each.shape for each in found}) > 1:
         shapes = ", ".join(str(each.shape) for each in found)
         raise ValueError(f"error, mc and cka must have one shape; received {shapes}.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def on_grid(x: ArrayLike, y: ArrayLike, values: ArrayLike, name: str) -> tuple[np.ndarray, ...]:
     """x [X] and y [Y] that rise, and values [Y, X] of which some are finite, all float64."""
-    x, y, values = (np.asarray(v, np.float64) for v in (x, y, values))
+    x, y, values = _checks.floats("x", x), _checks.floats("y", y), _checks.floats(name, values)
     for called, side in (("x", x), ("y", y)):
         if side.ndim != 1 or len(side) < 2 or not np.all(np.diff(side) > 0):
             raise ValueError(f"{called} must be at least 2 numbers that rise; received {_said(side)}.")
@@ -59,7 +59,7 @@ def fine(x: np.ndarray, y: np.ndarray, values: np.ndarray, count: int) -> tuple[
 
 def rows(name: str, points: ArrayLike, count: int = 2) -> np.ndarray:
     """Points [T, D], T at least `count`."""
-    points = np.asarray(points)
+    points = _checks.array(name, points)
     if points.ndim != 2 or len(points) < count or points.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be points [T, D], T at least {count}; received {_said(points)}.")
     return points

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Annotation, Text
@@ -21,7 +22,6 @@ from wedges import _checks
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 # Okabe & Ito's blue, vermillion and bluish green, and a grey so dark that the green is not taken for it
 # by those who see no green: its distance from each is at least 25 (CIE 1976) in their eyes.
@@ -108,6 +108,14 @@ def style(name: str = "paper") -> Iterator[Style]:
         _current.reset(token)
 
 
+def check(ax: Any) -> None:
+    """Axes of matplotlib's, as all that draws into some asks for; ValueError for all else."""
+    if not isinstance(ax, Axes):
+        raise ValueError(
+            f"ax must be axes of matplotlib's, e.g. of wedges.plots.grid; received {_checks.called(ax)}."
+        )
+
+
 def current() -> Style:
     """The style of what is drawn now."""
     return _current.get()
@@ -187,6 +195,8 @@ class Picture(Figure):
 
 def shade(share: float) -> tuple[float, float, float, float]:
     """A colour from dark to light for a share from 0 to 1: many lines in an order."""
+    if not _checks.is_number(share):
+        raise ValueError(f"share must be a number from 0 to 1; received {_checks.called(share)}.")
     return colormaps["viridis"](0.92 * share)
 
 

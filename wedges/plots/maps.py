@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 
+from wedges import _checks
 from wedges.plots import looks, panels
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def contours(
     label: str,
 ) -> None:
     """Values [Y, X] on a grid as colours from `low` to `high`, and the contour at `lines`; NaN white."""
+    looks.check(ax)
+    x, y, values = _checks.array("x", x), _checks.array("y", y), _two_axes(values)
+    _numbers(low=low, high=high, lines=lines)
     levels = np.linspace(low, high, 25)
     image = ax.contourf(x, y, values, levels=levels, cmap="viridis", extend="max")
     if np.nanmin(values) < lines < np.nanmax(values):
@@ -44,6 +48,9 @@ def matrix(
 
     `colors` is one of matplotlib's maps; the default is for numbers on both sides of 0.
     """
+    looks.check(ax)
+    values = _two_axes(values)
+    _numbers(**{k: v for k, v in {"low": low, "high": high}.items() if v is not None})
     image = ax.imshow(values, cmap=colors, vmin=low, vmax=high, origin="lower", interpolation="nearest")
     every = range(0, len(values), max(1, len(values) // 5))
     ax.set_xticks(every)
@@ -80,7 +87,11 @@ def phases(
       colors: one of matplotlib's colour maps.
       label: of the scale.
     """
-    values, names = np.asarray(values, float), np.asarray(names, str)
+    looks.check(ax)
+    values, names = _two_axes(values), np.asarray(_checks.array("names", names, text=True), str)
+    if names.shape != values.shape:
+        raise ValueError(f"names must have the shape of values, {values.shape}; received {names.shape}.")
+    rows, columns = _checks.several("rows", _ticks(rows)), _checks.several("columns", _ticks(columns))
     image = ax.imshow(values, cmap=colors, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     with looks.inside(ax) as look:
         ax.figure.colorbar(image, ax=ax, label=label, shrink=0.9, pad=0.02)
@@ -107,3 +118,22 @@ def phases(
         far = np.abs(np.indices(names.shape) - middle[:, None, None]).sum(axis=0)
         i, j = np.unravel_index(np.argmax(np.where(largest, inside - far / names.size, -1)), names.shape)
         ax.text(float(j), float(i), name, ha="center", va="center", fontsize=letters, bbox=box)
+
+
+def _two_axes(values):
+    """Real numbers of two axes, in float64."""
+    values = _checks.floats("values", values)
+    if values.ndim != 2:
+        raise ValueError(f"values must be numbers of two axes; received shape {values.shape}.")
+    return values
+
+
+def _numbers(**named):
+    for name, value in named.items():
+        if not _checks.is_number(value):
+            raise ValueError(f"{name} must be a number; received {_checks.called(value)}.")
+
+
+def _ticks(names):
+    """What stands beside rows or columns, also where it is the letters of a text."""
+    return list(names) if isinstance(names, (str, dict)) else names

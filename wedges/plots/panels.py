@@ -19,6 +19,7 @@ from matplotlib.ticker import (
 from matplotlib.transforms import ScaledTranslation
 from scipy.optimize import isotonic_regression
 
+from wedges import _checks
 from wedges.plots import looks
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def page(
     rows: int, columns: int, *, title: str, panel: tuple[float, float] = (4.2, 3.1)
 ) -> looks.Picture:
     """A figure with room for so many panels, and none in it yet; arguments are those of `grid`."""
+    rows, columns = _checks.whole("rows", rows), _checks.whole("columns", columns)
+    if not isinstance(title, str):
+        raise ValueError(f"title must be text; received {_checks.called(title)}.")
     look = looks.current()
     width, height = look.size(rows, columns, panel)
     lines = sum(map(len, looks.titled(title, width, look)))
@@ -78,7 +82,9 @@ def place(
     """The axes to draw into: `ax`, with the title over it, or those of a figure of their own."""
     if ax is None:
         _, ((ax,),) = grid(1, 1, title=title or "", panel=size, projection=projection)
-    elif title:
+        return ax
+    looks.check(ax)
+    if title:
         label_axes(ax, title=title)
     return ax
 
@@ -111,6 +117,7 @@ def label_axes(
       span: the shortest range of y, in its own units; None is 1 for percentages ("accuracy (%)"), else
         a thousandth of the largest number on the axis.
     """
+    looks.check(ax)
     with looks.inside(ax) as look:
         ax.set(**{f"{name}scale": "log" for name in log})
         if ticks is not None:
@@ -152,6 +159,7 @@ def name_lines(ax: Axes, *, room: float = 1.4) -> None:
       ax: the axes.
       room: for a name beside the panel, in inches; longer ones take several lines.
     """
+    looks.check(ax)
     handles, names = ax.get_legend_handles_labels()
     lines = [getattr(handle, "lines", [handle])[0] for handle in handles]  # of error bars the line
     if not lines:

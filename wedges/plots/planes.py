@@ -80,7 +80,7 @@ def path_on_plane(
     x: ArrayLike,
     y: ArrayLike,
     losses: ArrayLike,
-    paths: Mapping[str, Any],
+    paths: Any,
     points: Mapping[str, ArrayLike] | None = None,
     *,
     title: str | None = None,
@@ -110,7 +110,8 @@ def path_on_plane(
       plane: an `AffineSubspace` of two dimensions, e.g. `wedges.through([a, bend, b])`.
       x, y: where the losses are [X] and [Y], in Euclidean length along the plane's axes.
       losses: [Y, X], as `wedges.probe.plane` returns them; what is not finite is left white.
-      paths: by what each is called: points in order [T, D], or a `Connector` of two optima.
+      paths: {what it is called: points in order [T, D], or a `Connector` of two optima}; one alone,
+        without a name, is called "path".
       points: [D] each, to be marked, by what each is called; by default the ends of the first path.
       title: over the picture; its first line is bold where the figure is its own.
       log: whether the contours are even in the logarithm of the loss.
@@ -129,8 +130,9 @@ def path_on_plane(
     Source: Garipov et al. 2018 (arXiv:1802.10026), Figure 1.
     """
     x, y, losses = inputs.on_grid(x, y, losses, "losses")
-    if not paths:
-        raise ValueError("paths must be at least one, by its name; received none.")
+    paths = _by_name(paths)
+    if not (points is None or isinstance(points, Mapping)):
+        raise ValueError(f"points must be {{name: point [D]}}; received {_checks.called(points)}.")
     thetas = {name: inputs.rows(f"paths[{name!r}]", _along(path)) for name, path in paths.items()}
     if points is None:
         first = next(iter(thetas.values()))
@@ -139,7 +141,9 @@ def path_on_plane(
     shape = float(np.clip(np.ptp(y) / np.ptp(x), 0.4, 1.1))
     ax = panels.place(ax, title, (6.2, 5.8 * shape + 0.5 + 0.17 * len(paths)))
     with looks.inside(ax) as look:
-        marked = {name: _coordinates(plane, np.asarray(at)[None]) for name, at in points.items()}
+        marked = {
+            name: _coordinates(plane, _one(f"points[{name!r}]", at)) for name, at in points.items()
+        }
         seen = np.concatenate([*tracks.values(), *marked.values()])
         _backdrop(ax, x, y, losses, seen, log=log, high=high, levels=levels)
         for i, (name, theta) in enumerate(thetas.items()):
@@ -264,6 +268,33 @@ def _coordinates(plane, theta):
     if at.shape[-1] != 2:
         raise ValueError(f"plane must have two dimensions; received one of {at.shape[-1]}.")
     return at
+
+
+def _by_name(paths):
+    """Paths by their names; one alone without a name is called "path"."""
+    if isinstance(paths, str) or paths is None:
+        raise ValueError(f"paths must be {{name: points [T, D]}}; received {_checks.called(paths)}.")
+    if isinstance(paths, (list, tuple)) and any(map(callable, paths)):
+        raise ValueError(
+            "paths must be {name: path} where they are several connectors; received "
+            f"{_checks.called(paths)}."
+        )
+    named = paths if isinstance(paths, Mapping) else {"path": paths}
+    if not named:
+        raise ValueError("paths must be at least one, by its name; received none.")
+    for name, path in named.items():
+        if callable(path):
+            called = f"paths[{name!r}]" if named is paths else "paths"
+            _checks.made(called, path, "deviations", "points [T, D], or a wedges.Connector")
+    return named
+
+
+def _one(name, at):
+    """One point, as a row [1, D]."""
+    at = _checks.floats(name, at)
+    if at.ndim != 1:
+        raise ValueError(f"{name} must be one point [D]; received shape {at.shape}.")
+    return at[None]
 
 
 def _along(path):
