@@ -11,7 +11,7 @@ def test_every_network_and_data_set_has_a_name_for_people():
     networks = ("simple_cnn", "fc", "lenet", "resnet")
     assert all(pictures.named(name) != name for name in (*networks, *data.NAMES))
     assert pictures.named("cifar10") == "CIFAR-10" and pictures.named("simple_cnn") == "SimpleCNN"
-    assert pictures.named("mine:network") == "mine:network"
+    assert pictures.named("mine.models:network") == "network"
 
 
 def test_words_are_listed_and_begin_a_sentence():
