@@ -28,6 +28,7 @@ import tty
 
 from reproductions import report
 from reproductions.bench import (
+    ahead,
     catalogue,
     flags,
     options,
@@ -71,15 +72,10 @@ def run(argv):
     runs.can_write(values.out_dir)
     passed_on = [f"--{n}={values[n].value}" for n in _PASSED_ON if values[n].value is not None]
 
-    failed, checks = {}, []
-    outlook = watching.Outlook({figure: _expected(figure, values) for figure in chosen})
-    colour = verdicts.coloured(sys.stdout)
-    for i, figure in enumerate(chosen, 1):
-        head = f"{i} of {len(chosen)}"
-        _print(*verdicts.wrapped(f"{head}  {figure}  {catalogue.title(figure)}"))
-        with watching.Line(f"{head}  {figure}", figure, outlook).shown() as line:
-            status, printed, errors = _measure(figure, passed_on, line.feed)
-        took, check = wording.duration(line.elapsed), _check(printed) if status == 0 else None
+    failed, checks, colour = {}, [], verdicts.coloured(sys.stdout)
+    expected = {figure: _expected(figure, values) for figure in chosen}
+    for figure, seconds, status, printed, errors in _in_turn(expected, passed_on):
+        took, check = wording.duration(seconds), _check(printed) if status == 0 else None
         if check is None:
             failed[figure] = _reason(figure, status, errors)
             _print(f"    failed after {took}")
@@ -101,6 +97,24 @@ def run(argv):
     print(page)
     unconvinced = values.check and not all(k["passed"] for k in checks)
     return 1 if failed or unconvinced else 0
+
+
+def _in_turn(expected, flags):
+    """Measure each figure of {figure: seconds that it may take}, and say which: (figure, seconds, exit
+    status, its lines on standard output, on standard error)."""
+    chosen, outlook, following = list(expected), watching.Outlook(expected), _Ahead(flags)
+    try:
+        for i, figure in enumerate(chosen, 1):
+            head = f"{i} of {len(chosen)}"
+            _print(*verdicts.wrapped(f"{head}  {figure}  {catalogue.title(figure)}"))
+            with watching.Line(f"{head}  {figure}", figure, outlook).shown() as line:
+                begun = following.taken(figure)
+                # What is finished needs none of the imports.
+                following.start(next((f for f in chosen[i:] if expected[f] != 0.0), None))
+                found = _measure(figure, flags, line.feed, begun)
+            yield figure, line.elapsed, *found
+    finally:
+        following.end()
 
 
 def _print(*lines):
@@ -131,20 +145,10 @@ def _chosen(only):
 # ---- one figure, in a process of its own ------------------------------------------------------------
 
 
-def _measure(figure, flags, show=None):
+def _measure(figure, flags, show=None, begun=None):
     """Run a figure's program: exit status, its lines on standard output and on standard error. `show` is
-    called with what comes on the latter, as it comes."""
-    reading, writing = _terminal()
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"reproductions.{figure}", *flags],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=writing,
-        env={**os.environ, watching.WATCHED: "1"},
-        start_new_session=True,  # with its workers it is a group, which can be ended as one
-        preexec_fn=_die_with_parent,
-    )
-    os.close(writing)
+    called with what comes on the latter, as it comes; `begun`: its process, if it was started ahead."""
+    process, reading = begun or _started(figure, flags)
     printed, errors = [], []
     readers = [
         threading.Thread(target=_read, args=(process.stdout.fileno(), printed)),
@@ -169,6 +173,65 @@ def _measure(figure, flags, show=None):
         os.close(reading)
         process.stdout.close()
     return process.returncode, _lines(printed), _lines(errors)
+
+
+def _started(figure, flags, go=None):
+    """A figure's process, and where its standard error can be read. `go`: the end of a pipe that it
+    waits at."""
+    reading, writing = _terminal()
+    waits = {} if go is None else {ahead.GO: str(go)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"reproductions.{figure}", *flags],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        env={**os.environ, watching.WATCHED: "1", **waits},
+        pass_fds=() if go is None else (go,),
+        start_new_session=True,  # with its workers it is a group, which can be ended as one
+        preexec_fn=_die_with_parent,
+    )
+    os.close(writing)
+    return process, reading
+
+
+class _Ahead:
+    """The process of the figure that comes next, which starts while another one runs."""
+
+    def __init__(self, flags):
+        self._flags, self._figure = flags, None
+
+    def start(self, figure):
+        """Start this figure's process up to where it waits; None: there is no further one."""
+        if figure is None or figure == self._figure:
+            return
+        waits_at, self._go = os.pipe()
+        self._begun = _started(figure, self._flags, waits_at)
+        os.close(waits_at)
+        self._figure = figure
+
+    def taken(self, figure):
+        """The process of this figure, told to go on, with where to read it; None where it is not the one
+        that was started."""
+        if figure != self._figure:
+            return None
+        self._figure = None
+        with contextlib.suppress(BrokenPipeError):  # it has failed already, and will say so
+            os.write(self._go, b"1")
+        os.close(self._go)
+        return self._begun
+
+    def end(self):
+        """End the process that waits, if there is one."""
+        if self._figure is None:
+            return
+        process, reading = self._begun
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for descriptor in (self._go, reading):
+            os.close(descriptor)
+        process.stdout.close()
+        self._figure = None
 
 
 def _terminal():

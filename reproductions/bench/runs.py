@@ -27,8 +27,8 @@ import pathlib
 import sys
 import tempfile
 
-from reproductions.bench import claims as claims_module
 from reproductions.bench import (
+    ahead,
     devices,
     drawings,
     flags,
@@ -45,6 +45,7 @@ from reproductions.bench import (
     workers,
     workplace,
 )
+from reproductions.bench import claims as claims_module
 from reproductions.bench.errors import UsageError, say
 
 
@@ -59,6 +60,7 @@ def main(name, argv=None):
 def program(name, work, argv=None, folders="--out_dir or --data_dir"):
     """Run work(argv), and end the process with the exit status that it returns; what a user can mend
     is one line. `folders`: the flags to look at where a path cannot be used."""
+    ahead.wait()
     with output.unheard():
         _ended(name, work, argv, folders)
 

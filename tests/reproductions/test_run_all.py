@@ -94,8 +94,8 @@ def results(out):
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a child with its parent on Linux")
 def test_a_killed_one_takes_its_figure_with_it(continued):
     left, figures, *_ = continued
-    assert left == ["config.json"] and len(figures) == 1
-    until(lambda: not alive(figures[0]), seconds=30)
+    assert left == ["config.json"] and len(figures) == 2  # that of the next figure waits
+    until(lambda: not any(map(alive, figures)), seconds=30)
 
 
 def test_the_same_command_continues_and_shows_everything(continued):
@@ -165,6 +165,22 @@ def test_an_interrupt_ends_the_figure_too_with_one_line_and_status_130(tmp_path)
     until(lambda: not any(map(alive, figures)))  # one that had just begun ends with its parent
 
 
+def test_the_next_figure_has_started_and_waits_until_it_is_told(tmp_path):
+    """It has written nothing then, and ends when nobody is left to tell it."""
+    following = run_all._Ahead(["--preset=smoke", f"--out_dir={tmp_path}"])
+    following.start("toy_probe")
+    first, _ = following._begun
+    following.end()
+    assert first.returncode == -signal.SIGKILL and not list(tmp_path.iterdir())
+    following.start("toy_probe")
+    assert following.taken("toy_cut") is None  # another one than was started
+    process, reading = following._begun
+    os.close(following._go)  # whoever started it has gone
+    assert process.wait(timeout=120) == 130 and not list(tmp_path.iterdir())
+    os.close(reading)
+    process.stdout.close()
+
+
 @pytest.mark.parametrize("begun", [0, 1])
 def test_an_interrupt_while_a_figure_is_started_ends_it(begun, monkeypatch):
     """It comes when so many of the two threads that read what the figure prints have begun."""
@@ -215,8 +231,9 @@ def test_bad_flags_are_one_line_status_two_and_nothing_runs(tmp_path, flag, word
 
 def test_the_flags_are_passed_on_and_the_order_is_the_storys(tmp_path, monkeypatch, capsys):
     seen = []
-    given = lambda figure, flags, show: seen.append((figure, flags)) or (-9, [], [])
+    given = lambda figure, flags, show, begun: seen.append((figure, flags)) or (-9, [], [])
     monkeypatch.setattr(run_all, "_measure", given)
+    monkeypatch.setattr(run_all._Ahead, "start", lambda self, figure: None)
     flags = ["--data_dir=/d", "--jobs=2", "--note=a 'b'", "--only=toy_probe,toy_cut"]
     status, lines = finish(tmp_path, *flags)
     assert status == 1 and [figure for figure, _ in seen] == list(SMALL)
