@@ -16,7 +16,6 @@ import pytest
 
 import wedges
 import wedges._progress  # what runs on import is not measuring
-import wedges.network.second_order
 from reproductions.bench import cache, catalogue, marks, options, parallel, workplace
 from reproductions.bench.errors import UsageError
 from reproductions.common import data

@@ -246,14 +246,9 @@ _DERIVATIVES = {
 }
 
 
-def _registered():
-    """Tell TensorFlow the derivative that it lacks altogether. No number that it finds changes."""
-    with contextlib.suppress(KeyError):  # where a version of it has one, or another library gave it one
-        tf.RegisterGradient("SoftsignGrad")(_softsign_grad)
-    return True
-
-
-_REGISTERED = _registered()
+# Where a version of TensorFlow has this derivative, or another library gave it one, that one stays.
+with contextlib.suppress(KeyError):
+    tf.RegisterGradient("SoftsignGrad")(_softsign_grad)
 
 
 # ---- operations in the place of TensorFlow's ----------------------------------------------------------
