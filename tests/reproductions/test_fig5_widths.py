@@ -8,12 +8,12 @@ import pytest
 import wedges
 from reproductions import fig5_widths as fig5
 from reproductions.bench import options, workplace
-from reproductions.common import data, models, networks, training
+from reproductions.common import data, models, networks, training, widths
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(fig5, "DRAWS", 100)
+    monkeypatch.setattr(widths, "DRAWS", 100)
 
 
 @pytest.fixture(autouse=True)
