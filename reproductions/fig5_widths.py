@@ -21,18 +21,9 @@ from reproductions.bench import options, runs, sweep
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Floats, Ints, Texts, above, at_least, but, one_of, option
 from reproductions.common import data, networks, pictures, training
+from reproductions.common import widths as tunnel_widths
 from reproductions.common.arrays import mean_and_error, named, stacked
-from reproductions.common.widths import (
-    BOUNDS,
-    MEASURES,
-    THRESHOLDS,
-    Setting,
-    in_range,
-    measure_one,
-    unequal,
-    widths,
-)
-from reproductions.common.widths import rank as rank_of
+from reproductions.common.widths import MEASURES, THRESHOLDS, in_range, widths
 
 # What the paper says of each: 1 wider with larger values, -1 narrower, 0 nothing that we know.
 EXPECTED = {"lr": 1, "l2": 1, "dropout": 1, "batch_size": -1, "width": 0}
@@ -75,7 +66,7 @@ class Config(networks.NetworkConfig):
 
 def measure(config):
     """Arrays "<hyperparameter> <number>" [values, seeds, ...] of everything the figure shows."""
-    found = sweep.over(measure_one, settings(config), figure="fig5_widths").require()
+    found = sweep.over(tunnel_widths.measure_one, settings(config), figure="fig5_widths").require()
     arrays = {}
     for name in varied(config):
         rows = [
@@ -123,7 +114,7 @@ def _setting(config, seed, at):
     problem = config.problem(initial=seed, seed=seed, **network)
     recipe = training.Recipe("adam", at["lr"], config.epochs)
     own = ("target", "examples", "directions", "multiple", "fixed")
-    return Setting(problem, recipe, **{name: getattr(config, name) for name in own})
+    return tunnel_widths.Setting(problem, recipe, **{name: getattr(config, name) for name in own})
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
@@ -131,7 +122,7 @@ def _setting(config, seed, at):
 
 def rank(arrays, config, name, measure, threshold="multiple"):
     """As `widths.rank`, of the values of this run."""
-    return rank_of(arrays, values(config, name), name, measure, threshold)
+    return tunnel_widths.rank(arrays, values(config, name), name, measure, threshold)
 
 
 def reversal(arrays, name, measure):
@@ -166,7 +157,7 @@ def judged(arrays, config):
     """{claim: number}: an interval's end nearest to no trend; of a reversal, where one is claimed."""
     found = {}
     for name in claimed(config):
-        found[f"{name}.convergence"] = unequal(arrays, config.target, name)
+        found[f"{name}.convergence"] = tunnel_widths.unequal(arrays, config.target, name)
         for measure in MEASURES:
             _, low, high = rank(arrays, config, name, measure)
             found[f"{name}.{measure}"] = low if EXPECTED[name] > 0 else high
@@ -186,10 +177,11 @@ def claims(arrays, config):
     ours = "this project: what makes widths comparable"
     worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
     less = "at the strongest value less the widest in range, in standard errors"
+    bounds = tunnel_widths.BOUNDS
     for name in claimed(config):
         own = claim.about(f"{name}.*", TITLES[name], says=SAYS[name])
-        end, *bound = ("lower", *BOUNDS["distance"]) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
-        own("convergence", worst, *BOUNDS["convergence"], source=ours, says=COMPARABLE)
+        end, *bound = ("lower", *bounds["distance"]) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
+        own("convergence", worst, *bounds["convergence"], source=ours, says=COMPARABLE)
         for measure in MEASURES:
             trend = f"rank correlation with the width ({measure}), "
             trend += f"{rank(arrays, config, name, measure)[0]:.2f}; {end} end of its 95% interval"

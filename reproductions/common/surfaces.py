@@ -13,7 +13,7 @@ from reproductions.common import optima, tunnels
 from reproductions.common.arrays import stacked
 
 LOW = tunnels.LOW  # of what the flat hull rises: what counts as low, as for the tunnel
-SURFACES = ("flat", "stitched", "joint")
+SURFACES, PLACES = ("flat", "stitched", "joint"), ("held", "segments")
 # What is claimed of `judged`.
 BOUNDS = {"points": ("<=", LOW), "accuracy": ("<=", 0.1), "heldout": ("<=", LOW)}
 
@@ -80,32 +80,34 @@ class Surfaces:
         }
 
 
-def continuous(network, thetas, surfaces, held_out, m, names=SURFACES):
+def continuous(network, thetas, surfaces, held_out, m, names=SURFACES, places=PLACES):
     """Readings [held_out] of the surfaces of these names, at positions drawn from the whole simplex and
     at the middles of segments of the subdivision."""
-    held = wedges.simplex.dirichlet(m, held_out, seed=[surfaces.seed, m, 1000])
     basis = wedges.simplex.Grid(m, 2)
     pairs = basis.neighbours()
     picked = np.random.default_rng([surfaces.seed, m]).choice(len(pairs), held_out)
-    middles = basis.points[pairs[picked]].mean(axis=1)
+    positions = {
+        "held": wedges.simplex.dirichlet(m, held_out, seed=[surfaces.seed, m, 1000]),
+        "segments": basis.points[pairs[picked]].mean(axis=1),
+    }
     found = {}
     with progress.labelled(f"m = {m}"):
         for name, surface in surfaces.among(network, thetas[: m + 1], names).items():
-            found |= optima.read(network, surface(held), f"held {name}")
-            found |= optima.read(network, surface(middles), f"segments {name}")
+            for place in places:
+                found |= optima.read(network, surface(positions[place]), f"{place} {name}")
     return found
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
-def heights(arrays, names=SURFACES):
+def heights(arrays, names=SURFACES, places=PLACES):
     """{name: height}: how far the training loss is above the optima's mean, as a share of the flat
     hull's mean rise at the same positions. points [m's, subsets, points], others [m's, held_out]."""
     base = arrays["optima train loss"].mean()
     flat = lambda name, axis: (arrays[f"{name} train loss"] - base).mean(axis=axis, keepdims=True)
     found = {"points": (arrays["points train loss"] - base) / flat("points flat", (1, 2))}
-    for where in ("held", "segments"):
+    for where in places:
         for name in names:
             rise = arrays[f"{where} {name} train loss"] - base
             found[f"{where} {name}"] = rise / flat(f"{where} flat", 1)
