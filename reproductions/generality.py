@@ -95,8 +95,8 @@ WORDS = {
     "fig2.rises": ("loss rises with distance", "smallest step of the mean loss with distance"),
     "fig2.variation": ("alike in all directions", "variation over directions where it doubled"),
     "fig2.ring": ("alike around a ring", "variation around a ring where it doubled"),
-    "fig2.hidden": ("random cut hides others", "lowest loss far off on a random cut / optimum's"),
-    "fig2.shown": ("cut through optima shows", "lowest loss far off on the optima's cut / optimum's"),
+    "fig2.hidden": ("random cut: high far off", "lowest loss far off on a random cut / optimum's"),
+    "fig2.shown": ("optima's cut: low again", "lowest loss far off on the optima's cut / optimum's"),
     "fig3.barrier": ("barrier on the line", "line's barrier / loss of its ends"),
     "fig3.tunnel": ("the tunnel is low", "highest point of the tunnel / line's barrier"),
     "fig3.within": ("a direction for each half", "mean cosine of deviations within a half"),
@@ -106,8 +106,11 @@ WORDS = {
     "m-connector.accuracy": ("and accurate (%)", "test accuracy: optima less the worst chosen point"),
     "m-connector.heldout": ("low between points", "highest held-out point / flat hull's rise"),
     "fig5.lr.convergence": ("equal training losses", "training losses, farthest from the target / it"),
-    "fig5.lr.distance": ("wider: distance", "rank correlation of rate and distance, 95% lower end"),
-    "fig5.lr.angle": ("wider: angle", "rank correlation of rate and angle, 95% lower end"),
+    "fig5.lr.distance": (
+        "wider by rate: distance",
+        "rank correlation of rate and distance, 95% lower end",
+    ),
+    "fig5.lr.angle": ("wider by rate: angle", "rank correlation of rate and angle, 95% lower end"),
     "fig6.low.swa_vs_snapshot": ("SWA - snapshot (%)", "test accuracy, SWA - snapshot"),
     "fig6.low.swa_vs_ensemble": ("|SWA - ensemble| (%)", "test accuracy, |SWA - ensemble|"),
     "fig6.low.no_barrier": ("no barrier", "rise of training loss between snapshots / loss"),
@@ -177,8 +180,8 @@ def axes(config):
 HEADS = {
     "fig2": "Figure 2:\na round well",
     "fig3": "Figure 3:\na tunnel",
-    "m-connector": "connector\nof 4 optima",
-    "fig5.lr": "Figure 5:\nfaster, wider",
+    "m-connector": "connector\nof four",
+    "fig5.lr": "Figure 5:\nwidths",
     "fig6.low": "Figure 6:\nlow rate",
     "fig6.high": "Figure 6:\nhigh rate",
 }
@@ -215,19 +218,26 @@ def plot(arrays, config):
     )
     height = 0.19 * (len(holds) + len(shares) + 2) + 2.3
     figure, ((ax,),) = plots.grid(1, 1, title=title, panel=(8.6, height))
-    wide = figure.get_figwidth() / (len(core_claims.BOUNDS) + 7) > 0.26  # room for a number
     scale = np.array([100 if "(%)" in WORDS[id][0] else 1 for id in core_claims.BOUNDS])
+    # Narrower columns, of a paper's page, have no room for numbers.
+    texts = np.vectorize(short)(found * scale) if figure.get_figwidth() > 8 else None
+    pictures.verdicts(ax, 1, np.where(np.isnan(found), np.nan, holds), texts)
     rates = np.array(list(shares.values()))
-    for top, values, verdicts in (
-        (1, found * scale, np.where(np.isnan(found), np.nan, holds)),
-        (len(holds) + 2, 100 * rates, rates >= GENERAL),
-    ):
-        pictures.verdicts(ax, top, verdicts, np.vectorize(short)(values) if wide else None)
-    for (j, (relation, bound)), by in zip(enumerate(core_claims.BOUNDS.values()), scale, strict=True):
-        say = relation.replace(">=", "\u2265").replace("<=", "\u2264") + short(by * bound)
-        ax.text(j + 0.5, 0.53, say, ha="center", va="center", fontsize=8)
+    percent = [[f"{100 * share:.0f}" for share in row] for row in rates]
+    pictures.verdicts(ax, len(holds) + 2, rates >= GENERAL, percent)
     draw_frame(ax, config, list(shares))
+    if texts is not None:
+        draw_bounds(ax, scale)
     return figure
+
+
+def draw_bounds(ax, scale):
+    """What is wanted of each number, over its column."""
+    signs = {">=": "\u2265", "<=": "\u2264"}
+    for j, (relation, bound) in enumerate(core_claims.BOUNDS.values()):
+        say = signs.get(relation, relation) + short(scale[j] * bound)
+        ax.text(j + 0.5, 0.53, say, ha="center", va="center", fontsize=8)
+    ax.text(-1.1, 0.53, "wanted", ha="right", va="center", fontsize=8, clip_on=False)
 
 
 def conditions(config):
@@ -266,7 +276,7 @@ def draw_frame(ax, config, shares):
     """What rows and columns are, with lines between their groups."""
     ids, rows = list(core_claims.BOUNDS), combinations(config)
     names = [f"{NETWORKS[network][0]}, {NONLINEAR[activation]}" for _, network, activation in rows]
-    names = ["wanted", *names, "share of settings that hold, %:", *shares]
+    names = ["", *names, "share of settings that hold, %:", *shares]
     ax.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
     ax.set_xticks(np.arange(len(ids)) + 0.5, [WORDS[id][0] for id in ids], rotation=90, fontsize=8)
     ax.xaxis.tick_top()

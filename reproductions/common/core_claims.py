@@ -29,7 +29,7 @@ from reproductions.common.arrays import named, stacked, under
 M = 3  # of the connector
 FACTORS = (0.5, 1.0, 2.0)  # of the learning rate, in its sweep; the middle rate is that of the optima
 _MULTIPLE = 2.0  # of the optimum's loss, where a tunnel's width ends, as in Figure 5
-_LOOKS = 3  # at the training loss, an epoch of the sweep
+_LOOKS = 2  # at the training loss, an epoch of the sweep
 _ENOUGH = 10**9  # steps for a whole surface: none is made with fewer a point
 _WHOLE = {"names": ("flat", "joint"), "places": ("held",)}  # of the surfaces of `surfaces`
 
@@ -48,8 +48,8 @@ class Config(data.DataConfig):
         "epochs of training each optimum, a pair",
         at_least(2),
         repeats=True,
-        paper=(12, 60),
-        quick=(12, 24),
+        paper=(10, 60),
+        quick=(10, 24),
         smoke=(10, 10),
     )
     batch_size: int = option("examples a step", fits=data.holds_batch, paper=64, smoke=32)
@@ -78,7 +78,7 @@ class Config(data.DataConfig):
     )
     low: Floats = option("low maximal rate of cycles, a pair", repeats=True, paper=(0.03, 0.002))
     high: Floats = option("high maximal rate of cycles, a pair", repeats=True, paper=(0.1, 0.2))
-    line_points: int = option("points between snapshots", at_least(3), paper=9, smoke=5)
+    line_points: int = option("points between snapshots", at_least(3), paper=7, smoke=5)
 
     def check(self):
         super().check()

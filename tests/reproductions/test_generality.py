@@ -305,7 +305,7 @@ def test_the_paper_has_36_settings_with_the_rates_of_figure_6():
         assert (config.low[i], config.high[i]) == (own["low"], own["high"])
         assert (config.cycle_batch_size[i], config.lr[i]) == (own["batch_size"], own["pretrain_lr"])
     one = preset().setting("digits", models.Model("fc"))
-    assert (one.low.learning_rate, one.recipe.epochs, one.batch) == (0.03, 12, 128)
+    assert (one.low.learning_rate, one.recipe.epochs, one.batch) == (0.03, 10, 128)
     signals = preset().setting("mnist1d", models.Model("fc"))
     assert (signals.high.learning_rate, signals.high.cycle_epochs, signals.batch) == (0.2, 6, 64)
     assert (signals.low.epochs, signals.problem.examples) == (5 * 6, 10_000)
