@@ -221,7 +221,11 @@ def _at_rate(setting, factor, i, target):
 
 def _width(how, probed, theta):
     """As `widths.measure_one` has it of a network that it trains; losses along directions are those of
-    the first `probed` examples, of which batch norm's statistics are made, too."""
+    the first `probed` examples, of which batch norm's statistics are made, too. NaN if it diverged."""
+    if not np.isfinite(theta).all():
+        nothing = np.full(how.directions, np.nan)
+        found = {"multiple distances": nothing, "multiple censored": np.isfinite(nothing)}
+        return found | {"train loss": np.nan, "norm": np.nan, "reached": False}
     near = networks.seen(how.problem, probed, probed)
     loss = float(networks.seen(how.problem, how.examples)(theta))
     found = widths.probe(near, theta, float(near(theta)), how)
@@ -271,12 +275,20 @@ def judged(arrays):
         "fig3": tunnels.judged(pair),
         "m-connector": surfaces.judged(surface, heights),
         "fig5.lr": rates,
-        "fig6": averaging.judged(averaging.over_seeds(once("cycles")), 0, 1),
+        "fig6": _of_cycles(once("cycles")),
     }
     found = {
         f"{part}.{claim}": float(number) for part, own in parts.items() for claim, number in own.items()
     }
     return {id: found[id] for id in BOUNDS}
+
+
+def _of_cycles(arrays):
+    """As Figure 6 judges them; NaN of a rate at which training diverged, whose labels mean nothing."""
+    found = averaging.judged(averaging.over_seeds(arrays), 0, 1)
+    alive = np.isfinite(arrays["snapshot_train_loss"]).all(axis=(0, 2))  # [rates]
+    needs = {"low": alive[0], "high": alive.all()}  # labels are compared with those at the low rate
+    return {claim: n if needs[claim.split(".")[0]] else np.nan for claim, n in found.items()}
 
 
 def holds(id, number):

@@ -14,7 +14,7 @@ from reproductions import (
     m_connectors,
 )
 from reproductions.bench import marks, options, runs, sweep, workplace
-from reproductions.common import core_claims, data, models, pictures, widths
+from reproductions.common import core_claims, data, models, networks, pictures, widths
 
 FIGURES = {
     "fig2": fig2_radial,
@@ -239,6 +239,27 @@ def test_what_could_not_be_measured_counts_as_not_holding_and_is_shown_as_such()
     assert all(np.isfinite(values).all() for values in summary.values())
     (ax,) = generality.plot(arrays, config).axes
     assert sum(text.get_text() == "-" for text in ax.texts) == len(unknown)
+
+
+@pytest.mark.parametrize(("rate", "unknown"), [(0, {"low", "high"}), (1, {"high"})])
+def test_a_rate_at_which_training_diverged_holds_nothing(rate, unknown):
+    """Its labels are all one class, so that snapshot, average and ensemble would agree."""
+    arrays = found(**{"cycles snapshot_train_loss": ((rate, 1), np.nan)})
+    judged = core_claims.judged(arrays)
+    missing = {id.split(".")[1] for id, n in judged.items() if np.isnan(n)}
+    assert missing == unknown and not any(core_claims.holds(id, np.nan) for id in judged)
+    kept = {id for id in judged if not np.isnan(judged[id])}
+    assert kept == {id for id in judged if not any(id.startswith(f"fig6.{r}.") for r in unknown)}
+
+
+def test_a_network_that_diverged_has_no_width():
+    setting = preset("smoke").setting("digits", models.Model("fc", width=0.1))
+    how = widths.Setting(setting.problem, setting.recipe, 1.0, 100, 3, 2.0, fixed=0.0)
+    lost = core_claims._width(how, 100, np.full(networks.dimension(setting.problem), np.nan))
+    assert np.isnan(lost["multiple distances"]).all() and not lost["reached"]
+    here = core_claims._width(how, 100, networks.start(setting.problem))
+    assert here.keys() == lost.keys()
+    assert all(np.shape(here[name]) == np.shape(lost[name]) for name in here)
 
 
 # ---- one idea, one place ----------------------------------------------------------------------------
