@@ -53,7 +53,7 @@ def between(network, ends, paths):
     "ends disagree" [], the share of labels by which they differ, of those that one of them has wrong.
     """
     w = positions(paths.segments)  # [2S + 1, 2]
-    line, tunnel = wedges.Connector(ends, wedges.simplex.Grid(1, 1)), _tunnel(network, ends, paths)
+    line, tunnel = joined(network, ends, paths).values()
     found = optima.read(network, line(w), "line") | optima.read(network, tunnel(w), "tunnel")
     labels = optima.predicted(network, tunnel(w))  # [2S + 1, N]
     truth = network.problem.source.load().y_test
@@ -66,9 +66,14 @@ def between(network, ends, paths):
     }
 
 
-def _tunnel(network, ends, paths):
+def joined(network, ends, paths):
+    """{"line", "tunnel": a `wedges.Connector` of the ends [2, D]}."""
     how = optima.OneByOne(paths.rate, paths.steps, paths.start)
-    return optima.surface(network, ends, wedges.simplex.Grid(1, paths.segments), how, "tunnel")
+    tunnel = wedges.simplex.Grid(1, paths.segments)
+    return {
+        "line": wedges.Connector(ends, wedges.simplex.Grid(1, 1)),
+        "tunnel": optima.surface(network, ends, tunnel, how, "tunnel"),
+    }
 
 
 def on_toy(segments, toy):
