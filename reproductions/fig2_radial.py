@@ -2,9 +2,10 @@
 
 The training loss on a random 2-D cut through a trained optimum, and along many random directions from
 it: it rises with distance, nearly the same way in every direction. The cut through three independently
-trained optima, on the same scale, shows what random cuts hide: other optima, as low, not far away. The
-same on the toy landscape, where the reason is known: a random direction has a share s / D of its length
-across the wedge, whichever direction it is.
+trained optima, on the same scale, shows what random cuts hide: other optima, as low, not far away. So
+does the plane through the origin and two optima, where wedges are rays. toy.png is the same of the toy
+landscape, where the reason is known: a random direction has a share s / D of its length across the
+wedge, whichever direction it is.
 
     python -m reproductions.fig2_radial --preset=quick       digits, a minute or two
     python -m reproductions.fig2_radial                      CIFAR-10, ten minutes with training
@@ -15,7 +16,7 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 2.
 import numpy as np
 
 import wedges
-from reproductions.bench import options, runs
+from reproductions.bench import cache, options, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import at_least, but, option
 from reproductions.common import optima, pictures, toys, wells
@@ -47,12 +48,60 @@ class Config(optima.TrainedConfig):
 
 
 def measure(config):
-    """Arrays "net <number>" and "toy <number>", as `wells` names them."""
+    """Arrays "net <number>" and "toy <number>", as `wells` names them, and of `_from_origin`."""
     view = wells.View(config.directions, config.distances, config.steps, config.seed)
     toy = toys.Toy("finite", *toys.sizes(config.toy, "toy"), config.toy_k, config.seed)
     thetas = optima.trained(config, CORNERS)  # [3, D]
     net = wells.around(config.network(), thetas, view)
-    return named("net", net) | named("toy", wells.above_wedges(toy, config.height, view))
+    above = wells.above_wedges(toy, config.height, view)
+    net |= cache.cached(_from_optima, config.network(), thetas, net["distances"], config.steps)
+    above |= cache.cached(_from_wedges, toy, config.height, above["distances"], config.steps)
+    return named("net", net) | named("toy", above)
+
+
+def _from_optima(network, thetas, distances, steps):
+    return _from_origin(network.seen, thetas, distances, steps)
+
+
+def _from_wedges(toy, height, distances, steps):
+    """The same on the toy, from the points above its wedges."""
+    starts = [toys.gaussian(toy.seed + i, 1, toy.dimension) for i in range(CORNERS)]
+    points = np.stack([toy.near(start, height)[1] for start in starts])
+    return _from_origin(toy.landscape, points, distances, steps)
+
+
+def _from_origin(landscape, points, a, steps):
+    """What the origin has to do with the wells at points [3, D].
+
+    Returns losses [3, A] at distances `a` from each point: "outwards" and "inwards", straight away from
+    the origin and towards it, and "around", on the circle about the origin that leads to the next point;
+    "norms" [3]. And of the plane through the origin and the first two points "origin cut" [X, X], the
+    loss at "origin x" and "origin y" [X], and "origin points" [2, 2], where these points stand.
+    """
+    norms, rays, rings = np.linalg.norm(points, axis=1), [], []
+    for point, norm, other in zip(points, norms, np.roll(points, -1, axis=0), strict=True):
+        out = point / norm
+        side = other - (other @ out) * out
+        turn = (a / norm)[:, None].astype(points.dtype)
+        ring = norm * (np.cos(turn) * out + np.sin(turn) * side / np.linalg.norm(side))  # [A, D]
+        rays.append(wedges.radial_profile(landscape, point, np.stack([out, -out]), a).losses.T)
+        rings.append(wedges.radial_profile(landscape, point, ring - point, [1.0]).losses[0])
+    outwards, inwards = np.moveaxis(rays, 1, 0)
+    # The first two points lie side by side above the origin.
+    first, second = points[:2]
+    plane = wedges.AffineSubspace(np.zeros_like(first), np.stack([second - first, first + second]))
+    count = max(7, 2 * steps // 3)  # fewer than of other cuts: this one is smooth
+    x, y = norms[:2].mean() * np.stack([np.linspace(-1.3, 1.3, count), np.linspace(-0.6, 2, count)])
+    return {
+        "outwards": outwards,
+        "inwards": inwards,
+        "around": np.array(rings),
+        "norms": norms,
+        "origin x": x,
+        "origin y": y,
+        "origin cut": wedges.probe.plane(landscape, plane, x, y),
+        "origin points": plane.coordinates(points[:2]).numpy(),
+    }
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
@@ -98,39 +147,113 @@ def summary(arrays, config):
 
 
 def plot(arrays, config):
-    """A row each for network and toy: both cuts, the radial profile, the variation over directions."""
-    plots = wedges.plots
-    title = (
-        "Figure 2: random directions see a circular well, and hide the other optima\n"
-        f"top: {config.model} on {config.dataset}; bottom: toy, {config.toy_k} random wedges, "
-        f"D x n = {config.toy}; {config.directions} directions from each of {CORNERS} optima"
-    )
-    figure, axes = plots.grid(2, 4, title=title, panel=(3.6, 3.1))
-    tops = 6 * arrays["net start"][0], np.nanmax(arrays["toy optima cut"])
-    units = {"net": "training loss (nats)", "toy": "loss (distance to a wedge)"}
-    for (random, through, profile, variation), top, name in zip(axes, tops, units, strict=True):
-        mine, unit = under(name, arrays), units[name]
-        start, side, a = mine["start"][0], mine["side"], mine["distances"]
-        for ax, cut, marks, words in (
-            (random, "random cut", np.zeros((1, 2)), "random 2-D cut"),
-            (through, "optima cut", mine["corners"], "cut through three optima"),
-        ):
-            plots.contours(ax, side, side, mine[cut], low=0, high=top, lines=2 * start, label=unit)
-            ax.plot(*marks.T, "w*", markersize=10, markeredgecolor="black")
-            plots.label_axes(ax, title=f"{words} (line: twice the loss)", x="distance", y="distance")
-        losses = np.insert(mine["losses"][0], 0, start, axis=0)  # [A + 1, directions]
-        profile.plot([0, *a], losses, color=plots.GREY, alpha=0.25, linewidth=0.6)
-        plots.curve(profile, [0, *a], losses.T, color=plots.BLUE, label="mean and deviation", marker=".")
-        profile.axvline(mine["doubled"][0], color=plots.ORANGE, linewidth=1, label="loss doubled")
-        plots.label_axes(profile, title="along random directions", x="distance", y=unit, legend=7)
-        for i, (each, doubled) in enumerate(zip(mine["losses"], mine["doubled"], strict=True)):
-            variation.plot(a, _variation(each), ".-", color=plots.shade(i / 2), linewidth=1)
-            variation.axvline(doubled, color=plots.ORANGE, linewidth=0.8)
-        pictures.level(variation, 0.15)
-        variation.set_ylim(bottom=0)
-        spread = "deviation / mean over directions"
-        plots.label_axes(variation, title="three optima", x="distance", y=spread)
+    """The network: both cuts; the plane through the origin and two optima; the loss along directions."""
+    where = f"{pictures.named(config.model)} on {pictures.named(config.dataset)}"
+    title = f"{_finding(arrays, 'net')}\n{where}, {config.directions} random directions from each of "
+    title += f"{CORNERS} optima A, B, C; losses on {config.examples:,} training examples"
+    mine = under("net", arrays)
+    # What random directions see half of the way to the next optimum, or more.
+    half = mine["losses"].mean(axis=-1)[0, len(mine["distances"]) // 2]
+    return _picture(mine, title, max(half, 6 * mine["start"][0]), "training loss (nats)")
+
+
+def more_pictures(arrays, config):
+    """{name: picture}: the same of the toy landscape."""
+    dimension, n = toys.sizes(config.toy, "toy")
+    title = f"Toy landscape: {_finding(arrays, 'toy')}\n{config.toy_k} wedges of n = {n} in random "
+    title += f"orientation, D = {dimension}; from points at a distance of {config.height:g} from a wedge"
+    mine = under("toy", arrays)
+    return {"toy": _picture(mine, title, np.max(mine["optima cut"]), "distance to the nearest wedge")}
+
+
+def _finding(arrays, name):
+    """A sentence that is true of these numbers."""
+    mine = under(name, arrays)
+    n = _numbers(mine)
+    if not n["random cut"] >= 2:
+        return "random directions do not hide what is low beside an optimum"
+    if not n["optima cut"] <= 1.5:
+        return "random directions see one round well; the cut through the optima has others, less low"
+    found = "random directions see one round well and hide the others"
+    longer = np.min(longer_outwards(mine)) if "outwards" in mine else np.nan
+    if longer >= 2:
+        found += f"; away from the origin a well is {int(longer)} times as long, or more"
+    return found
+
+
+def longer_outwards(mine):
+    """How many times as far from each optimum as along random directions the loss has doubled, straight
+    away from the origin; what is measured counts where it never has: [3]."""
+    a = mine["distances"]
+    found = []
+    for start, doubled, losses in zip(mine["start"], mine["doubled"], mine["outwards"], strict=True):
+        far = wedges.compare.first_crossing([0.0, *a], np.array([start, *losses]), 2 * start)
+        found.append((far if np.isfinite(far) else a[-1]) / doubled)
+    return np.array(found)
+
+
+def _picture(mine, title, top, loss):
+    """All of one landscape; results of before may lack the plane through the origin."""
+    origin = "origin cut" in mine
+    layout = ("ab", "cd") if origin else ("ab", "dd")
+    how = {"size": (8.6, 7.0), "heights": (0.8, 1), "solid": "ab"}
+    figure, axes = pictures.mosaic(layout, title=title[0].upper() + title[1:], **how)
+    low = min(mine["random cut"].min(), mine["optima cut"].min(), 0.99 * top)
+    for letter, words, cut, points in (
+        ("a", "A random cut through A", "random cut", {"A": (0, 0)}),
+        (
+            "b",
+            "The cut through A, B and C",
+            "optima cut",
+            dict(zip("ABC", mine["corners"], strict=True)),
+        ),
+    ):
+        how = {"points": points, "title": f"({letter}) {words}", "low": low, "high": top, "label": loss}
+        wedges.plots.surface(mine["side"], mine["side"], mine[cut], **how, ax=axes[letter])
+        axes[letter].set_box_aspect((1, 1, 0.55), zoom=1.2)
+    if origin:
+        _draw_origin(axes["c"], mine, top, loss)
+    _draw_profiles(axes["d"], mine, loss)
     return figure
+
+
+def _draw_origin(ax, mine, top, loss):
+    """With rays from the origin through both optima, and circles of constant norm."""
+    at = lambda points: np.column_stack([points, np.zeros(len(points))])
+    a, b = mine["origin points"]
+    rays = {"rays through A and B": at(np.array([3 * a, 0 * a, 3 * b]))}
+    points = {"0": np.zeros(3), "A": at(a[None])[0], "B": at(b[None])[0]}
+    x, y = mine["origin x"], mine["origin y"]
+    log = mine["origin cut"].min() > 0
+    how = {"log": log, "high": top, "levels": 8, "label": loss, "ax": ax}
+    wedges.plots.path_on_plane(pictures.Projected(), x, y, mine["origin cut"], rays, points, **how)
+    turn = np.linspace(0, 2 * np.pi, 200)
+    for share in (0.5, 1, 1.5):
+        ring = share * mine["norms"][:2].mean() * np.stack([np.cos(turn), np.sin(turn)])
+        ax.plot(*ring, color="black", linewidth=0.8, linestyle=":", zorder=3)
+    title = "(c) The plane through the origin, A and B;\ndotted: equal norm"
+    ax.set_title(title, pad=18, fontsize=9.5)
+
+
+def _draw_profiles(ax, mine, loss):
+    """From A: along random directions, and along those that the origin tells apart."""
+    start, a = mine["start"][0], mine["distances"]
+    x, from_a = [0, *a], lambda losses: np.insert(losses, 0, start, axis=0)
+    ax.plot(x, from_a(mine["losses"][0]), color=wedges.plots.GREY, alpha=0.15, linewidth=0.6)
+    how = {"color": wedges.plots.GREY, "label": "random directions", "marker": "s"}
+    wedges.plots.curve(ax, x, from_a(mine["losses"][0]).T, **how)
+    for name, words, look in (
+        ("around", "towards B at equal norm", {"color": wedges.plots.GREEN, "marker": "D"}),
+        ("inwards", "towards the origin", {"color": wedges.plots.BLUE, "marker": "^"}),
+        ("outwards", "away from the origin", {"color": wedges.plots.ORANGE, "marker": "o"}),
+    ):
+        if name in mine:
+            ax.plot(x, from_a(mine[name][0]), label=words, markersize=4, linewidth=1.6, **look)
+    words = "(d) The loss at a distance from A"
+    if np.isfinite(doubled := mine["doubled"][0]):
+        spread = 100 * _variation(mine["there"])[0]
+        words += f": random ones differ by {spread:.0f}% where it has doubled, at {doubled:.2g}"
+    wedges.plots.label_axes(ax, title=words, x="distance in weight space (L2)", y=loss, legend=8)
 
 
 if __name__ == "__main__":

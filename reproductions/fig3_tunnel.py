@@ -4,8 +4,8 @@ The straight line between two optima has a barrier. The paper's tunnel divides i
 minimises the training loss at each inner vertex within the hyperplane normal to the line. The
 vertices' deviations from the line fall into two halves: within a half they point the same way, and the
 networks there predict the same labels. Beside it, at the same number of gradient steps: a surface
-whose points are trained jointly, and a quadratic Bezier curve. Above: the toy landscape, the same
-functions of the library.
+whose points are trained jointly, and a quadratic Bezier curve; all of them on the plane of that curve,
+as far as they lie on it. toy.png: the toy landscape, by the same functions of the library.
 
     python -m reproductions.fig3_tunnel --preset=quick     digits, about a minute
     python -m reproductions.fig3_tunnel                    CIFAR-10, three pairs, half an hour
@@ -13,17 +13,18 @@ functions of the library.
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 3; curves, Garipov et al. 2018.
 """
 
+import dataclasses
 import functools
 
 import numpy as np
 
 import wedges
-from reproductions.bench import options, parallel, progress, runs
+from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import at_least, between, but, one_of, option
 from reproductions.common import optima, pictures, toys, tunnels
-from reproductions.common.arrays import stacked
-from reproductions.common.tunnels import BOUNDS, LOW, positions
+from reproductions.common.arrays import named, stacked, under
+from reproductions.common.tunnels import BOUNDS, positions
 
 OURS = {
     "source": "beyond the paper; wedges.joint_connector",
@@ -61,15 +62,18 @@ class Config(optima.Config):
 
 
 def measure(config):
-    """ "<path> <reading>" [pairs, 2S + 1] at vertices and middles, "cosines", "labels"; "toy ..." """
+    """ "<path> <reading>" [pairs, 2S + 1] at vertices and middles, "cosines", "labels"; "plane ...", of
+    the first pair; "toy ..." """
     ends = optima.trained(config, 2 * config.pairs)  # [2 pairs, D]
     pairs = enumerate(zip(ends[::2], ends[1::2], strict=True), 1)
     paths = tunnels.Paths(config.segments, config.steps, config.rate, config.start, config.seed)
-    found = parallel.over(functools.partial(_pair, config.network(), paths), list(pairs))
+    network = config.network()
+    found = parallel.over(functools.partial(_pair, network, paths), list(pairs))
+    plane = named("plane", _plane(network, paths, ends[:2]))
     size = config.toy_dimension, config.toy_n, config.toy_k
     landscapes = [toys.Toy("finite", *size, config.seed + i) for i in range(config.pairs)]
     toy = parallel.over(functools.partial(tunnels.on_toy, config.segments), landscapes)
-    return stacked(found) | stacked(toy)
+    return stacked(found) | plane | stacked(toy)
 
 
 def _pair(network, paths, item):
@@ -81,6 +85,12 @@ def _pair(network, paths, item):
         for name, path in (("joint", _joint), ("bezier", _bezier)):
             found |= optima.read(network, path(network, ends, paths)(w), name)
     return found
+
+
+def _surfaces(network, ends, paths):
+    """{path: a `wedges.Connector` of the ends [2, D]}."""
+    others = {"joint": _joint(network, ends, paths), "bezier": _bezier(network, ends, paths)}
+    return tunnels.joined(network, ends, paths) | others
 
 
 def _joint(network, ends, paths):
@@ -99,6 +109,32 @@ def _bezier(network, ends, paths):
     bend = wedges.simplex.Bernstein(1, 2)
     how = optima.Jointly(paths.rate, paths.total, paths.seed, samples=paths.total, normal=False)
     return optima.surface(network, ends, bend, how, "bezier")
+
+
+def _plane(network, paths, ends):
+    """The plane through two ends [2, D] and the Bezier curve's bend: the loss there, and all paths."""
+    with progress.labelled("plane"):
+        surfaces = _surfaces(network, ends, paths)
+        bend = surfaces["bezier"].vertices[2:]
+        w = {name: positions(paths.segments if name == "tunnel" else 50) for name in surfaces}
+        thetas = {name: surface(w[name]) for name, surface in surfaces.items()}
+        points = 2 * paths.segments + 1
+        return cache.cached(_on_plane, network, np.concatenate([ends, bend]), thetas, points)
+
+
+def _on_plane(network, corners, paths, points):
+    """On the plane through corners [3, D]: "loss" [points, points] at "x" and "y" [points], from fewer
+    examples than other losses; where the corners and {path: thetas [T, D]} stand, [..., 3]."""
+    plane = wedges.through(corners)
+    _, far, bend = plane.coordinates(corners).numpy()
+    # A square about the first two corners and the curve, which goes half as far as its bend.
+    side = np.linspace(-0.5, 0.5, points) * max(1.5 * far[0], 0.8 * far[0] + bend[1] / 2)
+    x, y = side + far[0] / 2, side + bend[1] / 4
+    fewer = dataclasses.replace(network, examples=min(network.examples, 2000))
+    places = {"corners": corners, **paths}
+    for name, thetas in places.items():  # two coordinates, and how far off the plane
+        places[name] = np.column_stack([plane.coordinates(thetas), plane.distance(thetas)])
+    return {"x": x, "y": y, "loss": wedges.probe.plane(fewer.seen, plane, x, y), **places}
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
@@ -165,56 +201,127 @@ def summary(arrays, config):
 
 def axes(config):
     """What the arrays run over: the columns of series/*.csv."""
-    return {"*": {"pair": config.pairs}}
+    return {"plane *": {}, "*": {"pair": config.pairs}}
 
 
 # ---- the picture ------------------------------------------------------------------------------------
 
 
 def plot(arrays, config):
-    """Above the toy, with the network's accuracy; below the network."""
-    plots, t = wedges.plots, positions(config.segments)[:, 1]
+    """The plane of the first pair; accuracy and loss along the paths; both matrices of the tunnel."""
     n = {name: values.mean() for name, values in _numbers(arrays, config).items()}
-    title = (
-        "Figure 3: a tunnel between two optima\n"
-        f"{config.model} on {config.dataset}, {pictures.counted(config.pairs, 'pair')} "
-        f"(mean and deviation; matrices: mean), {config.segments} segments; toy: "
-        f"D = {config.toy_dimension}, n = {config.toy_n}, K = {config.toy_k}"
-    )
-    figure, axes = plots.grid(2, 3, title=title, panel=(4.6, 3.4))
-    (toy, toy_cosines, accuracy), (loss, cosines, labels) = axes
-    for name, color, label, marker in (
-        ("line", plots.GREY, "straight line", "s"),
-        ("tunnel", plots.ORANGE, "tunnel (vertices and middles)", "o"),
-        ("joint", plots.BLUE, "trained jointly, same cost", "^"),
-        ("bezier", plots.GREEN, "Bezier curve, same cost", "."),
-    ):
-        style = {"color": color, "label": label, "marker": marker}
-        plots.curve(loss, t, arrays[f"{name} train loss"], **style)
-        plots.curve(accuracy, t, 100 * arrays[f"{name} test accuracy"], **style)
-        if f"toy {name}" in arrays:
-            plots.curve(toy, t, arrays[f"toy {name}"], **style)
-    pictures.level(loss, n["ends"] + LOW * n["barrier"], "ends + 25% barrier")
-    loss.legend(fontsize=8, loc="upper left")
-    high, joint, bezier = (f"{100 * n[f'{name} highest']:.0f}%" for name in PATHS[1:])
-    words = f"network: highest point {high} of the barrier,\njoint {joint}, Bezier {bezier}"
-    for ax, title, y in (
-        (toy, "toy landscape", "loss (distance to a wedge)"),
-        (accuracy, "network, test accuracy", "test accuracy (%)"),
-        (loss, words, "training loss (nats)"),
-    ):
-        plots.label_axes(ax, title=title, x="from one optimum (0) to the other (1)", y=y)
-    cosine = {"low": -1, "high": 1, "label": "cosine"}
-    share = {"low": arrays["labels"].mean(axis=0).min(), "high": 1, "label": "share of labels equal"}
-    for ax, name, prefix, title, vertex, how in (
-        (toy_cosines, "toy cosines", "toy ", "toy: deviations,", "inner vertex", cosine),
-        (cosines, "cosines", "", "network: deviations,", "inner vertex", cosine),
-        (labels, "labels", "labels ", "labels agree:", "vertex", share),
-    ):
-        plots.matrix(ax, arrays[name].mean(axis=0), **how)
-        title += f" within {n[f'{prefix}within']:.2f}, across {n[f'{prefix}across']:.2f}"
-        plots.label_axes(ax, title=title, x=vertex, y=vertex, grid=False)
+    title = f"{_finding(arrays, config)}\n{pictures.named(config.model)} on "
+    title += f"{pictures.named(config.dataset)}, {pictures.counted(config.pairs, 'pair')} of optima"
+    title += " (mean and standard deviation; matrices: mean)" if config.pairs > 1 else ""
+    title += f", tunnel of {config.segments} segments"
+    planes = "plane loss" in arrays  # which earlier results have not
+    layout = ("ab" if planes else "b", "cde")
+    figure, axes = pictures.mosaic(layout, title=title, size=(8.6, 6.9), heights=(1.5, 1))
+    if planes:
+        _draw_plane(axes["a"], arrays, config)
+    accuracy = {name: 100 * arrays[f"{name} test accuracy"] for name in PATHS}
+    names = {k: f"{looks()[k][1]}: at least {v.mean(axis=0).min():.0f}%" for k, v in accuracy.items()}
+    _draw_paths(axes["b"], config, accuracy, names)
+    how = {"title": "(b) Test accuracy on the way", "y": "test accuracy (%)"}
+    wedges.plots.label_axes(axes["b"], x="from A (0) to B (1)", **how, legend=8)
+    _draw_paths(axes["c"], config, {name: arrays[f"{name} train loss"] for name in PATHS})
+    high = 100 * _numbers(arrays, config)["tunnel highest"].max()
+    words = f"(c) Training loss: tunnel up to {high:.0f}% of the barrier"
+    how = {"title": words, "x": "from A (0) to B (1)", "y": "training loss (nats)"}
+    wedges.plots.label_axes(axes["c"], **how)
+    _draw_cosines(axes["d"], arrays["cosines"], n, "", "(d) Deviations from the line")
+    _draw_labels(axes["e"], arrays, n)
     return figure
+
+
+def more_pictures(arrays, config):
+    """{name: picture}: line and tunnel on the toy landscape."""
+    n = {name: values.mean() for name, values in _numbers(arrays, config).items()}
+    title = "Line and tunnel on the toy landscape"
+    if n["toy vertices"] < 1e-3 < n["toy highest"]:
+        title = "Toy landscape: the tunnel's vertices lie on two wedges, the step between them does not"
+    title += f"\nD = {config.toy_dimension}, {config.toy_k} wedges of n = {config.toy_n} in random "
+    title += (
+        f"orientation, {pictures.counted(config.pairs, 'pair')} of optima, {config.segments} segments"
+    )
+    figure, ((losses, cosines),) = wedges.plots.grid(1, 2, title=title, panel=(4.3, 3.1))
+    _draw_paths(losses, config, {name: arrays[f"toy {name}"] for name in ("line", "tunnel")})
+    how = {"title": "(a) The loss on the way", "y": "loss (distance to the nearest wedge)"}
+    wedges.plots.label_axes(losses, x="from A (0) to B (1)", **how, legend=8)
+    _draw_cosines(cosines, arrays["toy cosines"], n, "toy ", "(b) Deviations from the line")
+    return {"toy": figure}
+
+
+def looks():
+    """{path: (colour, name, marker)}."""
+    plots = wedges.plots
+    return {
+        "line": (plots.GREY, "straight line", "s"),
+        "tunnel": (plots.ORANGE, "tunnel", "o"),
+        "joint": (plots.BLUE, "path trained jointly", "^"),
+        "bezier": (plots.GREEN, "Bezier curve", "."),
+    }
+
+
+def _finding(arrays, config):
+    """A sentence that is true of these numbers."""
+    found = {claim.id: claim.passed for claim in claims(arrays, config)}
+    low = {p: 100 * arrays[f"{p} test accuracy"].mean(axis=0).min() for p in ("line", "tunnel")}
+    high = 100 * _numbers(arrays, config)["tunnel highest"].max()
+    if not found["fig3.barrier"]:
+        return "The straight line between two optima has hardly a barrier"
+    if not found["fig3.tunnel"]:
+        return f"The tunnel between two optima is not low: it rises to {high:.0f}% of the line's barrier"
+    return (
+        f"Between two optima accuracy falls to {low['line']:.0f}% on the straight line; "
+        f"in a tunnel it stays at {low['tunnel']:.0f}% or more"
+    )
+
+
+def _draw_plane(ax, arrays, config):
+    """Colours go round in the order of the paths: as `looks` has them."""
+    mine = under("plane", arrays)
+    ways = {looks()[name][1]: mine[name] for name in ("tunnel", "joint", "bezier", "line")}
+    points = dict(zip(("A", "B", "bend"), mine["corners"], strict=True))
+    x, y = mine["x"], mine["y"]
+    if not y[0] < points["bend"][1] < y[-1]:
+        del points["bend"]
+    # Beyond the line's own height all is one colour.
+    between = np.interp(mine["line"][:, 0], x, mine["loss"][np.argmin(np.abs(y))])
+    how = {"high": max(2.5 * between.max(), 1.1 * mine["loss"].min()), "levels": 9, "ax": ax}
+    how |= {"label": "training loss (nats)"}
+    wedges.plots.path_on_plane(pictures.Projected(), x, y, mine["loss"], ways, points, **how)
+    title = "(a) The Bezier curve's plane" + (", first pair" if config.pairs > 1 else "")
+    ax.set_title(title, pad=13.5 * len(ways) + 4, fontsize=9.5)
+
+
+def _draw_paths(ax, config, series, names=None):
+    """{path: values [pairs, 2S + 1]}; names: {path: its label}, if not its usual one."""
+    t = positions(config.segments)[:, 1]
+    for path, values in series.items():
+        color, name, marker = looks()[path]
+        label = names[path] if names else name
+        wedges.plots.curve(ax, t, values, color=color, label=label, marker=marker)
+
+
+def _draw_cosines(ax, cosines, n, prefix, title):
+    mean = cosines.mean(axis=0)
+    wedges.plots.matrix(ax, mean, low=-1, high=1, label="cosine")
+    pictures.halves(ax, mean, n[f"{prefix}within"], n[f"{prefix}across"])
+    every = range(0, len(mean), max(1, len(mean) // 4))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(list(every), [f"{i + 1}" for i in every])
+    wedges.plots.label_axes(ax, title=title, x="inner vertex", y="inner vertex", grid=False)
+
+
+def _draw_labels(ax, arrays, n):
+    mean = arrays["labels"].mean(axis=0)
+    how = {"low": mean.min(), "high": 1, "label": "fraction of labels equal", "colors": "viridis"}
+    wedges.plots.matrix(ax, mean, **how)
+    digits = 2 if n["labels across"] < 0.95 else 3
+    pictures.halves(ax, mean, n["labels within"], n["labels across"], digits)
+    title = "(e) Predicted labels"
+    wedges.plots.label_axes(ax, title=title, x="vertex", y="vertex", grid=False)
 
 
 if __name__ == "__main__":

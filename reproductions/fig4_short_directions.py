@@ -8,7 +8,7 @@ number of optima joined. We count in two ways on the network, with error bars:
 
 and on the toy landscape, where the truth is known, in two more: the geometry itself, and the rank of the
 gradients around the point. A loss is the distance to the *nearest* wedge, so the first two may see one
-wedge where several cross; the toy shows by how much.
+wedge where several cross; the toy shows by how much. behind.png: what the counts are made of.
 
     python -m reproductions.fig4_short_directions --preset=quick    digits, a minute
     python -m reproductions.fig4_short_directions                   CIFAR-10, 12 minutes after training
@@ -18,6 +18,7 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 4.
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 
@@ -308,47 +309,133 @@ def summary(arrays, config):
 
 
 def plot(arrays, config):
-    """Along the tunnel; by m; what cuts leave; the toy at both kinds of middle."""
-    plots, places, m = wedges.plots, names(config), [0, *middles(config)]
-    title = (
-        "Figure 4: how many directions are short?\n"
-        f"{config.model} on {config.dataset}; error bars: standard error over {config.cut_samples} "
-        f"displacements of length {config.displacement:g}, {config.vectors} Lanczos vectors; toy: "
-        f"D = {config.toy_dimension}, s = {config.toy_short}"
+    """Counts against m: on the network, and on the toy landscape, where the truth is known."""
+    title = f"{_finding(arrays, config)}\n{pictures.named(config.model)} on "
+    title += f"{pictures.named(config.dataset)}, one set of optima; bars: standard error over "
+    title += f"{config.cut_samples} displacements of length {config.displacement:g}, {config.vectors} "
+    title += (
+        f"Lanczos vectors; toy: D = {config.toy_dimension}, s = {config.toy_short} short directions "
     )
-    figure, ((along, middle, left), (*toy, loss)) = plots.grid(2, 3, title=title, panel=(4.6, 3.4))
-    colors = (plots.ORANGE, plots.BLUE, plots.GREEN, plots.GREY, "black")
-    path = [0, *(i for i, place in enumerate(places) if place.startswith("tunnel")), 1]
-    t = np.linspace(0, 1, config.segments + 1)
-    for (name, (mean, error)), color in zip(_counts(arrays, config).items(), colors, strict=False):
-        plots.errorbars(along, t, mean[path], error[path], color=color, label=name)
-        bars = [list(by_m(values, config).values()) for values in (mean, error)]
-        plots.errorbars(middle, m, *bars, color=color, label=name)
-    for i, place in enumerate(places):
-        style = {"color": plots.shade(i / (len(places) - 1)), "label": place, "markersize": 3}
-        left.plot(config.cuts, arrays["left"][i].mean(axis=0), "o-", **style)
-    pictures.level(left, config.left)
-    for j, ax in enumerate(toy):
-        ax.plot(m, (np.array(m) + 1) * config.toy_short, ":", color="black", label="(m + 1) s")
-        for name, color, marker, size in zip(TOY, colors, "so^v", (9, 5, 6, 4), strict=False):
-            y = [arrays[f"toy optimum {name}"], *arrays[f"toy {name}"][:, j]]
-            ax.plot(m, y, marker=marker, color=color, label=name, markersize=size)
-    loss.plot(m, list(by_m(arrays["train loss"], config).values()), "o-", color=plots.GREY)
-    count, optimum, short = {"y": "count", "log": "y"}, "m (0: one optimum)", "short directions"
-    how = {"title": "network, along the tunnel", "x": "from one optimum to the other"}
-    plots.label_axes(along, **how, **count, legend=7)
-    how = {"title": "network, middle of m-connectors", "x": "m (0: optima)"}
-    plots.label_axes(middle, **how, **count, ticks=m)
-    how = {"title": "what descent in a cut leaves of the rise", "x": "dimension of the cut"}
-    plots.label_axes(left, **how, y="share left", log="x", legend=6)
-    for ax, title, x, y in (
-        (toy[0], "toy: the middle, minimised as in the paper", optimum, short),
-        (toy[1], "toy: the crossing of all wedges", optimum, short),
-        (loss, "network: training loss there", "m", "training loss (nats)"),
-    ):
-        plots.label_axes(ax, title=title, x=x, y=y, ticks=m)
-    toy[0].legend(fontsize=8)
+    title += "a wedge"
+    figure, ((network, toy),) = wedges.plots.grid(1, 2, title=title, panel=(4.3, 3.9))
+    _draw_network(network, arrays, config)
+    _draw_toy(toy, arrays, config, 1, "(b) Toy: the crossing of m + 1 wedges")
     return figure
+
+
+def more_pictures(arrays, config):
+    """{name: picture}: what stands behind the counts."""
+    low, *middle = by_m(arrays["train loss"], config).values()
+    title = "What stands behind the counts of short directions"
+    if min(middle) > low:
+        title = f"In the middles the loss is {min(middle):.2g} nats or more, at the optima {low:.2g}"
+    title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}"
+    figure, axes = wedges.plots.grid(2, 2, title=title, panel=(4.3, 3.2))
+    _draw_along(axes[0, 0], arrays, config)
+    _draw_cuts(axes[0, 1], arrays, config)
+    _draw_toy(axes[1, 0], arrays, config, 0, "(c) Toy: the middle, minimised as in the paper")
+    loss, m = by_m(arrays["train loss"], config), [0, *middles(config)]
+    axes[1, 1].plot(m, list(loss.values()), "o-", color=wedges.plots.GREY)
+    how = {"title": "(d) Network: the loss at the middles", "y": "training loss (nats)"}
+    wedges.plots.label_axes(axes[1, 1], x="m (0: the optima)", **how, ticks=m)
+    return {"behind": figure}
+
+
+def _finding(arrays, config):
+    """A sentence that is true of these numbers."""
+    found = {claim.id: claim.passed for claim in claims(arrays, config)}
+    grow = [passed for name, passed in found.items() if name.startswith("fig4.rank")]
+    if all(grow):
+        return "The more optima are joined, the more directions are short in the middle"
+    growth = "no estimator finds growth" if not any(grow) else "only some estimators find growth"
+    toy = [arrays[f"toy {name}"][:, 1] for name in ("cuts", "eigenvalues")]
+    nearest = all(np.max(counts) <= 1.5 * config.toy_short for counts in toy)
+    known = found["fig4.toy.geometry"] and found["fig4.toy.gradients"]
+    why = "; on the toy, where they add up, a loss shows only the nearest wedge's"
+    return f"Short directions on the network: {growth} with m{why if nearest and known else ''}"
+
+
+def looks(estimators):
+    """{estimator: how it is drawn}, the same in all panels; of eigenvalues the first floor's first."""
+    plots = wedges.plots
+    own = {
+        "cuts": {"marker": "s", "color": plots.ORANGE, "markersize": 5},
+        "geometry": {"marker": "D", "color": plots.GREY, "markersize": 9},
+        "gradients": {"marker": ".", "color": plots.GREEN, "markersize": 7},
+    }
+    floors = zip("o^vP", (plots.BLUE, plots.GREEN, "black", "tab:pink"), strict=True)
+    floors = itertools.cycle({"marker": m, "color": c, "markersize": 5} for m, c in floors)
+    return {name: own[name] if name in own else next(floors) for name in estimators}
+
+
+def _draw_counts(ax, x, counts, config):
+    """{estimator: (mean, error)} at x, on a logarithmic axis: 0, or what was not found, has no place."""
+    for name, look in looks(counts).items():
+        mean, error = (np.where(counts[name][0] > 0, v, np.nan) for v in counts[name])
+        words = _long(name, config) + ("" if np.isfinite(mean).any() else " (none found)")
+        ax.errorbar(x, mean, error, linewidth=1.4, capsize=3, label=words, **look)
+
+
+def _draw_network(ax, arrays, config):
+    m, at = [0, *middles(config)], lambda values: np.array(list(by_m(values, config).values()))
+    counts = {name: (at(mean), at(error)) for name, (mean, error) in _counts(arrays, config).items()}
+    _draw_counts(ax, m, counts, config)
+    first = next(mean[0] for name, (mean, _) in counts.items() if name != "cuts")
+    if first > 0:
+        more = {"color": looks(counts)[list(counts)[1]]["color"], "label": "(m + 1) times the optima's"}
+        ax.plot(m, (np.array(m) + 1) * first, ":", **more)
+    if (config.model, config.dataset) == ("simple_cnn", "cifar10"):
+        # What its text says of optima; the values of its figure are not known.
+        ax.plot([0], [300], "x", color="black", markersize=8, markeredgewidth=2)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
+        how = {"xytext": (8, 6), "textcoords": "offset points", "fontsize": 8.5, "bbox": box}
+        ax.annotate("the paper: about 300", (0, 300), **how)
+    how = {"x": "m (0: the optima)", "y": "short directions, by each estimator", "ticks": m}
+    title = "(a) Network: the middle of m + 1 optima"
+    wedges.plots.label_axes(ax, title=title, **how, log="y", legend=8)
+
+
+def _long(name, config):
+    """What an estimator counts, in words."""
+    if name == "cuts":
+        return f"smallest random cut that undoes {100 * (1 - config.left):g}%"
+    return name.replace("eigenvalues", "Hessian's eigenvalues")
+
+
+def _draw_toy(ax, arrays, config, kind, title):
+    """kind: 0 is the middle that minimising finds, 1 the crossing of all wedges."""
+    m = [0, *middles(config)]
+    ax.plot(m, (np.array(m) + 1) * config.toy_short, ":", color="black", label="(m + 1) s, the truth")
+    words = {"geometry": "geometry", "gradients": "rank of gradients", "cuts": "smallest random cut"}
+    words["eigenvalues"] = "Hessian's eigenvalues"
+    for name, look in looks(words).items():
+        y = [arrays[f"toy optimum {name}"], *arrays[f"toy {name}"][:, kind]]
+        ax.plot(m, y, label=words[name], linewidth=1.4, **look)
+    ax.set_ylim(bottom=0)
+    how = {"x": "m (0: an optimum)", "y": "short directions", "ticks": m}
+    wedges.plots.label_axes(ax, title=title, **how, legend=8)
+
+
+def _draw_along(ax, arrays, config):
+    places = names(config)
+    path = [0, *(i for i, place in enumerate(places) if place.startswith("tunnel")), 1]
+    counts = {k: (mean[path], error[path]) for k, (mean, error) in _counts(arrays, config).items()}
+    _draw_counts(ax, np.linspace(0, 1, config.segments + 1), counts, config)
+    how = {"title": "(a) Network: along the tunnel", "x": "from one optimum (0) to the other (1)"}
+    wedges.plots.label_axes(ax, **how, y="short directions", log="y", legend=8)
+
+
+def _draw_cuts(ax, arrays, config):
+    """One line for each number of optima that are joined; others of the tunnel are left out."""
+    lines = {m: 100 * left for m, left in by_m(arrays["left"].mean(axis=1), config).items()}
+    for i, (m, left) in enumerate(lines.items()):
+        color = wedges.plots.shade(i / max(1, len(lines) - 1) * 0.85)
+        name = f"m = {m}" if m else "optima"
+        ax.plot(config.cuts, left, "o-", color=color, markersize=3, label=name)
+    pictures.level(ax, 100 * config.left)
+    how = {"title": "(b) Network: what descent in a cut leaves", "x": "dimension of the cut"}
+    wedges.plots.label_axes(ax, **how, y="of the displacement's rise (%)", log="x")
+    wedges.plots.name_lines(ax, room=0.8)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def test_only_pictures_import_matplotlib(path):
 
 @pytest.mark.parametrize("path", ALL, ids=name_of)
 def test_only_what_is_turned_by_hand_needs_extras_and_only_inside_functions(path):
-    turned = {"pictures.py": {"plotly"}, "solid.py": {"plotly"}}
+    turned = {"solids.py": {"plotly"}, "solid.py": {"plotly"}}
     extras = {"fig1_wedges.py": {"skimage"}, **turned}.get(path.name, set())
     assert roots(path) & {"plotly", "skimage"} == extras
     top = [n for n in ast.parse(path.read_text()).body if isinstance(n, (ast.Import, ast.ImportFrom))]

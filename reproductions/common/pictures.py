@@ -1,12 +1,10 @@
 """Panels that several figures draw alike, beside those of `wedges.plots`, and words of their titles."""
 
-import dataclasses
 import itertools
 
 import numpy as np
 
 import wedges
-from reproductions.bench.errors import UsageError
 
 
 def triangle(ax, w, values, *, low, high, label):
@@ -41,67 +39,51 @@ def along_training(axes, x, *, steps):
     axes[-1].set_xlabel("step" if steps else "share of training")
 
 
-def space(views, *, title, panel=4.6):
-    """A figure with `views` axes in three dimensions, and one flat panel beside them."""
-    figure = wedges.plots.page(1, views + 1, title=title, panel=(panel, panel))
-    # Lines in front of surfaces: matplotlib would sort whole artists by their distance.
-    solid = {"projection": "3d", "computed_zorder": False}
-    axes = [figure.add_subplot(1, views + 1, i + 1, **solid) for i in range(views)]
-    return figure, axes, figure.add_subplot(1, views + 1, views + 1)
+def mosaic(layout, *, title, size, widths=None, heights=None, solid=""):
+    """A figure, and its axes by the letters of `layout`, which has one word a row.
 
-
-@dataclasses.dataclass(frozen=True)
-class Scene:
-    """What stands in a cube [-extent, extent]^3: a surface of triangles, lines, and points.
-
-    Attributes:
-      vertices, faces: of the surface, [V, 3] and [F, 3].
-      lines: {name: (color, points [T, 3], the loss at each [T])}.
-      points: {name: points [P, 3]}.
+    A letter that stands in several places has them all; where words differ in length, each row is
+    divided by itself. size: width and height in inches, less on a narrower page; widths, heights: of
+    columns and rows, in shares; solid: letters of axes in three dimensions.
     """
+    from matplotlib import rc_context
 
-    extent: float
-    vertices: np.ndarray
-    faces: np.ndarray
-    lines: dict
-    points: dict
+    figure = wedges.plots.page(1, 1, title=title, panel=size)
+    ratios = {"width_ratios": widths, "height_ratios": heights}
+    own = {letter: {"projection": "3d", "computed_zorder": False} for letter in solid}
+    rows = [list(row) for row in layout]
+    if len({len(row) for row in rows}) > 1:
+        rows = [[[row]] for row in rows]
+    with rc_context(figure.look.rc):
+        axes = figure.subplot_mosaic(rows, per_subplot_kw=own, **ratios)
+    return figure, axes
 
-    def draw(self, ax, height, turn):
-        """Into axes in three dimensions, seen from this height and turn, in degrees."""
-        look = {"color": "cornflowerblue", "alpha": 0.22, "linewidth": 0, "shade": True}
-        ax.plot_trisurf(*self.vertices.T, triangles=self.faces, **look)
-        for i, name in enumerate("xyz", 1):
-            ax.set(**{f"{name}lim": (-self.extent, self.extent), f"{name}label": f"$P_{i}$"})
-            getattr(ax, f"{name}axis").set_ticks([-1, 0, 1])
-        ax.set_box_aspect((1, 1, 1), zoom=0.87)  # with room for labels
-        for name, (color, points, _) in self.lines.items():
-            ax.plot(*points.T, color=color, label=name, linewidth=2.5, zorder=10)
-        for name, points in self.points.items():
-            ax.plot(*points.T, "o", color="black", markersize=7, zorder=11, label=name)
-        ax.view_init(height, turn)
 
-    def page(self, title, surface):
-        """As a page that can be turned with the mouse; needs the extra `html` (plotly). `surface`: what
-        the surface is called."""
-        try:
-            import plotly.graph_objects as go
-        except ImportError:
-            say = "a figure to turn by hand needs plotly; pip install 'wedges[html]'."
-            raise UsageError(say) from None
-        at = lambda points: dict(zip("xyz", points.T, strict=True))
-        corners = dict(zip("ijk", self.faces.T, strict=True))
-        look = {"color": "lightsteelblue", "opacity": 0.5, "name": surface, "showlegend": True}
-        parts = [go.Mesh3d(**at(self.vertices), **corners, **look)]
-        for name, (color, points, losses) in self.lines.items():
-            style = {"mode": "lines", "line": {"color": color, "width": 8}, "name": name}
-            text = [f"loss {loss:.3f}" for loss in losses]
-            parts.append(go.Scatter3d(**at(points), **style, text=text))
-        for name, points in self.points.items():
-            style = {"mode": "markers", "marker": {"color": "black", "size": 6}, "name": name}
-            parts.append(go.Scatter3d(**at(points), **style))
-        page = go.Figure(parts)
-        page.update_layout(title=f"{title} (drag to turn)", scene={"aspectmode": "cube"})
-        return page.to_html(include_plotlyjs=True)
+class Projected:
+    """A plane for `wedges.plots.path_on_plane` whose points are [T, 3]: where they stand on it, and how
+    far off it they are."""
+
+    def coordinates(self, points):
+        return np.asarray(points)[..., :2]
+
+    def distance(self, points):
+        return np.asarray(points)[..., 2]
+
+
+def halves(ax, matrix, within, across, digits=2):
+    """Over a matrix of likenesses [M, M] outlines of its two halves, and their means in words."""
+    from matplotlib.patches import Rectangle
+
+    size, half = len(matrix), len(matrix) // 2  # as `wedges.compare.halves` has them
+    blocks = ((0, half), (size - half, size))
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    say = {"ha": "center", "va": "center", "fontsize": 8, "bbox": box}
+    number = lambda mean: f"{np.round(mean, digits) + 0.0:.{digits}f}"  # 0.00, not -0.00
+    for low, high in blocks:
+        outline = {"fill": False, "edgecolor": "black", "linewidth": 1.8}
+        ax.add_patch(Rectangle((low - 0.5, low - 0.5), high - low, high - low, **outline))
+        ax.text((low + high - 1) / 2, (low + high - 1) / 2, f"within\n{number(within)}", **say)
+    ax.text(size - (half + 1) / 2, (half - 1) / 2, f"across\n{number(across)}", **say)
 
 
 def table(ax, values, texts, *, marked, rows, columns):

@@ -6,11 +6,12 @@ import pathlib
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 import wedges
 from reproductions import fig2_radial, fig3_tunnel, fig4_short_directions, m_connectors
 from reproductions.bench import cache, devices, options, parallel, runs, store, workplace
-from reproductions.common import data, models, networks, optima, training
+from reproductions.common import data, models, networks, optima, pictures, training
 
 
 def failing(figure, arrays, config):
@@ -78,6 +79,24 @@ def test_bad_input_is_one_line_and_nothing_written(figure, flag, words, tmp_path
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
+# ---- words of pictures ------------------------------------------------------------------------------
+
+
+def test_pictures_have_peoples_names_for_all_networks_and_data_sets():
+    for name in (*models.NAMES, *data.NAMES):
+        assert name == "digits" or pictures.named(name) != name
+    assert pictures.named("simple_cnn") == "SimpleCNN" and pictures.named("cifar10") == "CIFAR-10"
+    assert pictures.named("mine.networks:tiny_net") == "tiny_net"
+
+
+def test_both_halves_of_a_matrix_are_outlined_with_their_means():
+    _, ((ax,),) = wedges.plots.grid(1, 1, title="")
+    pictures.halves(ax, np.eye(5), 0.84, -0.001)
+    assert [text.get_text() for text in ax.texts] == ["within\n0.84", "within\n0.84", "across\n0.00"]
+    boxes = [(p.get_xy(), p.get_width(), p.get_height()) for p in ax.patches]
+    assert boxes == [((-0.5, -0.5), 2, 2), ((2.5, 2.5), 2, 2)]  # the middle row is in neither
+
+
 # ---- fig2 -------------------------------------------------------------------------------------------
 
 
@@ -123,6 +142,74 @@ def test_fig2_each_claim_fails_alone(name, what, place, value, claim):
     arrays = fig2_arrays()
     arrays[f"{name} {what}"][place] = value
     assert failing(fig2_radial, arrays, config_of(fig2_radial)) == {f"fig2.{name}.{claim}"}
+
+
+def test_fig2_from_the_origin_a_bowl_is_the_same_all_around():
+    bowl = wedges.Quadratic([1.0, 1.0, 1.0, 1.0])  # r^2 / 2
+    points = np.array([[3, 0, 0, 0], [0, 4, 0, 0], [0, 0, 3, 4]], np.float32)
+    a = np.array([0.5, 1.0, 3.0])
+    found = fig2_radial._from_origin(bowl, points, a, 7)
+    norms = np.array([3, 4, 5])[:, None]
+    np.testing.assert_allclose(found["norms"], norms[:, 0])
+    np.testing.assert_allclose(found["outwards"], (norms + a) ** 2 / 2, rtol=1e-6)
+    np.testing.assert_allclose(found["inwards"], (norms - a) ** 2 / 2, rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(found["around"], np.repeat(norms**2 / 2, 3, axis=1), rtol=1e-6)
+    x, y = found["origin x"], found["origin y"]
+    np.testing.assert_allclose(found["origin cut"], (x**2 + y[:, None] ** 2) / 2, rtol=1e-5)
+    # 3 and 4 away from the origin and 5 from one another, side by side.
+    (ax, ay), (bx, by) = found["origin points"]
+    np.testing.assert_allclose([ax**2 + ay**2, bx**2 + by**2, bx - ax], [9, 16, 5], rtol=1e-5)
+    np.testing.assert_allclose(by, ay, atol=1e-5)
+
+
+def test_fig2_around_leads_to_the_next_optimum():
+    points = np.array([[2, 0, 0], [0, 2, 0], [0, 0, 2]], np.float32)
+    well = wedges.Quadratic([1.0, 1.0, 1.0], center=points[1])
+    quarter = np.array([np.pi])  # of a circle of radius 2
+    assert fig2_radial._from_origin(well, points, quarter, 5)["around"][0] == pytest.approx(0, abs=1e-6)
+
+
+def test_fig2_longer_outwards_counts_what_is_measured_where_the_loss_never_doubles():
+    mine = {"distances": np.array([1.0, 2, 4]), "start": np.ones(3), "doubled": np.array([0.5, 1, 2])}
+    mine["outwards"] = np.array([[1.0, 2, 3], [1, 1, 1.5], [0.5, 1, 3]])
+    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [4, 4, 1.5])
+
+
+def fig2_with_rays():
+    """The same arrays, and wells that do not rise away from the origin."""
+    arrays = fig2_arrays()
+    for name in ("net", "toy"):
+        arrays |= {f"{name} {way}": np.ones((3, 8)) for way in ("outwards", "inwards", "around")}
+        side = np.linspace(-8, 8, 17)
+        arrays |= {f"{name} origin {axis}": side for axis in "xy"}
+        arrays[f"{name} origin cut"] = 1 + np.abs(side + side[:, None])
+        arrays[f"{name} origin points"] = np.array([[-3.0, 3], [3, 3]])
+        arrays[f"{name} norms"] = np.full(3, 18**0.5)
+    return arrays
+
+
+def test_fig2_says_what_was_found():
+    arrays, found = fig2_with_rays(), lambda arrays: fig2_radial._finding(arrays, "net")
+    one = "random directions see one round well and hide the others"
+    assert found(arrays) == f"{one}; away from the origin a well is 2 times as long, or more"
+    assert found(fig2_arrays()) == one  # of a run before there were rays
+    arrays["net outwards"][:] = 4 * np.arange(1, 9)
+    assert found(arrays) == one
+    arrays["net optima cut"] = arrays["net random cut"]
+    assert found(arrays).endswith("the cut through the optima has others, less low")
+    arrays["net random cut"] = np.ones((17, 17))
+    assert found(arrays) == "random directions do not hide what is low beside an optimum"
+
+
+def test_fig2_draws_older_results_too():
+    config = config_of(fig2_radial)
+    titles = lambda figure: [ax.get_title()[:3] for ax in figure.axes if ax.get_title()]
+    older = fig2_radial.plot(fig2_arrays(), config)
+    assert titles(older) == ["(a)", "(b)", "(d)"]
+    assert older.get_suptitle().startswith("Random directions see one round well and hide")
+    (toy,) = fig2_radial.more_pictures(fig2_with_rays(), config).values()
+    assert titles(toy) == ["(a)", "(b)", "(c)", "(d)"]
+    assert toy.get_suptitle().startswith("Toy landscape: random directions see one round well")
 
 
 # ---- fig3 -------------------------------------------------------------------------------------------
@@ -191,6 +278,49 @@ def test_fig3_each_claim_fails_alone(name, change, claims):
     arrays, config = fig3_arrays(), config_of(fig3_tunnel)
     arrays[name] = change(arrays[name])
     assert failing(fig3_tunnel, arrays, config) == {f"fig3.{c}" for c in claims}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bowl:
+    """In place of a network: a loss of r^2 / 2."""
+
+    examples: int
+
+    @property
+    def seen(self):
+        assert self.examples == 2000  # fewer than of other losses
+        return wedges.Quadratic(np.ones(4))
+
+
+def test_fig3_the_plane_has_the_loss_of_its_own_points_and_says_how_far_off_a_path_is():
+    corners = np.array([[1, 0, 0, 0], [5, 0, 0, 0], [3, 2, 0, 0]], np.float32)  # A, B, bend
+    off = np.array([[1, 0, 0, 0], [3, 1, 2, 0], [5, 0, 0, 0]], np.float32)
+    found = fig3_tunnel._on_plane(Bowl(10_000), corners, {"tunnel": off}, 9)
+    np.testing.assert_allclose(found["corners"], [[0, 0, 0], [4, 0, 0], [2, 2, 0]], atol=1e-6)
+    np.testing.assert_allclose(found["tunnel"], [[0, 0, 0], [2, 1, 2], [4, 0, 0]], atol=1e-6)
+    x, y = found["x"], found["y"]
+    np.testing.assert_allclose(found["loss"], ((1 + x) ** 2 + y[:, None] ** 2) / 2, rtol=1e-5)
+    # A square that holds both optima and the curve, whose highest point is 1 above the line.
+    assert len(x) == len(y) == 9 and np.ptp(x) == pytest.approx(np.ptp(y))
+    assert x[0] < 0 < 4 < x[-1] and y[0] < 0 < 1 < y[-1]
+
+
+def test_fig3_titles_say_what_was_found_and_older_results_are_drawn():
+    arrays, config = fig3_arrays(), config_of(fig3_tunnel)
+    t = np.linspace(0, 1, 21)
+    arrays["line test accuracy"] = np.tile(0.7 - 0.4 * np.sin(np.pi * t), (3, 1))
+    arrays["tunnel test accuracy"] = np.full((3, 21), 0.66)
+    title = lambda arrays: fig3_tunnel.plot(arrays, config).get_suptitle().split("\n")[0]
+    low = "Between two optima accuracy falls to 30% on the straight line; "
+    assert title(arrays) == f"{low}in a tunnel it stays at 66% or more"
+    higher = arrays | {"tunnel train loss": arrays["tunnel train loss"] + 0.3 * (np.arange(21) == 10)}
+    assert title(higher).startswith("The tunnel between two optima is not low: it rises to 30% of the")
+    flat = arrays | {"line train loss": 0.5 + (arrays["line train loss"] - 0.5) * 0.02}
+    assert title(flat) == "The straight line between two optima has hardly a barrier"
+    (toy,) = fig3_tunnel.more_pictures(arrays, config).values()
+    texts = toy.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().strip())
+    assert min(text.get_fontsize() for text in texts) >= 8
+    assert toy.get_suptitle().startswith("Toy landscape: the tunnel's vertices lie on two wedges")
 
 
 # ---- m-connectors -----------------------------------------------------------------------------------
@@ -308,6 +438,23 @@ def test_fig4_each_claim_fails_alone():
         arrays = fig4_arrays(config)
         arrays[f"toy {name}"][2, 1] *= 0.9
         assert failing(fig4_short_directions, arrays, config) == {f"fig4.toy.{name}"}
+
+
+def test_fig4_titles_say_what_was_found():
+    config = config_of(fig4_short_directions)
+    title = lambda arrays: fig4_short_directions.plot(arrays, config).get_suptitle().split("\n")[0]
+    arrays = fig4_arrays(config)
+    assert title(arrays) == "The more optima are joined, the more directions are short in the middle"
+    arrays["eigenvalues"][:, 0] = 50
+    start = "Short directions on the network: "
+    assert title(arrays) == f"{start}only some estimators find growth with m"
+    arrays["eigenvalues"][:, 1], arrays["left"][:] = 50, 1.0
+    assert title(arrays) == f"{start}no estimator finds growth with m"
+    for name in ("cuts", "eigenvalues"):  # as a loss that is the distance to the nearest wedge
+        arrays[f"toy {name}"][:] = config.toy_short
+    where = "on the toy, where they add up, a loss shows only the nearest wedge's"
+    assert title(arrays) == f"{start}no estimator finds growth with m; {where}"
+    assert fig4_short_directions.more_pictures(arrays, config).keys() == {"behind"}
 
 
 def test_fig4_probes_the_optima_the_tunnel_and_the_middles():

@@ -246,6 +246,26 @@ def test_a_legend_that_would_lie_on_a_line_stands_below_in_columns():
         assert max(box.x1 for box in texts) <= figure.bbox.x1
 
 
+def test_a_legend_that_would_lie_on_a_band_stands_below():
+    for low, inside in ((1.0, True), (0.1, False)):  # no band, or one over nearly all of the panel
+        figure, ((ax,),) = plots.grid(1, 1, title="a panel", panel=(4, 3))
+        ax.fill_between([0, 1], [low, low], [1.1, 1.1], alpha=0.2)
+        ax.plot([0, 1], [0, 0], label="a line below the band")
+        ax.set(xlim=(0, 1), ylim=(0, 0.95))
+        plots.label_axes(ax, x="x", y="y", legend=8)
+        figure.draw_without_rendering()
+        assert (ax.get_legend().get_window_extent().y0 > ax.bbox.y0) == inside
+
+
+def test_panels_of_a_mosaic_are_as_wide_as_their_shares():
+    figure, ((wide, narrow),) = plots.grid(1, 2, title="two panels", panel=(4, 3))
+    wide.get_gridspec().set_width_ratios([3, 1])
+    title = "a title of some words that fits into one line of a wide panel"
+    for ax in (wide, narrow):
+        plots.label_axes(ax, title=title)
+    assert wide.get_title() == title and narrow.get_title().count("\n") >= 3
+
+
 @given(
     ends=st.lists(st.floats(-3, 3), min_size=1, max_size=7),
     tall=st.lists(st.floats(0.02, 0.14), min_size=7, max_size=7),

@@ -115,6 +115,24 @@ def test_heights_may_be_logarithms_and_values_may_be_missing():
     assert len(heights(figure)) < len(heights(holes))
 
 
+def test_surfaces_may_share_their_lowest_height():
+    figures = [plots.surface(SIDE, SIDE, bowl() + rise, high=9.0, low=0.05) for rise in (0, 3)]
+    low, high = (figure.axes[0].get_zlim() for figure in figures)
+    assert low == high
+    assert heights(figures[1]).min() == pytest.approx(3.1)
+    with pytest.raises(ValueError, match=r"^low must be at most the lowest of values, 0\.1; received 2"):
+        plots.surface(SIDE, SIDE, bowl(), low=2)
+    with pytest.raises(ValueError, match=r"and above 0 where log is True; received 0\.$"):
+        plots.surface(SIDE, SIDE, bowl(), log=True, low=0)
+
+
+def test_a_matrix_of_numbers_of_one_sign_has_the_map_it_is_given():
+    for given, found in (({}, "RdBu_r"), ({"colors": "viridis"}, "viridis")):
+        _, ((ax,),) = plots.grid(1, 1, title="")
+        plots.matrix(ax, np.eye(3), low=0, high=1, label="share", **given)
+        assert ax.images[0].get_cmap().name == found
+
+
 def test_a_flat_surface_is_drawn():
     assert is_a_picture(plots.surface(SIDE, SIDE, np.full((9, 9), 2.0), log=True))
 

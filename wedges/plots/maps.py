@@ -37,11 +37,14 @@ def contours(
         ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8, ticks=MaxNLocator(6))
 
 
-def matrix(ax: Axes, values: np.ndarray, *, low: float, high: float, label: str) -> None:
-    """A square matrix [M, M] as colours from `low` to `high`, with its scale."""
-    image = ax.imshow(
-        values, cmap="RdBu_r", vmin=low, vmax=high, origin="lower", interpolation="nearest"
-    )
+def matrix(
+    ax: Axes, values: np.ndarray, *, low: float, high: float, label: str, colors: str = "RdBu_r"
+) -> None:
+    """A square matrix [M, M] as colours from `low` to `high`, with its scale.
+
+    `colors` is one of matplotlib's maps; the default is for numbers on both sides of 0.
+    """
+    image = ax.imshow(values, cmap=colors, vmin=low, vmax=high, origin="lower", interpolation="nearest")
     every = range(0, len(values), max(1, len(values) // 5))
     ax.set_xticks(every)
     ax.set_yticks(every)

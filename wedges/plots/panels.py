@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.ticker import (
     AutoLocator,
     LogFormatterSciNotation,
@@ -223,7 +224,7 @@ def _explain(ax, letters, width, height):
 
 
 def _covers(legend):
-    """Whether a legend in its best place lies on a line of its panel."""
+    """Whether a legend in its best place lies on a line or a band of its panel."""
     ax = legend.axes
     figure = looks.whole(ax)
     if not isinstance(figure.canvas, FigureCanvasAgg):
@@ -231,7 +232,10 @@ def _covers(legend):
     ax.apply_aspect()
     box = legend.get_window_extent(figure.canvas.get_renderer())
     paths = (line.get_path().transformed(line.get_transform()) for line in ax.lines)
-    return any(path.intersects_bbox(box, filled=False) for path in paths)
+    bands = (c for c in ax.collections if isinstance(c, PolyCollection))
+    areas = (path.transformed(band.get_transform()) for band in bands for path in band.get_paths())
+    on_line = any(path.intersects_bbox(box, filled=False) for path in paths)
+    return on_line or any(area.intersects_bbox(box, filled=True) for area in areas)
 
 
 class Calm(AutoLocator):
@@ -299,7 +303,8 @@ def _size(ax):
     """About how wide and high the axes are, in inches: a panel without its numbers and labels."""
     width, height = ax.figure.bbox.size / looks.whole(ax).dpi
     if (cell := ax.get_subplotspec()) is not None:
-        rows, columns = cell.get_gridspec().get_geometry()
-        width *= len(cell.colspan) / columns
-        height *= 0.85 * len(cell.rowspan) / rows
+        grid = cell.get_gridspec()
+        wide, high = (np.array(r) for r in (grid.get_width_ratios(), grid.get_height_ratios()))
+        width *= wide[list(cell.colspan)].sum() / wide.sum()
+        height *= 0.85 * high[list(cell.rowspan)].sum() / high.sum()
     return width - 0.75, height - 0.5

@@ -139,7 +139,8 @@ def path_on_plane(
     shape = float(np.clip(np.ptp(y) / np.ptp(x), 0.4, 1.1))
     ax = panels.place(ax, title, (6.2, 5.8 * shape + 0.5 + 0.17 * len(paths)))
     with looks.inside(ax) as look:
-        seen = np.concatenate(list(tracks.values()))
+        marked = {name: _coordinates(plane, np.asarray(at)[None]) for name, at in points.items()}
+        seen = np.concatenate([*tracks.values(), *marked.values()])
         _backdrop(ax, x, y, losses, seen, log=log, high=high, levels=levels)
         for i, (name, theta) in enumerate(thetas.items()):
             at, off = tracks[name], np.max(np.asarray(plane.distance(theta)))
@@ -153,8 +154,8 @@ def path_on_plane(
                 "label": said,
             }
             ax.plot(*at.T, linestyle=(0, (3, 1.2)) if beside else "-", path_effects=_CASE, **line)
-        for name, theta in points.items():
-            _mark(ax, _coordinates(plane, np.asarray(theta)[None])[0], name, look)
+        for name, place in marked.items():
+            _mark(ax, place[0], name, look)
         _finish(ax, x, y)
         # Above the picture, so that it hides nothing.
         ax.legend(

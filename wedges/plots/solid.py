@@ -34,6 +34,7 @@ def surface(
     title: str | None = None,
     log: bool = False,
     high: float | None = None,
+    low: float | None = None,
     label: str = "loss",
     colors: str = "viridis",
     elevation: float = 40.0,
@@ -60,6 +61,8 @@ def surface(
       title: over the picture; its first line is bold where the figure is its own.
       log: whether the height is the logarithm of the value.
       high: the value at which the surface is cut off; by default the highest.
+      low: the value of the darkest colour and of no height, that several surfaces may share; by default
+        the lowest.
       label: what the height is.
       colors: one of matplotlib's colour maps.
       elevation, turn: from where it is seen, in degrees.
@@ -69,7 +72,8 @@ def surface(
       The figure.
 
     Raises:
-      ValueError: values of another shape than the grid, none above 0 where `log`, flat axes.
+      ValueError: values of another shape than the grid, none above 0 where `log`, flat axes, a `low`
+        that is not the lowest.
 
     Source: Li et al. 2018 (arXiv:1712.09913), Figure 1.
     """
@@ -78,7 +82,7 @@ def surface(
         raise ValueError(
             'ax must be in three dimensions: grid(..., projection="3d"); received flat axes.'
         )
-    form = _Form(x, y, values, log, high)
+    form = _Form(x, y, values, log, high, low)
     scene: Any = panels.place(ax, title, (6.2, 4.4), "3d")
     with looks.inside(scene) as look:
         fine_x, fine_y, height = form.fine()
@@ -188,9 +192,16 @@ def _turned_pins(go, form, points):
 class _Form:
     """Heights of a surface: values up to `high`, or their logarithms."""
 
-    def __init__(self, x, y, values, log, high):
+    def __init__(self, x, y, values, log, high, low=None):
         self.x, self.y, self.log = x, y, log
         self.low, self.high = inputs.heights(values, "values", log, high)
+        if low is not None:
+            if not low <= self.low or (log and low <= 0):
+                raise ValueError(
+                    f"low must be at most the lowest of values, {self.low:g}"
+                    f"{', and above 0 where log is True' if log else ''}; received {low!r}."
+                )
+            self.low = float(low)
         self.values = np.where(np.isfinite(values), values, np.nan)
         self.clipped = np.minimum(self.values, self.high)
         self.cut = bool(np.nanmax(self.values) > self.high)
