@@ -12,8 +12,6 @@ with L2 and with dropout until these get too strong, narrower with batch size.
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
 
-import itertools
-
 import numpy as np
 
 import wedges
@@ -211,42 +209,139 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """A column for each hyperparameter: distance, angle, and the losses that were reached."""
-    plots, names = wedges.plots, varied(config)
-    title = (
-        "Figure 5: how wide a tunnel is, by how its network was trained\n"
-        f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
-        f"{config.directions} directions,\ntrained to a training loss of {config.target:g} "
-        "(grey: not reached; triangles: lower bounds)"
-    )
-    figure, axes = plots.grid(3, len(names), title=title, panel=(3.6, 2.8))
-    units = ("width, distance", "width, angle (degrees)")
-    thresholds = (
-        ("multiple", plots.BLUE, f"to {config.multiple:g} x the optimum's loss"),
-        ("fixed", plots.ORANGE, f"to {config.fixed:g} nats"),
-    )
-    for column, name in zip(axes.T, names, strict=True):
-        x = np.arange(len(values(config, name)))
+    """The angle against each hyperparameter, and all rank correlations."""
+    return _widths(arrays, config, "angle")
+
+
+def more_pictures(arrays, config):
+    """The distance in place of the angle; the losses of the networks."""
+    return {"distances": _widths(arrays, config, "distance"), "losses": _losses(arrays, config)}
+
+
+def words_of(name):
+    """What a hyperparameter is called in a sentence."""
+    known = {"l2": "L2", "dropout": "dropout", "width": "network width"}
+    return known.get(name, TITLES[name].split(" (")[0])
+
+
+def trend(arrays, config, name, measure):
+    """What a larger value does to the width, by its rank correlation's interval, if there is one."""
+    rho, low, high = rank(arrays, config, name, measure)
+    if np.isnan(rho):
+        return "not judged"
+    return "wider" if low > 0 else "narrower" if high < 0 else "unclear"
+
+
+def finding(arrays, config, measure):
+    """What larger values of all hyperparameters do, in a sentence."""
+    by = {}
+    for name in varied(config):
+        by.setdefault(trend(arrays, config, name, measure), []).append(words_of(name))
+    ways = [f"{way} with {pictures.listed(by[way])}" for way in ("wider", "narrower") if way in by]
+    if not ways:
+        return "How wide a tunnel is, by how its network was trained"
+    unclear = by.get("unclear")
+    more = f"; {pictures.listed(unclear)}: no clear trend" if unclear else ""
+    return f"Tunnels are {', '.join(ways)}{more}"
+
+
+def shown(arrays, name, threshold):
+    """At which values [values] a width is drawn: to a multiple of the optimum's own loss where all seeds
+    reached the target, since that loss differs beyond; to a fixed loss where all start below it, since
+    a width of 0 says nothing."""
+    if threshold == "multiple":
+        return in_range(arrays, name)
+    return arrays[f"{name} fixed distances"].min(axis=(1, 2)) > 0
+
+
+def _conditions(config):
+    words = f"{pictures.named(config.model)} on {pictures.named(config.dataset)}; "
+    words += f"{pictures.counted(config.seeds, 'seed')}, {config.directions} directions each; "
+    return words + f"trained to a training loss of {config.target:g} nats; bars: standard errors"
+
+
+def _widths(arrays, config, measure):
+    """A panel for each hyperparameter, on one scale, and one of the rank correlations."""
+    title = f"{finding(arrays, config, measure)}\n{_conditions(config)}; "
+    title += "open: a loss that some seed did not reach; triangles: lower bounds"
+    figure, (*panels, last) = pictures.small_multiples(len(varied(config)) + 1, title)
+    for ax, name in zip(panels, varied(config), strict=True):
+        _draw_width(ax, arrays, config, name, measure)
+    units = {"distance": "distance in weight space (L2)", "angle": "angle (degrees)"}
+    pictures.share_y(panels, f"width: {units[measure]}", bottom=0)
+    wedges.plots.label_axes(panels[-min(3, len(panels))], legend=8)
+    _draw_ranks(last, arrays, config, measure)
+    return figure
+
+
+def _draw_width(ax, arrays, config, name, measure):
+    """The width against one hyperparameter, by both thresholds, where it says something."""
+    plots, good = wedges.plots, in_range(arrays, name)
+    places = np.flatnonzero(shown(arrays, name, "multiple") | shown(arrays, name, "fixed"))
+    for threshold, look, label in (
+        ("multiple", {"color": plots.BLUE, "marker": "o"}, f"to {config.multiple:g} x its own loss"),
+        ("fixed", {"color": plots.ORANGE, "marker": "s"}, f"to {config.fixed:g} nats"),
+    ):
+        at = shown(arrays, name, threshold)[places]
+        x, chosen = np.flatnonzero(at), places[at]
+        mean, error = mean_and_error(widths(arrays, name, measure, threshold)[chosen])
+        style = "-" if threshold == "multiple" else "--"
+        ax.errorbar(x, mean, error, linestyle=style, capsize=3, markersize=5, label=label, **look)
+        beyond, bound = ~good[chosen], arrays[f"{name} {threshold} censored"].any(axis=(1, 2))[chosen]
+        ax.plot(x[beyond], mean[beyond], linestyle="", markerfacecolor="white", zorder=4, **look)
+        ax.plot(x[bound], mean[bound], "^", color=look["color"], markersize=9)
+    title = f"{words_of(name)[0].upper()}{words_of(name)[1:]}: {trend(arrays, config, name, measure)}"
+    theirs = {1: "\n(the paper: wider)", -1: "\n(the paper: narrower)", 0: ""}[EXPECTED[name]]
+    ticks = {i: f"{values(config, name)[j]:g}" for i, j in enumerate(places)}
+    ax.set_xlim(-0.4, len(places) - 0.6)
+    plots.label_axes(ax, title=title + theirs, x=TITLES[name], ticks=ticks)
+
+
+def _draw_ranks(ax, arrays, config, measure):
+    """The rank correlation of each value and the width, with its interval; the paper's sign."""
+    plots, names = wedges.plots, varied(config)[::-1]
+    for i, name in enumerate(names):
+        ax.text(-1.35, i + 0.2, words_of(name), ha="left", va="bottom")
+        rho, low, high = rank(arrays, config, name, measure)
+        if np.isfinite(rho):
+            ax.plot([low, high], [i, i], "-|", color=plots.BLUE, markersize=8)
+            ax.plot(rho, i, "o", color=plots.BLUE, markersize=6)
+        if EXPECTED[name]:
+            side = ">" if EXPECTED[name] > 0 else "<"
+            ax.plot(1.2 * EXPECTED[name], i, side, color=plots.GREEN, markersize=7)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(xlim=(-1.4, 1.4), ylim=(-0.6, len(names) - 0.3))
+    ax.set_yticks([])
+    x = "Spearman's rho, 95% interval; triangles: the paper's sign"
+    plots.label_axes(ax, title="Rank correlations", x=x, ticks=(-1, -0.5, 0, 0.5, 1))
+
+
+def _losses(arrays, config):
+    """The losses of the networks whose widths are compared, a panel for each hyperparameter."""
+    plots = wedges.plots
+    equal = pictures.holds(claims(arrays, config), "*.convergence")
+    title = "The losses that networks reached\n"
+    if equal:
+        title = "Widths are compared at equal training loss: filled points\n"
+    title += _conditions(config)
+    figure, (*panels, last) = pictures.small_multiples(len(varied(config)) + 1, title)
+    for ax, name in zip(panels, varied(config), strict=True):
+        x, good = np.arange(len(values(config, name))), in_range(arrays, name)
+        for loss, look, style in (
+            ("train", {"color": plots.BLUE, "marker": "o"}, "-"),
+            ("test", {"color": plots.ORANGE, "marker": "s"}, "--"),
+        ):
+            mean, error = mean_and_error(arrays[f"{name} {loss} loss"])
+            label = "training data" if loss == "train" else "test data"
+            ax.errorbar(x, mean, error, linestyle=style, capsize=3, markersize=5, label=label, **look)
+            ax.plot(x[~good], mean[~good], linestyle="", markerfacecolor="white", zorder=4, **look)
+        pictures.level(ax, config.target, "training ends here")
         ticks = {i: f"{v:g}" for i, v in enumerate(values(config, name))}
-        for ax, measure, unit in zip(column, MEASURES, units, strict=False):
-            for threshold, color, label in thresholds:
-                w = widths(arrays, name, measure, threshold)
-                plots.errorbars(ax, x, *mean_and_error(w), color=color, label=label)
-                bound = arrays[f"{name} {threshold} censored"].any(axis=(1, 2))
-                ax.plot(x[bound], w.mean(axis=1)[bound], "^", color=color, markersize=9)
-            rho, low, high = rank(arrays, config, name, measure)
-            title = f"rank {rho:.2f} [{low:.2f}, {high:.2f}]"
-            plots.label_axes(ax, title=title, y=unit, x=TITLES[name], ticks=ticks)
-            ax.set_ylim(bottom=0)
-        for loss, color in (("train loss", plots.GREEN), ("test loss", plots.GREY)):
-            bars = mean_and_error(arrays[f"{name} {loss}"])
-            plots.errorbars(column[2], x, *bars, color=color, label=loss)
-        pictures.level(column[2], config.target)
-        plots.label_axes(column[2], y="loss (nats)", x=TITLES[name], ticks=ticks)
-        for ax, j in itertools.product(column, np.flatnonzero(~in_range(arrays, name))):
-            ax.axvspan(j - 0.5, j + 0.5, color="black", alpha=0.08, linewidth=0)
-    for ax in (axes[0, 0], axes[2, 0]):
-        ax.legend(fontsize=8)
+        plots.label_axes(ax, title=TITLES[name].split(" (")[0].capitalize(), x=TITLES[name], ticks=ticks)
+    pictures.share_y(panels, "loss (nats)")
+    last.set_axis_off()
+    open_ = "open: some seed stayed above that,\nand no trend is claimed there"
+    last.legend(*panels[0].get_legend_handles_labels(), loc="center left", title=open_, frameon=False)
     return figure
 
 

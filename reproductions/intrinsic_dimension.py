@@ -174,32 +174,77 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """Accuracy, and loss, against d."""
-    plots, order = wedges.plots, np.argsort(arrays["dims"])
-    title = f"Training inside a random cut of d of the D = {int(arrays['ambient']):,} weights\n"
-    title += f"{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
-    title += f"Adam {config.lr:g}, {config.epochs} epochs"
-    figure, ((top, below),) = plots.grid(1, 2, title=title, panel=(5.2, 3.8))
-    dims = arrays["dims"][order]
-    for ax, quantity, unit, scale in ((top, "accuracy", "%", 100), (below, "loss", "nats", 1)):
-        for split, color, marker in (("test", plots.BLUE, "o"), ("train", plots.GREY, "s")):
-            whole, cuts = np.split(scale * arrays[f"{split}_{quantity}"], [1], axis=1)
-            style = {"color": color, "marker": marker, "label": f"{split}, cut"}
-            plots.curve(ax, dims, cuts[:, order], **style)
-            style = {"color": color, "linestyle": "--", "label": f"{split}, all weights"}
-            ax.axhline(whole.mean(), linewidth=1, **style)
-        plots.label_axes(ax, x="dimension d of the cut", y=f"{quantity} ({unit})", log="x", ticks=dims)
-    target, (_, reached) = 90 * arrays["test_accuracy"][:, 0].mean(), d90(arrays)
-    dotted = {"color": plots.ORANGE, "linestyle": ":", "linewidth": 1.2}
-    top.axhline(target, label="90% of test, all weights", **dotted)
+    """Accuracy, and loss, against d, up to the D of all weights."""
+    ambient, (_, reached) = int(arrays["ambient"]), d90(arrays)
+    title = f"Training inside a random cut of d of the D = {ambient:,} weights"
     if np.isfinite(reached):
-        top.axvline(reached, **dotted)
-        top.set_title(f"reaches 90% at d = {reached:,.0f}", fontsize=10)
-    if known := published(config):
-        theirs = {"color": plots.GREEN, "markersize": 8, "label": "Li et al. 2018, test"}
-        top.plot(known["dims"], 100 * np.array(known["accuracy"]), "x", **theirs)
-    top.legend(fontsize=8, loc="upper left")
+        title = f"{reached:,.0f} of {ambient:,} dimensions reach 90% of the accuracy of all weights"
+    title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}, "
+    title += f"{pictures.counted(config.seeds, 'seed')}; Adam at {config.lr:g}, {config.epochs} epochs"
+    figure, ((accuracy, loss),) = wedges.plots.grid(1, 2, title=title, panel=(4.3, 3.6))
+    _draw_accuracy(accuracy, arrays, config, reached)
+    _draw_loss(loss, arrays)
     return figure
+
+
+def _draw_curves(ax, arrays, quantity, scale):
+    """Of training and test data against d, and dashed on to all weights: the test data's mean."""
+    plots, order = wedges.plots, np.argsort(arrays["dims"])
+    d = np.append(arrays["dims"][order], arrays["ambient"]).astype(float)
+    for split, color, marker in (("test", plots.BLUE, "o"), ("training", plots.GREY, "s")):
+        values = scale * arrays[f"{split.removesuffix('ing')}_{quantity}"]  # [seeds, 1 + dims]
+        values = np.concatenate([values[:, 1:][:, order], values[:, :1]], axis=1)
+        look = {"color": color, "marker": marker}
+        plots.curve(ax, d[:-1], values[:, :-1], **look, label="_")
+        plots.curve(ax, d[-2:], values[:, -2:], **look, style="--", label=f"{split} data")
+
+
+def _label(ax, arrays, **how):
+    """Axes from the smallest d to D, whose ticks do not collide."""
+    ambient, ticks = int(arrays["ambient"]), {}
+    for d in sorted({ambient, *arrays["dims"].tolist()}, reverse=True):
+        if all(other / d >= 1.9 for other in ticks):
+            ticks[d] = f"{d:,}" + "\nall weights" * (d == ambient)
+    x = "dimension d of the cut"
+    wedges.plots.label_axes(ax, x=x, log="x", ticks=ticks, **how)
+
+
+def _draw_accuracy(ax, arrays, config, reached):
+    _draw_curves(ax, arrays, "accuracy", 100)
+    target = 90 * arrays["test_accuracy"][:, 0].mean()
+    pictures.level(ax, target)
+    if np.isfinite(target):
+        how = {"ha": "left", "va": "bottom", "transform": ax.get_yaxis_transform()}
+        ax.text(0.01, target, "90% of all weights'", **how)
+    if np.isfinite(reached):
+        point = {"color": wedges.plots.ORANGE, "markersize": 9, "zorder": 5}
+        ax.plot([reached], [target], "*", **point)
+        how = {"xytext": (6, -12), "textcoords": "offset points", "color": wedges.plots.ORANGE}
+        ax.annotate(f"d = {reached:,.0f}", (reached, target), **how)
+    if known := published(config):
+        d, theirs = known["dims"], known["accuracy"]
+        if compared(config):
+            d, theirs = (*d, arrays["ambient"]), (*theirs, known["baseline"])
+        look = {"color": wedges.plots.GREEN, "markersize": 8, "label": "Li et al. 2018, test data"}
+        ax.plot(d, 100 * np.array(theirs), "x", markeredgewidth=1.6, **look)
+    rises = pictures.holds(claims(arrays, config), "*.rises")
+    title = "Accuracy rises with d" if rises else "Accuracy against d"
+    _label(ax, arrays, title=title, y="accuracy (%)", legend=8)
+
+
+def _draw_loss(ax, arrays):
+    _draw_curves(ax, arrays, "loss", 1)
+    order = np.argsort(arrays["dims"])
+    over = {}
+    for split in ("test", "train"):
+        mean = arrays[f"{split}_loss"].mean(axis=0)
+        over[split] = mean[0] - mean[1:][order]  # of all weights over each cut, in the order of d
+    overfits = (over["test"] > 0) & (over["train"] < 0)
+    title, on = "Loss against d", np.cumprod(overfits[::-1])[::-1].argmax()
+    if overfits[-1]:
+        d = arrays["dims"][order][on]
+        title = f"All weights overfit: cuts of {d:,} dimensions or more have less test loss"
+    _label(ax, arrays, title=title, y="loss (nats)")
 
 
 if __name__ == "__main__":

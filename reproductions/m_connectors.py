@@ -18,6 +18,8 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4; surfaces, Benton e
 
 import functools
 
+import numpy as np
+
 import wedges
 from reproductions.bench import options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
@@ -148,51 +150,108 @@ def summary(arrays, config):
 
 
 def plot(arrays, config):
-    """Above: loss and accuracy by m, heights at held-out positions; below: the triangle, three times."""
-    plots, h, base = wedges.plots, _heights(arrays), arrays["optima train loss"].mean()
-    title = (
-        f"m-connectors of {len(arrays['optima train loss'])} optima: {config.model} on "
-        f"{config.dataset}\n{config.points} chosen points of {config.subsets} sets for each m; "
-        f"{config.held_out} held-out positions; {config.steps} gradient steps a point; points: each "
-        "one, line: mean"
-    )
-    figure, ((loss, accuracy, height), triangles) = plots.grid(2, 3, title=title, panel=(4.6, 3.5))
-    for name, x, color, label, marker in (
-        ("points flat", config.m, plots.GREY, "flat hull, chosen points", "s"),
-        ("points", config.m, plots.ORANGE, "minimised there (the paper)", "o"),
-        ("held joint", config.continuous, plots.BLUE, "joint connector, held out", "^"),
-        ("held stitched", config.continuous, plots.GREEN, "one by one, held out", "v"),
-    ):
-        style = {"color": color, "label": label, "marker": marker}
-        for ax, reading, scale in ((loss, "train loss", 1), (accuracy, "test accuracy", 100)):
-            plots.scatter(ax, x, scale * arrays[f"{name} {reading}"].reshape(len(x), -1), **style)
-    pictures.level(loss, base, "optima, mean")
-    pictures.level(accuracy, 100 * arrays["optima test accuracy"].mean())
-    for name, color, label, marker, line in (
-        ("held joint", plots.BLUE, "joint, held out", "^", "-"),
-        ("segments joint", plots.BLUE, "joint, segments", ".", "--"),
-        ("held stitched", plots.GREEN, "one by one, held out", "v", "-"),
-        ("segments stitched", plots.GREEN, "one by one, segments", ".", "--"),
-    ):
-        style = {"color": color, "label": label, "marker": marker, "style": line}
-        plots.scatter(height, config.continuous, h[name], **style)
-    pictures.level(height, LOW, "what counts as low")
-    height.axhline(1, color=plots.GREY, linewidth=0.8)
-    for ax, title, y, legend in (
-        (loss, "training loss", "training loss (nats)", 7),
-        (accuracy, "test accuracy", "test accuracy (%)", None),
-        (height, "continuous connectors", "rise above the optima / flat hull's", 7),
-    ):
-        ticks = sorted({*config.m, *config.continuous})
-        plots.label_axes(ax, title=title, x="m (m + 1 optima)", y=y, ticks=ticks, legend=legend)
-    scale = {"low": base, "high": arrays["triangle flat train loss"].max(), "label": "training loss"}
-    words = ("flat hull", "2-connector, one by one", "2-connector, joint")
-    for ax, name, title in zip(triangles, SURFACES, words, strict=True):
-        values = arrays[f"triangle {name} train loss"]
-        pictures.triangle(ax, arrays["triangle w"], values, **scale)
-        title += f": mean {values.mean():.2f}, highest {values.max():.2f}"
-        plots.label_axes(ax, title=title, grid=False)
+    """Above: the triangle of three optima, three times; below: accuracy and height against m."""
+    figure = wedges.plots.page(2, 3, title=_title(arrays, config), panel=(4.3, 4.2))
+    above, below = figure.subfigures(2, 1)
+    _draw_triangles(above.subplots(1, 3), arrays)
+    accuracy, height = below.subplots(1, 2)
+    _draw_accuracy(accuracy, arrays, config)
+    _draw_heights(height, arrays, config)
     return figure
+
+
+def _title(arrays, config):
+    """What was found at the largest m: of the paper's points, and of a surface trained jointly."""
+    held, optima = judged(arrays, config), len(arrays["optima train loss"])
+    m = max(config.continuous)
+    joint, flat = (
+        100 * arrays[f"held {name} test accuracy"][config.continuous.index(m)].mean()
+        for name in ("joint", "flat")
+    )
+    title = f"How low the loss can be made between {optima} optima"
+    if held["joint"] < 0 and joint > flat:
+        title = f"A surface trained jointly between {m + 1} optima keeps {joint:.0f}% accuracy"
+        if held["points"] <= LOW:
+            title = f"Points between up to {max(config.m) + 1} optima can be made low; "
+            title += f"a surface trained jointly keeps {joint:.0f}% accuracy"
+        title += f", the flat hull {flat:.0f}%"
+    title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}; {optima} optima; "
+    title += f"{config.subsets * config.points} chosen points and {config.held_out} held-out positions "
+    return title + f"for each m, their mean, lowest and highest; {config.steps} gradient steps a point"
+
+
+def looks():
+    """{what is looked at: how it is drawn}, alike in all panels."""
+    plots = wedges.plots
+    return {
+        "points": {"color": plots.ORANGE, "marker": "o", "label": "chosen points, the paper's"},
+        "joint": {"color": plots.BLUE, "marker": "^", "label": "surface, trained jointly"},
+        "stitched": {
+            "color": plots.GREEN,
+            "marker": "v",
+            "linestyle": "--",
+            "label": "surface, point by point",
+        },
+        "points flat": {"color": plots.GREY, "marker": "s", "linestyle": ":", "label": "flat hull"},
+    }
+
+
+def _draw_triangles(axes, arrays):
+    """The training loss all over the triangle of three optima."""
+    words = {"flat": "Flat hull", "stitched": "Point by point", "joint": "Trained jointly"}
+    shown = {name: arrays[f"triangle {name} train loss"] for name in words}
+    pictures.triangles(axes, arrays["triangle w"], shown.values(), label="training loss (nats)")
+    for letter, ax, (name, values) in zip("abc", axes, shown.items(), strict=True):
+        title = f"({letter}) {words[name]}, max {values.max():.2f}"
+        wedges.plots.label_axes(ax, title=title, grid=False)
+
+
+def _bars(ax, x, values, look):
+    """Values [m's, ...] against m: the mean, and a bar from the lowest to the highest."""
+    values = values.reshape(len(x), -1)
+    mean = values.mean(axis=1)
+    if not np.isfinite(mean).any():  # nothing is drawn that could have a name
+        return
+    ends = np.abs(np.stack([values.min(axis=1), values.max(axis=1)]) - mean)
+    ax.errorbar(x, mean, ends, capsize=2, markersize=5, linewidth=1.4, elinewidth=0.7, **look)
+
+
+def _against_m(ax, config, **how):
+    ticks = sorted({*config.m, *config.continuous})
+    wedges.plots.label_axes(ax, x="m, of m + 1 optima", ticks=ticks, **how)
+    ax.set_xlim(ticks[0] - 0.3, ticks[-1] + 0.3)
+    wedges.plots.name_lines(ax)
+
+
+def _levels(ax, config, levels):
+    """Dotted lines across at {name: y}."""
+    ends = sorted({*config.m, *config.continuous})[:: max(1, len({*config.m, *config.continuous}) - 1)]
+    for name, y in levels.items():
+        ax.plot(ends, [y] * len(ends), ":", color="black", linewidth=0.8, label=name)
+
+
+def _draw_accuracy(ax, arrays, config):
+    for name, look in looks().items():
+        x, what = (config.m, name) if "points" in name else (config.continuous, f"held {name}")
+        _bars(ax, x, 100 * arrays[f"{what} test accuracy"], look)
+    _levels(ax, config, {"the optima": 100 * arrays["optima test accuracy"].mean()})
+    _against_m(ax, config, title="(d) Test accuracy between the optima", y="test accuracy (%)")
+
+
+def _draw_heights(ax, arrays, config):
+    """How far above the optima the loss is, in percent of what the flat hull rises."""
+    h, x = _heights(arrays), config.continuous
+    for name, look in looks().items():
+        if name != "points flat":
+            own = (config.m, h["points"]) if name == "points" else (x, h[f"held {name}"])
+            _bars(ax, own[0], 100 * own[1], {**look, "label": None})
+    joint = {"color": wedges.plots.BLUE, "linestyle": "-.", "linewidth": 1}
+    between = 100 * h["segments joint"].mean(axis=1)
+    if np.isfinite(between).any():
+        ax.plot(x, between, label="jointly, between two of its points", **joint)
+    _levels(ax, config, {"counts as low": 100 * LOW, "as the flat hull": 100})
+    y = "rise above the optima (% of the flat hull's)"
+    _against_m(ax, config, title="(e) How high the loss is there", y=y)
 
 
 if __name__ == "__main__":

@@ -226,29 +226,62 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """A column for each landscape: success above, residual below, against d / s."""
-    plots, at = wedges.plots, numbers(arrays, config)
-    title = "A random cut of d dimensions meets the low-loss set once d reaches s = D - n\n"
-    title += f"{config.seeds} cuts a point, half of each kind of offset (filled: normal, open: uniform)"
-    figure, axes = plots.grid(2, len(config.sizes), title=title)
-    for (top, bottom), size in zip(axes.T, config.sizes, strict=True):
-        (dimension, n), s = toys.sizes(size), _short(size)
-        for variant, look in zip(ALL, pictures.looks(), strict=True):
-            own = at[size, variant]
-            filled = {**look, "markersize": 4, "linewidth": 1.2, "label": toys.label(variant, config.k)}
-            opened = {**filled, "label": None, "markerfacecolor": "white", "linestyle": "--"}
-            for j, style in enumerate((filled, opened)):
-                top.plot(own["d"] / s, 100 * own["by offset"][:, j], **style)
-                bottom.plot(own["d"] / s, own["ratio"][:, j], **style)
-        x, under = np.linspace(0, 1, 200), "dimension of the cut, d / s"
-        bottom.plot(x, np.sqrt(1 - x), color="black", linestyle=":", label="sqrt(1 - d/s)")
-        plots.label_axes(top, title=f"D = {dimension}, n = {n}: s = {s}")
-        rows = (top, "cuts that reach the low-loss set (%)"), (bottom, "final loss / initial loss")
-        for ax, y in rows:
-            pictures.here(ax, 1)
-            plots.label_axes(ax, x=under, y=y)
-    axes[1, 0].legend(fontsize=8)
+    """All landscapes at once against d / s: how many cuts succeed, and how much of the loss is left."""
+    found = claims(arrays, config)
+    title = "How many dimensions a random cut must have to meet the low-loss set"
+    if pictures.holds(found, "*.success.*", "*.failure.*"):
+        title = "A random cut meets the low-loss set once it has s = D - n dimensions"
+        title += ", whatever D and n" if len(config.sizes) > 1 else ""
+    figure, ((success, rest),) = wedges.plots.grid(
+        1, 2, title=f"{title}\n{_conditions(config)}", panel=(4.3, 3.6)
+    )
+    _draw_success(success, arrays, config)
+    _draw_rest(rest, arrays, config)
     return figure
+
+
+def _conditions(config):
+    shown = [f"{d:,} × {n:,}" for d, n in map(toys.sizes, config.sizes)]
+    words = f"D × n: {pictures.listed(shown)}{', a line each' if len(shown) > 1 else ''}; "
+    return words + f"{config.seeds} cuts a point, from normal and from uniform starting points in turn"
+
+
+def _draw_series(ax, arrays, config, draw):
+    """draw(numbers, s, look) for each variant and size; a variant has one label."""
+    at = numbers(arrays, config)
+    for variant, look in zip(ALL, pictures.looks(), strict=True):
+        label = toys.label(variant, config.k)
+        for size in config.sizes:
+            style = {"linewidth": 1, "linestyle": "-", "markersize": 4, "alpha": 0.8}
+            draw(at[size, variant], _short(size), {**style, **look, "label": label})
+            label = None
+
+
+def _draw_success(ax, arrays, config):
+    def draw(own, s, look):
+        ax.plot(own["d"] / s, 100 * own["success"], **look)
+
+    _draw_series(ax, arrays, config, draw)
+    ax.axvline(1, color="black", linewidth=0.8, linestyle=":")
+    how = {"ha": "left", "va": "bottom", "transform": ax.get_xaxis_transform()}
+    ax.text(1.03, 0.04, "d = s", **how)
+    ax.set_xlim(left=0)
+    how = {"x": "dimension of the cut, d / s", "y": "cuts that reach the low-loss set (%)"}
+    wedges.plots.label_axes(ax, title="How many cuts succeed", **how, legend=8)
+
+
+def _draw_rest(ax, arrays, config):
+    def draw(own, s, look):
+        ax.plot(own["d"] / s, own["ratio"].mean(axis=-1), **look)  # of both kinds of starting point
+
+    _draw_series(ax, arrays, config, draw)
+    x = np.linspace(0, 1, 200)
+    ax.plot(x, np.sqrt(1 - x), color="black", linestyle="--", linewidth=1.2)
+    how = {"xytext": (4, 2), "textcoords": "offset points"}
+    ax.annotate(r"theory of one fixed wedge: $\sqrt{1 - d/s}$", (0.2, np.sqrt(0.8)), **how)
+    ax.set_xlim(left=0)
+    how = {"x": "dimension of the cut, d / s", "y": "final loss / initial loss, mean"}
+    wedges.plots.label_axes(ax, title="How much of the loss is left", **how)
 
 
 if __name__ == "__main__":

@@ -220,34 +220,62 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """The counts against m + 1 for each variant, and the cuts at the crossing of two wedges."""
-    plots = wedges.plots
-    title = f"Short directions where the wedges of several optima meet, D = {config.dimension}"
-    figure, axes = plots.grid(2, 2, title=title)
-    *panels, last = axes.flat
-    for ax, v, look in zip(panels, toys.VARIANTS, pictures.looks(), strict=False):
-        _draw_counts(ax, means(arrays, v), config, v)
-        how = {"x": "optima, m + 1", "y": "short directions", "ticks": (1, *config.optima)}
-        plots.label_axes(ax, title=toys.label(v, config.k), **how)
-        last.plot(CUTS, 100 * means(arrays, v)["cut"].mean(axis=0), label=toys.LABELS[v], **look)
-    panels[0].legend(fontsize=8, title="lines: formula; dotted: (m + 1) s", title_fontsize=8)
-    for position, text in ((1, "s"), (2, "2s")):
-        pictures.here(last, position)
-        last.text(position, 50, f" {text}", fontsize=9)
-    title = "two wedges: random cuts that recover the loss from a displaced crossing"
-    plots.label_axes(last, title=title, x="dimension of the cut, d / s", y="cuts (%)", legend=7)
+    """The counts against m + 1, on all variants at once; random cuts at the crossing of two wedges."""
+    found = claims(arrays, config)
+    add_up = pictures.holds(found, "*.optima.*", "*.common.*", "*.gradients.*")
+    title = "Short directions where the wedges of m + 1 optima meet"
+    if add_up:
+        title = "Where m + 1 wedges meet, their short directions add up"
+        title += "; a random cut sees only one wedge's" if pictures.holds(found, "*.cut.*") else ""
+    title += f"\nD = {config.dimension:,}; a wedge has s short directions; mean of "
+    title += f"{pictures.counted(config.seeds, 'seed')}; {config.cuts} cuts a point and seed"
+    figure, ((counts, cuts),) = wedges.plots.grid(1, 2, title=title, panel=(4.3, 3.6))
+    _draw_counts(counts, arrays, config)
+    _draw_cuts(cuts, arrays, config)
     return figure
 
 
-def _draw_counts(ax, mean, config, variant):
-    """What was counted for each s, beside the formula and the sum (m + 1) s."""
-    x = np.linspace(1, max(config.optima), 100)
+def _draw_counts(ax, arrays, config):
+    """What was counted for each s in every way, beside both formulas; what cuts say of two wedges."""
+    x, lines = np.linspace(1, 1.03 * max(config.optima), 100), {}
     for i, (s, color) in enumerate(zip(config.short, pictures.colors(), strict=False)):
-        ax.plot(x, toys.together(config.dimension, s, x, variant), color=color, linewidth=1)
-        ax.plot(x, x * s, color=color, linewidth=0.8, linestyle=":")
-        style = {"color": color, "markersize": 7, "markerfacecolor": "none"}
-        for (way, label), marker in zip(WAYS.items(), "ox+", strict=True):
-            ax.plot(config.optima, mean[way][i], marker, label=f"s = {s}: {label}", **style)
+        for v, style, formula in (("finite", "-", "(m + 1) s"), ("axis", "--", "axis-aligned")):
+            expected = toys.together(config.dimension, s, x, v)
+            how = {"color": color, "linestyle": style, "linewidth": 1.2}
+            (lines[f"s = {s}: {formula}"],) = ax.plot(x, expected, **how)
+        for v in toys.VARIANTS:
+            label = not i and v == toys.VARIANTS[0]
+            _draw_ways(ax, means(arrays, v), i, config.optima, color, label)
+        smallest = s * np.mean([half(means(arrays, v)["cut"])[i] for v in toys.VARIANTS])
+        how = {"color": color, "markersize": 7, "linestyle": "", "label": None if i else "random cuts"}
+        ax.plot(2, smallest, "^", **how)
+    ax.set_ylim(bottom=0)
+    how = {"x": "optima, m + 1", "y": "short directions", "ticks": (1, *config.optima)}
+    wedges.plots.label_axes(ax, title="Counted in four ways", **how, legend=8)
+    pictures.name_ends(ax, lines)
+
+
+def _draw_ways(ax, mean, i, optima, color, label):
+    looks = zip(WAYS.items(), (("o", 8), ("x", 5), ("+", 8)), strict=True)
+    for (way, words), (marker, size) in looks:
+        how = {"color": color, "markersize": size, "markerfacecolor": "none", "linestyle": ""}
+        ax.plot(optima, mean[way][i], marker, label=words if label else None, **how)
+
+
+def _draw_cuts(ax, arrays, config):
+    """How many random cuts recover the loss from a displaced crossing of two wedges, mean over s."""
+    for v, look in zip(toys.VARIANTS, pictures.looks(), strict=False):
+        values = 100 * means(arrays, v)["cut"].mean(axis=0)
+        ax.plot(CUTS, values, label=toys.label(v, config.k), **look, markersize=5, alpha=0.8)
+    ax.set_xlim(right=2.15)
+    places = (1, 0.5, "s: of one wedge", "left"), (2, 0.6, "2 s: of both wedges", "right")
+    for x, y, words, side in places:
+        pictures.here(ax, x)
+        how = {"ha": side, "va": "center", "transform": ax.get_xaxis_transform()}
+        ax.text(x + (0.02 if side == "left" else -0.02), y, words, **how)
+    how = {"x": "dimension of the cut, d / s", "y": "cuts that recover the loss (%)"}
+    title = "Random cuts at a crossing"
+    wedges.plots.label_axes(ax, title=title, **how, legend=8)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Floats, Ints, at_least, between, option
 from reproductions.common import pictures, toys
-from reproductions.common.arrays import mean_and_error, under
+from reproductions.common.arrays import mean_and_error
 
 RADII = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)  # the start's components are 1 to 5 in size
 
@@ -188,36 +188,80 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """The rise for each variant, and the scatter against s."""
-    plots, at, s = wedges.plots, numbers(arrays, config), np.array(config.short)
-    title = f"Along random directions from a point near a wedge, D = {config.dimension}: "
-    title += f"{config.directions} directions, both ways"
-    figure, axes = plots.grid(2, 2, title=title)
-    *rises, scatter = axes.flat
-    x = np.geomspace(s.min() / 1.5, s.max() * 1.5, 50)
-    scatter.plot(x, np.sqrt(2 / x), color="black", linestyle=":", label="sqrt(2/s)")
-    for ax, v, look in zip(rises, toys.VARIANTS, pictures.looks(), strict=False):
-        _draw_rise(ax, under(v, arrays), config, np.sqrt(at[v]["mean"]))
-        title = toys.label(v, config.k)
-        plots.label_axes(ax, title=title, x="step a", y="loss, root mean square", log="xy")
-        scatter.plot(s, last(at[v]["scatter"]), linestyle="", alpha=0.8, label=toys.LABELS[v], **look)
-    words = "line: sqrt(L0² + a² s/D)\nopen: another wedge is nearer"
-    rises[0].legend(fontsize=8, title=words, title_fontsize=8)
-    title, y = "scatter over directions", "deviation / mean of the a² term"
-    plots.label_axes(scatter, title=title, x="short directions s", y=y, log="xy", ticks=s, legend=7)
+    """The rise of the loss for each s, on all variants at once; its scatter over directions."""
+    found, nearer = claims(arrays, config), any(arrays[f"{v} same"].min() < 1 for v in toys.VARIANTS)
+    title = "The loss along random directions from a point near a wedge"
+    if pictures.holds(found, "*.formula.*", "*.rises.*", "*.scatter.*"):
+        title = "Near a wedge the loss rises alike in every random direction"
+        title += ", until another wedge is nearer" if nearer else ""
+    title += (
+        f"\nD = {config.dimension:,}; {config.directions:,} directions, walked both ways from a loss "
+    )
+    title += f"of {config.height:g}; s short directions; bands: 90% of the directions"
+    figure, ((rise, scatter),) = wedges.plots.grid(1, 2, title=title, panel=(4.3, 3.6))
+    _draw_rise(rise, arrays, config)
+    _draw_scatter(scatter, arrays, config)
     return figure
 
 
-def _draw_rise(ax, own, config, rms):
+def _marks(config):
+    """{variant: how its points are drawn}: several of them on one spot can be told apart."""
+    markers = {"axis": ("o", 8), "rotated": ("+", 8), "finite": ("x", 5)}
+    return {
+        v: {
+            "marker": marker,
+            "markersize": size,
+            "markerfacecolor": "none",
+            "linestyle": "",
+            "label": toys.label(v, config.k),
+        }
+        for v, (marker, size) in markers.items()
+    }
+
+
+def _draw_rise(ax, arrays, config):
     """Root mean square loss against a for each s, its formula, and the band of 90% of directions."""
+    plots, at = wedges.plots, numbers(arrays, config)
     a, x = np.array(config.radii), np.geomspace(min(config.radii), max(config.radii), 100)
+    lines = {}
     for i, (s, color) in enumerate(zip(config.short, pictures.colors(), strict=False)):
-        low, high = np.quantile(own["losses"][i].reshape(len(a), -1), (0.05, 0.95), axis=1)
-        ax.fill_between(a, low, high, color=color, alpha=0.18, linewidth=0)
-        ax.plot(x, np.sqrt(own["start"][i] ** 2 + x**2 * s / config.dimension), color=color, linewidth=1)
-        dots, whole = {"color": color, "markersize": 4}, own["same"][i] == 1
-        ax.plot(a[whole], rms[i][whole], "o", label=f"s = {s}", **dots)
-        ax.plot(a[~whole], rms[i][~whole], "o", markerfacecolor="white", **dots)
+        start = arrays["axis start"][i]
+        formula = np.sqrt(start**2 + x**2 * s / config.dimension)
+        (lines[f"s = {s}"],) = ax.plot(x, formula, color=color, linewidth=1.2)
+        for v, look in _marks(config).items():
+            losses = arrays[f"{v} losses"][i].reshape(len(a), -1)
+            ax.fill_between(a, *np.quantile(losses, (0.05, 0.95), axis=1), color=color, alpha=0.1, lw=0)
+            known = look if not i else {**look, "label": None}
+            ax.plot(a, np.sqrt(at[v]["mean"][i]), **known, color=color)
+    _point_out(ax, arrays, config, at)
+    how = {"x": "step a along a direction", "y": "loss, root mean square over directions", "log": "xy"}
+    plots.label_axes(ax, title=r"The rise; lines: $\sqrt{L_0^2 + a^2 s / D}$", **how, legend=8)
+    pictures.name_ends(ax, lines)
+
+
+def _point_out(ax, arrays, config, at):
+    """Where another wedge is nearer for some direction: the farthest such point, with its reason."""
+    for v in toys.VARIANTS:
+        i, j = 0, int(np.argmax(config.radii))
+        if arrays[f"{v} same"][i, j] < 1:
+            place = config.radii[j], np.sqrt(at[v]["mean"][i, j])
+            how = {"xytext": (0.8, 0.08), "textcoords": "axes fraction", "ha": "right", "va": "center"}
+            arrow = {"arrowstyle": "->", "color": wedges.plots.GREY, "shrinkB": 7}
+            ax.annotate("another wedge is\nnearer by now", place, arrowprops=arrow, **how)
+            return
+
+
+def _draw_scatter(ax, arrays, config):
+    """The scatter of the a^2 term over directions against s, and its formula."""
+    at, s = numbers(arrays, config), np.array(config.short)
+    x = np.geomspace(s.min() / 1.5, s.max() * 1.5, 50)
+    ax.plot(x, np.sqrt(2 / x), color="black", linestyle="--", linewidth=1.2)
+    for v, look in _marks(config).items():
+        ax.plot(s, last(at[v]["scatter"]), **look, color=wedges.plots.BLUE)
+    y = "standard deviation / mean of the a² term"
+    how = {"x": "short directions s", "y": y, "log": "xy", "ticks": s}
+    title = r"The scatter over directions; line: $\sqrt{2 / s}$"
+    wedges.plots.label_axes(ax, title=title, **how)
 
 
 if __name__ == "__main__":

@@ -206,49 +206,92 @@ def summary(arrays, config):
 
 
 def plot(arrays, config):
-    """Above: the three paths, a column a variant; cosines; below them the map, a panel for each K."""
-    plots, at = wedges.plots, numbers(arrays, config)
-    title = f"Paths between two optima of the toy landscape: D = {config.dimension}, n = {config.n}\n"
-    title += f"{pictures.counted(config.pairs, 'pair')} (first drawn), {config.segments} segments"
-    figure, axes = plots.grid(3, max(3, len(config.map_k)), title=title, panel=(4.0, 3.2))
-    for ax in (*axes[:2, 3:].ravel(), *axes[2, len(config.map_k) :]):
-        ax.set_visible(False)
-    x = "from one optimum (0) to the other (1)"
-    for v, top, middle in zip(toys.VARIANTS, *axes[:2, :3], strict=True):
-        _draw_paths(top, {name: values[0] for name, values in under(v, arrays).items()})
-        plots.label_axes(top, title=toys.label(v, config.k), x=x, y="loss", log="y")
-        plots.matrix(middle, arrays[f"{v} cosines"][0], low=-1, high=1, label="cosine")
-        mean = {name: values.mean() for name, values in at[v].items()}
-        title = (
-            f"deviations from the line: within {mean['within']:.2f}, across {mean['across']:.2f}\n"
-            f"short directions: optimum {mean['end short']:.0f}, crossing {mean['corner short']:.0f}"
-        )
-        plots.label_axes(middle, title=title, x="vertex", y="vertex")
-    axes[0, 0].legend(fontsize=8)
-    for j, (ax, k) in enumerate(zip(axes[2], config.map_k, strict=False)):
-        within, across = arrays["map within"][:, :, j], arrays["map across"][:, :, j]
-        texts = np.frompyfunc("{:.2f}\n{:.2f}".format, 2, 1)(within, across)
-        labels = {"rows": config.map_dimensions, "columns": config.map_long}
-        two = (within >= WITHIN) & (across <= ACROSS)
-        pictures.table(ax, within - across, texts, marked=two, **labels)
-        title = f"K = {k}" if k else "all axis-aligned wedges"
-        title += ": within / across\n(boxed: two halves)"
-        plots.label_axes(ax, title=title, x="n / D", y="D", grid=False)
+    """A row for all axis-aligned wedges, one for K random ones: three paths; cosines of deviations."""
+    found = claims(arrays, config)
+    title = "Three paths between two optima of the toy landscape"
+    if pictures.holds(found, "*.barrier.*", "*.vertices.*", "*.path.*"):
+        title = "Low-loss paths join optima of every toy landscape"
+        halves = {v: pictures.holds(found, f"*.within.{v}", f"*.across.{v}") for v in toys.VARIANTS}
+        if halves["finite"]:
+            title += "; tunnels have" if halves["axis"] else "; only few wedges make"
+            title += " two aligned halves"
+    return _pairs(arrays, config, ("axis", "finite"), title)
+
+
+def more_pictures(arrays, config):
+    """The same of rotated wedges; the map of where the two halves are found."""
+    held = {v: [c.passed for c in claims(arrays, config) if c.id.endswith(v)] for v in toys.VARIANTS}
+    title = "Three paths between two optima where the axis-aligned wedges are rotated"
+    if held["rotated"] == held["axis"]:
+        title = "Rotated wedges have such paths as axis-aligned ones have"
+    pair = _pairs(arrays, config, ("rotated",), title)
+    return {"rotated": pair, "map": _map(arrays, config)}
+
+
+def _pairs(arrays, config, variants, title):
+    """A row for each of these variants: the first pair's paths, and its cosines."""
+    title += f"\nD = {config.dimension:,}, n = {config.n:,}; "
+    more = f"the first of {config.pairs} pairs of optima, numbers are means"
+    title += f"{more if config.pairs > 1 else 'one pair of optima'}; the tunnel's "
+    title += f"{config.segments - 1} vertices are minimised in the hyperplanes normal to the line"
+    figure, axes = wedges.plots.grid(len(variants), 2, title=title, panel=(4.3, 3.2))
+    for i, (v, (path, cosines)) in enumerate(zip(variants, axes, strict=True)):
+        own = {name: values[0] for name, values in under(v, arrays).items()}
+        _draw_paths(path, own, toys.label(v, config.k).capitalize(), legend=i == len(axes) - 1)
+        _draw_cosines(cosines, own["cosines"], numbers(arrays, config)[v])
     return figure
 
 
-def _draw_paths(ax, own):
-    """The loss along the three paths between a pair of optima."""
+def _draw_paths(ax, own, title, legend):
+    """The loss along the three paths between a pair of optima, as a share of the line's barrier."""
     plots, even = wedges.plots, lambda values: np.linspace(0, 1, len(values))
-    floor = 1e-7 * max(own["line"].max(), 1e-30)  # rounding: where a loss is 0 the axis ends
-    tunnel = {"color": plots.ORANGE, "linewidth": 1, "markersize": 3}
-    for name, x, look, label, style in (
-        ("line", own["t"], "-", "straight line", {"color": plots.GREY}),
-        ("tunnel", even(own["tunnel"]), "-", "tunnel", tunnel),
-        ("vertices", even(own["vertices"]), "o", "its vertices", tunnel),
-        ("bend", own["bent"], "-", "through the intersection", {"color": plots.BLUE}),
-    ):
-        ax.plot(x, np.maximum(own[name], floor), look, label=label, **style)
+    barrier = max(float(wedges.barrier(own["line"])), 1e-30)
+    tunnel, bend = even(own["tunnel"]), {"linestyle": "--", "label": "through the wedges' intersection"}
+    ax.plot(own["t"], own["line"] / barrier, color=plots.GREY, linewidth=2, label="straight line")
+    ax.plot(
+        tunnel, own["tunnel"] / barrier, color=plots.ORANGE, label="tunnel (dots: its vertices)", lw=1
+    )
+    ax.plot(even(own["vertices"]), own["vertices"] / barrier, "o", color=plots.ORANGE, markersize=4)
+    ax.plot(own["bent"], own["bend"] / barrier, color=plots.BLUE, zorder=3, **bend)
+    how = {"x": "from one optimum (0) to the other (1)", "y": "loss / the line's barrier"}
+    plots.label_axes(ax, title=title, **how, legend=8 if legend else None)
+
+
+def _draw_cosines(ax, cosines, own):
+    """Cosines between the vertices' deviations from the line; the means within and across its halves."""
+    wedges.plots.matrix(ax, cosines, low=-1, high=1, label="cosine")
+    pictures.halves(ax, cosines, own["within"].mean(), own["across"].mean())
+    how = {"x": "vertex of the tunnel", "y": "vertex of the tunnel", "grid": False}
+    wedges.plots.label_axes(ax, title="Cosines between deviations from the line", **how)
+
+
+def _near(number):
+    """Two digits after the point, and no minus before 0.00."""
+    return f"{round(float(number), 2) + 0.0:.2f}"
+
+
+def _map(arrays, config):
+    """Where two halves are found: a panel for each K, D against n / D."""
+    found = (arrays["map within"] >= WITHIN) & (arrays["map across"] <= ACROSS)
+    several = pictures.counted(found.size, "toy landscape")
+    title = f"Two aligned halves are found in {found.sum()} of {several}"
+    title += (
+        f"\nupper number: mean cosine within a half, lower: across; boxed: at least {WITHIN:g} within, "
+    )
+    title += f"at most {ACROSS:g} across; {pictures.counted(config.map_pairs, 'pair')} of optima a cell"
+    size = len(config.map_k)
+    figure, ((axes),) = wedges.plots.grid(1, size, title=title, panel=(4.3, 3.6))
+    for j, (ax, k) in enumerate(zip(axes, config.map_k, strict=True)):
+        within, across = arrays["map within"][:, :, j], arrays["map across"][:, :, j]
+        texts = [
+            [f"{_near(a)}\n{_near(b)}" for a, b in zip(*rows, strict=True)]
+            for rows in zip(within, across, strict=True)
+        ]
+        labels = {"rows": config.map_dimensions, "columns": config.map_long}
+        pictures.table(ax, within - across, texts, marked=found[:, :, j], **labels)
+        name = f"K = {k} random wedges" if k else "all axis-aligned wedges"
+        wedges.plots.label_axes(ax, title=name, x="n / D", y=None if j else "D", grid=False)
+    return figure
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Panels that several figures draw alike, beside those of `wedges.plots`, and words of their titles."""
 
+import fnmatch
 import itertools
 
 import numpy as np
@@ -7,17 +8,66 @@ import numpy as np
 import wedges
 
 
-def triangle(ax, w, values, *, low, high, label):
-    """Values [K] at barycentric positions w [K, 3] as colours over a triangle of corners 0, 1, 2."""
+def holds(claims, *patterns):
+    """Whether all claims whose ids match one of these patterns hold, and there is one: whether a title
+    may say so."""
+    found = [c.passed for c in claims if any(fnmatch.fnmatch(c.id, p) for p in patterns)]
+    return bool(found) and all(found)
+
+
+def listed(words):
+    """ "a", "a and b", "a, b and c"."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def triangles(axes, w, values, *, label):
+    """Several times values [K] at barycentric positions w [K, 3] over a triangle of three optima, a
+    panel each, on one scale of colours; `label`: of what. White where one is not finite."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.ticker import MaxNLocator
+
+    values = list(values)
+    known = np.concatenate(values)
+    known = known[np.isfinite(known)] if np.isfinite(known).any() else np.array([0.0, 1.0])
+    low, high = known.min(), max(known.max(), known.min() + 1e-6)
+    scale = ScalarMappable(Normalize(low, high), wedges.plots.planes.LOSS)
+    for ax, each in zip(axes, values, strict=True):
+        _triangle(ax, np.asarray(w), each, scale)
+    how = {"label": label, "shrink": 0.8, "pad": 0.02, "ticks": MaxNLocator(6)}
+    axes[0].figure.colorbar(scale, ax=axes, **how)
+
+
+def _triangle(ax, w, values, scale):
+    """One of them, with isolines and their numbers."""
+    from matplotlib.ticker import MaxNLocator
+    from matplotlib.tri import CubicTriInterpolator, Triangulation, UniformTriRefiner
+
     corners = np.array([[0, 0], [1, 0], [0.5, 3**0.5 / 2]])
-    x, y = (np.asarray(w) @ corners).T
-    image = ax.tripcolor(x, y, values, shading="gouraud", cmap="viridis", vmin=low, vmax=high)
-    ax.plot(x, y, ".", color="white", markersize=1.5, alpha=0.6)
-    for i, (cx, cy) in enumerate(corners):
-        ax.annotate(f"optimum {i}", (cx, cy), ha="center", va="bottom" if i == 2 else "top", fontsize=8)
-    ax.set_aspect("equal")
+    low, high = scale.get_clim()
+    coarse, known = Triangulation(*(w @ corners).T), np.isfinite(values)
+    hidden = ~known[coarse.triangles].all(axis=1)
+    if not hidden.all():
+        coarse.set_mask(hidden)
+        values = np.where(known, values, low)
+        least, most = values[known].min(), values[known].max()
+        smooth = CubicTriInterpolator(coarse, values, kind="geom")
+        fine, shown = UniformTriRefiner(coarse).refine_field(values, smooth, subdiv=4)
+        shown = np.clip(shown, least, most)  # a cubic overshoots between positions
+        edge = 1e-6 * (high - low)  # or the highest would be left white
+        levels = np.linspace(low - edge, high + edge, 61)
+        ax.tricontourf(fine, shown, levels=levels, cmap=scale.cmap, norm=scale.norm)
+        inner = [v for v in MaxNLocator(7).tick_values(low, high) if least < v < most]
+        if inner:
+            lines = ax.tricontour(fine, shown, levels=inner, colors="black", linewidths=0.7, alpha=0.6)
+            ax.clabel(lines, fmt="%g", fontsize=8, colors="black")
+    ax.plot(*corners[[0, 1, 2, 0]].T, color="black", linewidth=0.7)
+    for i, side in enumerate(("left", "right", "center")):
+        at = {"ha": side, "va": "bottom" if i == 2 else "top", "textcoords": "offset points"}
+        ax.annotate(f"optimum {i + 1}", corners[i], (0, 3 if i == 2 else -3), **at)
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.1, 0.99), aspect="equal")
     ax.set_axis_off()
-    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
 
 
 def training_axis(ax, last):
@@ -145,6 +195,37 @@ def level(ax, y, label=None):
 def here(ax, x):
     """The same upright, at `x`."""
     ax.axvline(x, color="black", linewidth=0.8, linestyle=":")
+
+
+def small_multiples(count, title):
+    """A figure of so many panels, at most three side by side, and their axes."""
+    columns = min(3, count)
+    figure, axes = wedges.plots.grid(-(-count // columns), columns, title=title, panel=(4.3, 3.6))
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, list(axes.flat[:count])
+
+
+def share_y(panels, label, *, bottom=None):
+    """One range of y for all panels; the first of each row says what of. `bottom`: where it begins."""
+    limits = np.array([ax.get_ylim() for ax in panels])
+    low, high = limits.min() if bottom is None else bottom, limits.max()
+    for ax in panels:
+        ax.set_ylim(low, high + 0.08 * (high - low))  # with room for a legend
+        if ax.get_subplotspec().is_first_col():
+            wedges.plots.label_axes(ax, y=label)
+        else:
+            ax.tick_params(labelleft=False)
+
+
+def name_ends(ax, lines):
+    """The names of {name: line} at the lines' ends, beside a legend of whatever else has a label; called
+    last, as `wedges.plots.name_lines` is."""
+    for handle in ax.get_legend_handles_labels()[0]:
+        handle.set_label(f"_{handle.get_label()}")
+    for name, line in lines.items():
+        line.set_label(name)
+    wedges.plots.name_lines(ax)
 
 
 def looks():

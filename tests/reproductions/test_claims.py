@@ -7,6 +7,7 @@ import pytest
 
 from reproductions.bench import claims
 from reproductions.bench.claims import Verdict
+from reproductions.common import pictures
 
 
 def test_the_examples_of_the_docstrings():
@@ -49,3 +50,21 @@ def test_claims_about_a_subject_have_its_name_in_id_and_words():
     assert (first.id, first.statement, first.source) == ("fig.axis.high", "all planes: how high", "they")
     assert (second.id, second.statement, second.source) == ("fig.high.axis", "all lines: how long", "we")
     assert first.passed and not second.passed
+
+
+# ---- words of pictures ------------------------------------------------------------------------------
+
+
+def test_a_title_may_say_what_all_claims_of_a_kind_hold():
+    claim = Verdict("fig", "they", {"a.x": 1.0, "a.y": 0.0, "b": 1.0})
+    for name in ("a.x", "a.y", "b"):
+        claim(name, "is above 0", ">", 0.0)
+    found = claim.claims
+    assert pictures.holds(found, "*.b") and pictures.holds(found, "*.x", "*.b")
+    assert not pictures.holds(found, "*.a.*") and not pictures.holds(found, "*.y", "*.b")
+    assert not pictures.holds(found, "*.c") and not pictures.holds([], "*")
+
+
+def test_words_of_titles():
+    lists = [pictures.listed(["a", "b", "c"][:n]) for n in (1, 2, 3)]
+    assert lists == ["a", "a and b", "a, b and c"]

@@ -376,6 +376,42 @@ def test_m_connectors_each_claim_fails_alone(name, place, value, claims):
     assert failing(m_connectors, arrays, config) == {f"m-connector.{c}" for c in claims}
 
 
+def with_triangle(arrays, config):
+    """The same with what only the picture needs."""
+    w = wedges.simplex.grid(2, 4)
+    more = {"triangle w": w}
+    for name in m_connectors.SURFACES:
+        more[f"triangle {name} train loss"] = 0.5 + w.prod(axis=1)
+    flat = arrays["points flat train loss"]
+    return arrays | more | {"points flat test accuracy": np.full(flat.shape, 0.2)}
+
+
+def test_m_connectors_title_says_only_what_holds():
+    config = config_of(m_connectors)
+    arrays = with_triangle(m_arrays(config), config)
+    arrays["held flat test accuracy"][:] = 0.1
+    finding = lambda: m_connectors.plot(arrays, config).get_suptitle().split("\n")[0]
+    keeps = "a surface trained jointly keeps 65% accuracy, the flat hull 10%"
+    assert finding() == f"Points between up to 11 optima can be made low; {keeps}"
+    arrays["points train loss"][3, 1, 0] = 1.2
+    keeps = "A surface trained jointly between 11 optima keeps 65% accuracy, the flat hull 10%"
+    assert finding() == keeps
+    arrays["held joint train loss"][:] = 0.95  # one by one is lower
+    assert finding() == "How low the loss can be made between 11 optima"
+
+
+def test_m_connectors_are_drawn_where_some_loss_is_not_known():
+    config = config_of(m_connectors)
+    arrays = with_triangle(m_arrays(config), config)
+    arrays["triangle joint train loss"][4] = np.nan
+    arrays["triangle flat train loss"][:] = np.nan
+    arrays["held joint test accuracy"][:] = np.nan
+    picture = m_connectors.plot(arrays, config)
+    flat, _, joint = picture.axes[:3]
+    assert not flat.collections and joint.collections
+    assert "surface,\ntrained jointly" not in [text.get_text() for text in picture.axes[4].texts]
+
+
 def test_verified_up_to_the_first_m_that_is_not_low_everywhere():
     heights = np.full((4, 5), 0.1)
     assert m_connectors.verified(heights, (1, 2, 5, 10)) == 10

@@ -183,8 +183,45 @@ def test_the_summary_has_every_value_and_the_plot_every_column():
     assert len(numbers) == 5 * (2 + 2 * 2)
     np.testing.assert_allclose(numbers["lr 0.002: distance, fixed"], [1.99, 2, 2.01])
     figure = fig5.plot(arrays, config)
-    assert len([ax for ax in figure.axes if ax.get_title().startswith("rank")]) == 4
+    titles = [ax.get_title().split(":")[0] for ax in figure.axes]
+    assert titles[:2] == ["Learning rate", "Network width"] and len(titles) == 3
     assert " 1 seed, " in figure.get_suptitle()
+    assert set(fig5.more_pictures(arrays, config)) == {"distances", "losses"}
+
+
+def test_the_title_says_what_each_hyperparameter_does():
+    three = (1e-3, 2e-3, 3e-3)
+    config = preset(lr=three, l2=three, dropout=(0.1, 0.2, 0.3), batch_size=(32, 64, 128), width=(1, 2))
+    arrays = made("lr", [1, 2, 3]) | made("l2", [1, 2, 3]) | made("batch_size", [3, 2, 1])
+    arrays |= made("dropout", [1, 1, 1]) | made("width", [1, 2])
+    says = (
+        "Tunnels are wider with learning rate and L2, narrower with batch size; dropout: no clear trend"
+    )
+    assert fig5.finding(arrays, config, "angle") == says
+    assert fig5.plot(arrays, config).get_suptitle().startswith(says)
+    *panels, ranks = fig5.plot(arrays, config).axes
+    titles = ["wider\n(the paper: wider)", "wider\n(the paper: wider)"]
+    titles += ["unclear\n(the paper: wider)", "narrower\n(the paper: narrower)", "not judged"]
+    assert [ax.get_title().split(": ", 1)[1] for ax in panels] == titles
+    few = preset(lr=(1e-3, 2e-3), hyperparameter=("lr",))
+    assert fig5.finding(made("lr", [1, 2]), few, "angle").startswith("How wide a tunnel is")
+
+
+def test_a_width_is_drawn_only_where_it_says_something():
+    """Beyond the range the optimum's own loss differs; a loss above the threshold has a width of 0."""
+    arrays = made("l2", [1, 2, 3, 4], reached=[True, True, False, False], fixed=[5, 6, 7, 1])
+    arrays["l2 fixed distances"][3] = 0
+    assert fig5.shown(arrays, "l2", "multiple").tolist() == [True, True, False, False]
+    assert fig5.shown(arrays, "l2", "fixed").tolist() == [True, True, True, False]
+    config = preset(l2=(0.0, 1e-3, 1e-2, 1e-1), hyperparameter=("l2",))
+    panel = fig5.more_pictures(arrays, config)["distances"].axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "0.001", "0.01"]
+    drawn = {bar.get_label(): bar.lines[0].get_ydata() for bar in panel.containers}
+    assert set(drawn) == {"to 2 x its own loss", "to 1.5 nats"}
+    np.testing.assert_allclose(drawn["to 2 x its own loss"], [1, 2])
+    np.testing.assert_allclose(drawn["to 1.5 nats"], [5, 6, 7])
+    nothing = made("l2", [1, 2, 3, 4], reached=[False] * 4, fixed=[-1] * 4)
+    assert fig5.plot(nothing, config).axes and fig5.more_pictures(nothing, config)["losses"].axes
 
 
 # ---- one setting ------------------------------------------------------------------------------------

@@ -177,6 +177,41 @@ def test_only_claims_about_the_run_at_hand_are_made():
     assert set(verdicts(one)) == {"d90", "li.500", "li.all", "li.d90"}
 
 
+def drawn(test_loss, train_loss, accuracy=LI, preset="paper", **changes):
+    """The picture of these numbers, all weights first."""
+    settings = {**options.preset(intrinsic_dimension.Config, preset), **changes}
+    losses = {"test_loss": np.atleast_2d(test_loss), "train_loss": np.atleast_2d(train_loss)}
+    arrays = made(accuracy) | losses | {"train_accuracy": np.atleast_2d(accuracy)}
+    return intrinsic_dimension.plot(arrays, intrinsic_dimension.Config(**settings))
+
+
+def test_the_title_says_d90_and_whether_all_weights_overfit():
+    falling = [1.0, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3]  # all weights, then d = 250 .. 5000
+    figure = drawn(falling, falling)
+    assert figure.get_suptitle().startswith("2,900 of 62,006 dimensions reach 90% of the accuracy")
+    assert figure.axes[1].get_title() == "Loss against d"
+    over = drawn([1.55, *falling[1:]], falling).axes[1].get_title().replace("\n", " ")
+    assert over == "All weights overfit: cuts of 2,000 dimensions or more have less test loss"
+    # Less training loss, too, has a cut that is trained further; and a last cut that is worse ends it.
+    assert drawn([1.55, *falling[1:]], [1.4, *falling[1:]]).axes[1].get_title() == "Loss against d"
+    assert drawn([1.55, *falling[1:6], 1.6], falling).axes[1].get_title() == "Loss against d"
+    never = drawn(falling, falling, accuracy=[0.9, *LI[1:]])
+    assert never.get_suptitle().startswith("Training inside a random cut")
+    assert drawn(falling, falling, accuracy=[np.nan, *LI[1:]]).axes
+
+
+def test_li_et_als_numbers_stand_beside_ours_where_they_are_known():
+    theirs = lambda figure: [
+        line for line in figure.axes[0].lines if "Li et al." in str(line.get_label())
+    ]
+    (known,) = theirs(drawn(LI, LI))
+    assert known.get_xdata().tolist() == [250, 500, 1000, 2000, 5000, 62_006]
+    np.testing.assert_allclose(known.get_ydata(), [31.8, 39.0, 46.2, 51.4, 56.6, 58.4])
+    (wider,) = theirs(drawn(LI, LI, width=0.5))
+    assert len(wider.get_xdata()) == 5  # all weights of another width are not theirs
+    assert not theirs(drawn(LI, LI, model="simple_cnn"))
+
+
 def test_dims_in_any_order_are_judged_alike():
     order = np.array([3, 0, 5, 1, 4, 2])
     arrays = made(LI)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -265,7 +266,7 @@ def test_toy_cut_makes_only_claims_about_the_dimensions_at_hand():
 
 
 def tunnel_config(**changes):
-    changes = {"dimension": 10, "n": 5, "segments": 40, "pairs": 1, **changes}
+    changes = {"dimension": 10, "n": 5, "segments": 40, "pairs": 1, "map_k": (3, 10, 0), **changes}
     return preset(toy_tunnel, **changes)
 
 
@@ -281,10 +282,12 @@ def tunnel_arrays():
     for v in toys.VARIANTS:
         each = {
             "start": 2.0,
+            "t": [0, 0.25, 0.5, 0.75, 1],
             "line": [0, 0.5, 1, 0.5, 0],
             "tunnel": [0, 0.1, 0],
             "vertices": [0, 1e-5, 0],
             "cosines": blocks(39, 19),
+            "bent": [0, 0.5, 1],
             "bend": [0, 0.01, 0],
             "end short": 5,
             "corner short": 10 if v == "finite" else 7.5,
@@ -613,3 +616,93 @@ def test_figure_1s_surface_is_where_the_loss_is_the_level():
     vertices, faces = fig1_wedges.surface({"axis": axis, "grid": np.abs(x)}, 0.25)
     np.testing.assert_allclose(np.abs(vertices[:, 0]), 0.25, atol=1e-5)
     assert faces.max() < len(vertices) and vertices[:, 1].max() == pytest.approx(1.5)
+
+
+# ---- pictures, whose titles are chosen by the numbers -----------------------------------------------
+
+
+def finding(figure, arrays, config):
+    """The first line of a picture's title."""
+    return figure.plot(arrays, config).get_suptitle().split("\n")[0]
+
+
+def test_toy_cuts_title_says_only_what_holds():
+    arrays, config = cut_arrays(), cut_config()
+    says = "A random cut meets the low-loss set once it has s = D - n dimensions"
+    assert finding(toy_cut, arrays, config) == says
+    both = dataclasses.replace(config, sizes=("20x10", "40x30"))
+    assert finding(toy_cut, arrays | cut_arrays("40x30"), both) == f"{says}, whatever D and n"
+    arrays["20x10 axis"][4, 0] = 0.5
+    assert "meets" not in finding(toy_cut, arrays, config).replace("to meet", "")
+
+
+def test_toy_probes_title_and_arrow_say_whether_another_wedge_is_nearer():
+    arrays, config = probe_arrays(), probe_config()
+    says = "Near a wedge the loss rises alike in every random direction"
+    assert finding(toy_probe, arrays, config) == says
+    arrays["axis same"][0, 2] = 0.995
+    assert finding(toy_probe, arrays, config) == f"{says}, until another wedge is nearer"
+    rise = toy_probe.plot(arrays, config).axes[0]
+    (arrow,) = [a for a in rise.texts if "another wedge" in a.get_text()]
+    expected = np.sqrt((arrays["axis losses"][0, 2] ** 2).mean())
+    np.testing.assert_allclose(arrow.xy, [RADII[2], expected])
+    arrays = probe_arrays()
+    squared(lambda q: 1.1 * q)(arrays["finite losses"], 0)
+    assert "alike" not in finding(toy_probe, arrays, config)
+
+
+def test_toy_tunnels_title_says_where_the_halves_are():
+    arrays, config = tunnel_arrays(), tunnel_config()
+    low = "Low-loss paths join optima of every toy landscape"
+    assert finding(toy_tunnel, arrays, config) == f"{low}; tunnels have two aligned halves"
+    arrays["axis cosines"] = blocks(39, 19, within=0.1)[None]
+    assert finding(toy_tunnel, arrays, config) == f"{low}; only few wedges make two aligned halves"
+    assert "have" not in finding_of_rotated(arrays, config)
+    arrays["rotated cosines"] = arrays["axis cosines"]
+    assert "have" in finding_of_rotated(arrays, config)
+    arrays["finite cosines"] = arrays["axis cosines"]
+    assert finding(toy_tunnel, arrays, config) == low
+    arrays["rotated bend"] += 0.2
+    assert "join" not in finding(toy_tunnel, arrays, config)
+
+
+def finding_of_rotated(arrays, config):
+    return toy_tunnel.more_pictures(arrays, config)["rotated"].get_suptitle().split("\n")[0]
+
+
+def test_toy_tunnels_map_counts_the_landscapes_of_two_halves():
+    arrays, config = tunnel_arrays(), tunnel_config()
+    arrays["map within"][0, 0, 1] = 0.79
+    arrays["map across"][0, 0, 2] = -0.001
+    picture = toy_tunnel.more_pictures(arrays, config)["map"]
+    assert picture.get_suptitle().startswith("Two aligned halves are found in 2 of 3 toy landscapes")
+    assert [ax.texts[0].get_text() for ax in picture.axes] == ["1.00\n0.00", "0.79\n0.00", "1.00\n0.00"]
+    boxes = [sum(p.get_fill() is False for p in ax.patches) for ax in picture.axes]
+    assert boxes == [1, 0, 1]
+
+
+def test_toy_intersections_title_says_only_what_holds():
+    config = intersection_config()
+    arrays = intersection_arrays(config)
+    says = "Where m + 1 wedges meet, their short directions add up"
+    assert finding(toy_intersection, arrays, config) == f"{says}; a random cut sees only one wedge's"
+    arrays["axis cut"][..., :6] = 0
+    assert finding(toy_intersection, arrays, config) == says
+    arrays["finite common"] *= 0.5
+    assert "add up" not in finding(toy_intersection, arrays, config)
+
+
+@pytest.mark.parametrize("figure", [toy_cut, toy_probe, toy_tunnel, toy_intersection])
+def test_pictures_of_toys_are_drawn_where_numbers_are_not_known(figure):
+    own = intersection_config()
+    arrays, config = {
+        toy_cut: (cut_arrays(), cut_config()),
+        toy_probe: (probe_arrays(), probe_config()),
+        toy_tunnel: (tunnel_arrays(), tunnel_config()),
+        toy_intersection: (intersection_arrays(own), own),
+    }[figure]
+    known = {name for name in arrays if name.endswith((" d", " start"))}
+    lost = {name: values * np.nan for name, values in arrays.items() if name not in known}
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of means of nothing
+        assert figure.plot(arrays | lost, config).axes
