@@ -284,13 +284,13 @@ def plot(arrays, config):
         f"As accurate as dense up to a point, C leaves {100 - numbers['E-3.zeros']:.0f}% of the weights "
         f"and takes {words} bytes than L1 ({numbers['E-5.against_l1']:.2f} times)\n{_conditions(config)}"
     )
-    figure, axes = wedges.plots.grid(2, 3, title=title, panel=(4.4, 3.6))
-    _draw_accuracy(axes[0, 0], arrays, config, "fc")
-    _draw_bytes(axes[0, 1], arrays, config)
-    _draw_lines(axes[0, 2], arrays, config, "fc")
-    _draw_entropy(axes[1, 0], arrays, config)
-    _draw_magnitudes(axes[1, 1], arrays, config)
-    _draw_flow(axes[1, 2], arrays)
+    figure, axes = pictures.panels(6, title=title, panel=(4.3, 2.9))
+    _draw_accuracy(axes[0], arrays, config, "fc")
+    _draw_bytes(axes[1], arrays, config)
+    _draw_entropy(axes[2], arrays, config)
+    _draw_magnitudes(axes[3], arrays, config)
+    _draw_lines(axes[4], arrays, config, "fc")
+    _draw_flow(axes[5], arrays)
     return figure
 
 
@@ -300,19 +300,23 @@ def more_pictures(arrays, config):
     title = (
         f"The largest eigenvalue under C is {fc:.2g} times the dense one's, of SimpleCNN {cnn:.2g} times"
     )
-    figure, axes = wedges.plots.grid(2, 3, title=f"{title}\n{_conditions(config)}", panel=(4.4, 3.6))
-    _draw_curvature(axes[0, 0], arrays, config, "fc")
-    _draw_layers(axes[0, 1], arrays, config)
-    _draw_bits(axes[0, 2], arrays, config)
-    _draw_curvature(axes[1, 0], arrays, config, "cnn")
-    _draw_accuracy(axes[1, 1], arrays, config, "cnn")
-    _draw_lines(axes[1, 2], arrays, config, "cnn")
+    title = (
+        f"{title}\n{_conditions(config)}. Filled: largest eigenvalue; open: trace; x: the eigenvalue "
+    )
+    title += "with each unit as long as the dense network's"
+    figure, axes = pictures.panels(6, title=title, panel=(4.3, 2.9))
+    _draw_curvature(axes[0], arrays, config, "fc")
+    _draw_curvature(axes[1], arrays, config, "cnn")
+    _draw_layers(axes[2], arrays, config)
+    _draw_bits(axes[3], arrays, config)
+    _draw_accuracy(axes[4], arrays, config, "cnn")
+    _draw_lines(axes[5], arrays, config, "cnn")
     return {"curvature": figure}
 
 
 def _conditions(config):
     return (
-        f"fully connected, {config.dataset}, {config.examples:,} examples, "
+        f"fully connected network, {pictures.named(config.dataset)}, {config.examples:,} examples, "
         f"{pictures.counted(config.seeds, 'seed')}; means, and one standard deviation"
     )
 
@@ -346,10 +350,8 @@ def _draw_accuracy(ax, arrays, config, network):
     """Test accuracy at 8 bits against zeros."""
     _over_zeros(ax, arrays, config, network, "accuracy", 100)
     dense = 100 * means(arrays, network, "accuracy")[0, 0]
-    ax.axhline(dense, color="black", linewidth=1)
-    pictures.level(ax, dense - 100 * LOST)
-    beside = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 8}
-    ax.text(0.99, dense, "dense", **beside)
+    ax.axhline(dense, color="black", linewidth=1, label="dense")
+    pictures.level(ax, dense - 100 * LOST, "a point below")
     ax.set_ylim(max(0, dense - 12), dense + 3)
     zeros = {
         k: 100 * means(arrays, network, "zeros")[picked(arrays, config, network, k)] for k in ("c", "l1")
@@ -373,14 +375,15 @@ def _draw_bytes(ax, arrays, config):
         ax.plot(own, np.full(len(own), y), ".", color="black", markersize=5)
         more = -lost(arrays, config, "fc", kind)
         words = f"{own.mean():.2f}" + (f" ({more:+.1f} points)" if kind != "none" else "")
-        ax.text(own.max() + 0.02, y, words, va="center", fontsize=8)
-    ax.set_yticks(range(len(rows)), [compressing.KINDS[kind] for kind, _ in rows], fontsize=8)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1.5)
+        ax.text(own.max() + 0.03, y, words, va="center", fontsize=8.5)
+    ax.set_yticks(range(len(rows)), _broken(kind for kind, _ in rows))
+    ax.set_ylim(len(rows) - 0.4, -1)
+    ax.set_xlim(0, 1.6)
     pictures.here(ax, 0.35)
+    ax.text(0.37, -0.75, "0.35 is asked of C", va="center", fontsize=8.5)
     c = size[picked(arrays, config, "fc", "c")].mean()
     title = (
-        f"By lzma at 8 bits C takes {c:.2f} of the dense bytes;\ndots: seeds; in brackets: test accuracy"
+        f"By lzma at 8 bits C takes {c:.2f} of the dense bytes\n(dots: seeds; brackets: test accuracy)"
     )
     wedges.plots.label_axes(ax, title=title, x="bytes over those of dense")
 
@@ -436,7 +439,7 @@ def _draw_flow(ax, arrays):
     ax.set_xlim(-0.02 * last, 1.2 * last)
     for k in (2, 10, 100):
         pictures.level(ax, np.sqrt(k))
-        ax.text(1.2 * last, np.sqrt(k), f"sqrt {k}", va="bottom", ha="right", fontsize=8)
+        ax.text(1.2 * last, np.sqrt(k), f"sqrt {k}", va="bottom", ha="right", fontsize=8.5)
     share = (of["flow"][:, -1] <= known_compression.ENDED).mean()
     title = (
         f"C alone ends with one component in {share:.0%}\nof starts: other ternary points are saddles"
@@ -461,15 +464,14 @@ def _draw_curvature(ax, arrays, config, network):
             how |= {"marker": "x"} if fill is None else {}
             how |= {"markerfacecolor": "white"} if fill is False else {}
             ax.plot(values[y], np.full(values.shape[1], y + shift), **how)
-    ax.set_yticks(range(len(own)), [compressing.KINDS[kind] for kind, _ in own], fontsize=8)
+    ax.set_yticks(range(len(own)), _broken(kind for kind, _ in own))
     ax.invert_yaxis()
     pictures.here(ax, 1)
     top = _ratio(arrays, config, network, "c", "local top")
-    title = f"{NAMES[network]}: C's largest eigenvalue {top:.2g} times dense\n"
-    title += "filled: largest; open: trace"
+    title = f"{NAMES[network]}: C's largest eigenvalue {top:.2g} times dense"
     if len(rows) > 2:
         scaled = _ratio(arrays, config, network, "c", "scaled top")
-        title += f"; x: at the dense lengths ({scaled:.2g})"
+        title += f", at the dense lengths {scaled:.2g}"
     how = {"x": "of the training loss's Hessian, over the dense mean", "log": "x"}
     wedges.plots.label_axes(ax, title=title, ticks=_ticks(np.array(drawn)), **how)
 
@@ -507,7 +509,7 @@ def _draw_bits(ax, arrays, config):
             if a >= dense - 1
         ]
         best.append((kept or [(0, np.nan)])[-1])
-    pictures.level(ax, dense - 1)
+    pictures.level(ax, dense - 1, "a point below dense")
     few, size = best[-1]
     found = (
         f"at {few} bits C is {size:.2f} of dense at 8" if few else "no number of bits keeps C's accuracy"
@@ -517,12 +519,18 @@ def _draw_bits(ax, arrays, config):
     wedges.plots.label_axes(ax, title=title, ticks=_ticks(np.array(drawn)), **how)
 
 
+def _broken(kinds):
+    """Names of kinds in two lines, so that they leave room for what is drawn."""
+    return [compressing.KINDS[kind].replace(", ", ",\n") for kind in kinds]
+
+
 def _ticks(values):
     """1, 2 and 5 times powers of ten around the values, for a logarithmic axis."""
     low, high = 0.8 * values.min(), 1.25 * values.max()
     every = [m * 10.0**k for k in range(-4, 5) for m in (1, 2, 5)]
     found = [v for v in every if low <= v <= high]
-    return found if len(found) > 1 else [float(f"{v:.2g}") for v in (low, high)]
+    inside = [v for v in found if values.min() <= v <= values.max()]
+    return found if len(inside) > 1 else [float(f"{v:.3g}") for v in (values.min(), values.max())]
 
 
 if __name__ == "__main__":

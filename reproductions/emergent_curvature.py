@@ -122,30 +122,95 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """Above curvature, below its two causes; a column for each network, one for the model."""
-    plots, trained = wedges.plots, local.how_trained(config)
-    title = f"Curvature rises, then falls: logit gradients grow, probabilities freeze\n{trained}"
-    figure, axes = plots.grid(2, len(config.subjects), title=title, panel=(4.4, 3.0))
-    for (top, below), subject in zip(axes.T, config.subjects, strict=True):
-        own, x = subject.own(arrays), subject.times(arrays)
-        largest, trace = curves(subject, arrays).values()
-        lines = [
-            (top, largest, plots.BLUE, "largest eigenvalue of H", "-"),
-            (top, trace, plots.ORANGE, "trace of H", "-"),
-            (below, own["length"], plots.GREEN, "mean |dz/dtheta|", "-"),
-            (below, own["left"], plots.GREY, "mean sum p (1 - p)", "-"),
-        ]
-        if subject.is_model:
-            lines.append((top, arrays["frozen top"], plots.GREY, "largest, no growth", "--"))
-        else:
-            lines.append((top, own["gauss_newton"], plots.GREY, "largest of G", ":"))
-            lines.append((below, own["loss"], plots.ORANGE, "loss (nats)", "--"))
-        for ax, values, color, label, style in lines:
-            plots.curve(ax, x, values, color=color, label=label, style=style)
-        pictures.along_training([top, below], x, steps=not subject.is_model)
-        plots.label_axes(top, title=subject.title, y="curvature", legend=7)
-        plots.label_axes(below, y="causes", legend=7)
+    """Above curvature, below its causes; a column for each network, one for the model."""
+    title = f"{_finding(arrays, config)}\n{local.how_trained(config)}"
+    count = len(config.subjects)
+    figure, axes = wedges.plots.grid(2, count, title=title, panel=(4.4, 3.5))
+    for row in axes:
+        for ax in row[1:]:
+            ax.sharey(row[0])
+    for i, ((top, below), subject) in enumerate(zip(axes.T, config.subjects, strict=True)):
+        _draw_curvature(top, subject, arrays, f"({'abcdef'[i]}) {local.heading(subject)}", i == 0)
+        _draw_causes(below, subject, arrays, i == 0)
+    for ax in axes.flat:  # when all limits of axes that are shared stand
+        wedges.plots.name_lines(ax, room=0.8)
     return figure
+
+
+def _finding(arrays, config):
+    """What all networks do, by the bounds of the claims."""
+    numbers, networks = judged(arrays, config), [s.id for s in config.subjects if not s.is_model]
+    rises = [numbers[f"{id}.top.rises"] for id in networks]
+    falls = [numbers[f"{id}.top.falls"] for id in networks]
+    times = lambda values: pictures.listed([f"{value:.1f}" for value in values])
+    if min(rises) >= 1.2 and min(falls) >= 1.5:
+        return (
+            f"Curvature rises, {times(rises)} times, while logit gradients grow, then falls, "
+            f"{times(falls)} times, as probabilities freeze"
+        )
+    words = f"From start to peak the largest eigenvalue rises {times(rises)} times"
+    return f"{words}, from there to the end of training it falls {times(falls)} times"
+
+
+def _draw_curvature(ax, subject, arrays, title, first):
+    """Largest eigenvalue and trace along training; the peak, and what comes before and after it."""
+    plots, own, x = wedges.plots, subject.own(arrays), subject.times(arrays)
+    largest, trace = curves(subject, arrays).values()
+    lines = [
+        (trace, plots.ORANGE, "s", "-", "tr $H$"),
+        (largest, plots.BLUE, "o", "-", r"$\lambda_{\max}(H)$"),
+    ]
+    if subject.is_model:
+        lines.append(
+            (arrays["frozen top"], plots.GREY, "D", "--", r"$\lambda_{\max}$, $|\nabla z|$ fixed")
+        )
+    else:
+        lines.append((own["gauss_newton"], plots.GREEN, "^", ":", r"$\lambda_{\max}(G)$"))
+    _lines(ax, x, lines, subject)
+    mean = largest.mean(axis=0)
+    peak = int(mean.argmax())
+    ax.plot(x[peak], mean[peak], "o", markersize=11, fillstyle="none", color="black")
+    _phases(ax, x, peak, words=True)
+    plots.label_axes(ax, title=title, y="curvature (nats)" if first else None)
+    ax.set_xlabel("")  # it is that of the panel below
+
+
+def _draw_causes(ax, subject, arrays, first):
+    """Length of logit gradients, what is left of probability, and the loss; phases as above."""
+    plots, own, x = wedges.plots, subject.own(arrays), subject.times(arrays)
+    lines = [
+        (own["length"], plots.GREEN, "^", "-", r"$|\nabla z_k|$"),
+        (own["left"], plots.GREY, "D", "-", r"$\sum p_k(1-p_k)$"),
+    ]
+    if not subject.is_model:
+        lines.append((own["loss"], plots.ORANGE, "s", "--", "loss"))
+    _lines(ax, x, lines, subject)
+    largest = curves(subject, arrays)["largest eigenvalue"].mean(axis=0)
+    _phases(ax, x, int(largest.argmax()))
+    plots.label_axes(ax, y="its causes, means over examples" if first else None)
+
+
+def _lines(ax, x, lines, subject):
+    for values, color, marker, style, label in lines:
+        wedges.plots.curve(ax, x, values, color=color, label=label, marker=marker, style=style)
+    ax.set_yscale("log")
+    pictures.along_training(ax, x, steps=not subject.is_model)
+
+
+def _phases(ax, x, peak, words=False):
+    """What comes before the largest eigenvalue's peak, and what after it, in two shades."""
+    low, high = ax.get_xlim()
+    for ends, color, word in (
+        ((low, x[peak]), wedges.plots.ORANGE, "growth"),
+        ((x[peak], high), wedges.plots.BLUE, "freezing"),
+    ):
+        ax.axvspan(*ends, color=color, alpha=0.07, linewidth=0)
+        to = ax.transData.transform([(end, 1) for end in ends])[:, 0]
+        if words and to[1] - to[0] > 0.2 * ax.bbox.width:  # there is room for it
+            how = {"ha": "center", "va": "bottom", "transform": ax.get_xaxis_transform()}
+            middle = ax.transData.inverted().transform((to.mean(), 0))[0]
+            ax.text(middle, 0.02, word, fontsize=8.5, color=color, **how)
+    ax.set_xlim(low, high)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Source: Fort & Ganguli 2019, arXiv:1910.05929; Fort & Scherlis 2018, arXiv:1807.
 """
 
 import functools
+import itertools
 
 import numpy as np
 
@@ -185,28 +186,68 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """Convexity against the radius, share of positive eigenvalues, accuracy inside planes."""
-    plots = wedges.plots
-    title = "The Goldilocks zone: where the landscape is most convex, random planes train best\n"
-    title += f"mean and deviation of {pictures.counted(config.seeds, 'seed')}; Hessians on random "
-    title += f"planes of {config.plane} dimensions, {config.examples} examples"
-    figure, axes = plots.grid(2, len(config.subjects), title=title, panel=(4.4, 3.0))
-    for (top, below), subject in zip(axes.T, config.subjects, strict=True):
-        own, how = subject.own(arrays), {"x": "weights / initial weights", "log": "x", "legend": 7}
-        share, words = own["ratio"] / np.sqrt(config.plane), "share of positive eigenvalues"
-        plots.curve(top, config.radii, share, color=plots.BLUE, label="Tr H / (|H|_F sqrt d)")
-        plots.curve(top, config.radii, own["positive"], color=plots.ORANGE, label=words)
-        top.axvline(1, color=plots.GREY, linestyle=":", linewidth=1)
-        plots.label_axes(top, title=subject.title, y="convexity", **how)
-        if subject.is_model:
-            below.set_axis_off()
-            continue
-        for i, d in enumerate(config.dims):
-            look = {"color": plots.shade(i / max(1, len(config.dims) - 1)), "label": f"plane of d = {d}"}
-            plots.curve(below, config.radii, 100 * own["accuracy"][:, i], **look)
-        below.axvline(1, color=plots.GREY, linestyle=":", linewidth=1)
-        plots.label_axes(below, y="test accuracy (%)", **how)
+    """Against the radius two measures of convexity, and the accuracy inside planes of each network."""
+    title = f"{_finding(arrays, config)}\n{pictures.counted(config.seeds, 'seed')}; Hessians on random "
+    title += f"planes of d = {config.plane} dimensions, {config.examples} examples; r: initial weights "
+    title += "over the usual ones, shaded from 0.5 to 2"
+    trained = [subject for subject in config.subjects if not subject.is_model]
+    figure, (ratio, positive, *rest) = pictures.panels(2 + len(trained), title=title, panel=(4.3, 3.2))
+    for ax in rest[1:]:
+        ax.sharey(rest[0])
+    scaled = {s.prefix: s.own(arrays)["ratio"] / np.sqrt(config.plane) for s in config.subjects}
+    y = r"tr $H$ / ($|H|_F\sqrt{d}$)"
+    _draw_convexity(ratio, scaled, config, "(a) Convexity, at most 1", y)
+    shares = {s.prefix: 100 * s.own(arrays)["positive"] for s in config.subjects}
+    words, y = "(b) Eigenvalues that are positive", "positive eigenvalues (%)"
+    _draw_convexity(positive, shares, config, words, y, legend=True)
+    for ax, letter, subject in zip(rest, "cdef", trained, strict=False):
+        _draw_accuracy(ax, subject.own(arrays), config, f"({letter}) {local.heading(subject)}, trained")
+    for ax in rest:  # when all limits of axes that are shared stand
+        wedges.plots.name_lines(ax)
     return figure
+
+
+def peaks(arrays, config):
+    """The radii at which networks are most convex, and train best in the largest planes, by means over
+    seeds."""
+    owns = [subject.own(arrays) for subject in config.subjects if not subject.is_model]
+    at = lambda values: config.radii[int(values.mean(axis=0).argmax())]
+    return [at(own["ratio"]) for own in owns], [at(own["accuracy"][:, -1]) for own in owns]
+
+
+def _finding(arrays, config):
+    """Where networks are most convex, and where they train best."""
+    convex, trains = ([f"{r:g}" for r in sorted(set(radii))] for radii in peaks(arrays, config))
+    words = "Initial weights of r times the usual size: the landscape is most convex at r = "
+    words += pictures.listed(convex)
+    if convex == trains:
+        return f"{words}, and there random planes train best"
+    return f"{words}, random planes train best at r = {pictures.listed(trains)}"
+
+
+def _against_radius(ax, radii, title, y, legend):
+    """The axes of all panels, with the zone in which weights usually are."""
+    ax.axvspan(0.5, 2, color=wedges.plots.GREEN, alpha=0.12, linewidth=0)
+    ticks = [t for t in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if min(radii) <= t <= max(radii)]
+    how = {"x": "r", "log": "x", "ticks": ticks or radii, "legend": 8 if legend else None}
+    wedges.plots.label_axes(ax, title=title, y=y, **how)
+
+
+def _draw_convexity(ax, values, config, title, y, legend=False):
+    """{subject's prefix: values [seeds, radii]} against the radius."""
+    for subject, look in zip(config.subjects, pictures.looks() * 2, strict=False):
+        label = local.heading(subject)
+        wedges.plots.curve(ax, config.radii, values[subject.prefix], label=label, **look)
+    _against_radius(ax, config.radii, title, y, legend)
+
+
+def _draw_accuracy(ax, own, config, title):
+    """Test accuracy after training inside planes of each dimension."""
+    for i, (d, marker) in enumerate(zip(config.dims, itertools.cycle("os^D"), strict=False)):
+        look = {"color": wedges.plots.shade(i / max(1, len(config.dims) - 1)), "marker": marker}
+        values = 100 * own["accuracy"][:, i]
+        wedges.plots.curve(ax, config.radii, values, label=f"d = {d}", **look)
+    _against_radius(ax, config.radii, f"{title} in random planes", "test accuracy (%)", False)
 
 
 if __name__ == "__main__":

@@ -105,24 +105,60 @@ def axes(config):
 
 
 def plot(arrays, config):
-    """A panel for each network and one for the model: the share against training."""
-    plots = wedges.plots
-    title = f"Gradients live in the top Hessian subspace\n{local.how_trained(config)}"
-    figure, axes = plots.grid(1, len(config.subjects), title=title, panel=(4.4, 3.6))
-    for ax, subject in zip(axes[0], config.subjects, strict=True):
-        own, x = subject.own(arrays), subject.times(arrays)
-        (classes, dimension), captured = by_chance(subject, own), own["captured"]
-        plots.curve(ax, x, captured[..., -1], color=plots.BLUE, label=f"top {classes}")
-        for k, color in ((classes - 1, plots.GREEN), (1, plots.ORANGE)):
-            style = {"color": color, "label": f"top {k}, mean", "linewidth": 1.2}
-            ax.plot(x, captured[..., k - 1].mean(axis=0), "--", **style)
-        chance = f"chance, C/D = {classes}/{dimension:,}"
-        ax.axhline(classes / dimension, color=plots.GREY, linestyle=":", label=chance)
-        pictures.along_training([ax], x, steps=not subject.is_model)
-        ax.set_ylim(top=1.3)
-        ax.legend(fontsize=8, loc="lower right")
-        plots.label_axes(ax, title=subject.title, y="share of the squared gradient")
+    """A panel for each network and one for the model: the share along training; all of them as bars."""
+    title = f"{_finding(arrays, config)}\n{local.how_trained(config)}"
+    count = len(config.subjects) + 1
+    figure, (*axes, last) = pictures.panels(count, title=title, panel=(4.3, 3.0))
+    for ax, letter, subject in zip(axes, "abcde", config.subjects, strict=False):
+        _draw_share(ax, subject, arrays, f"({letter}) {local.heading(subject)}")
+    _draw_bars(last, config.subjects, arrays, f"({'abcdef'[count - 1]}) Where the squared gradient lies")
     return figure
+
+
+def _finding(arrays, config):
+    """How much of the gradient lies in how many directions, of each network."""
+    owns = [s.own(arrays) for s in config.subjects if not s.is_model]
+    chances = [by_chance(s, s.own(arrays)) for s in config.subjects if not s.is_model]
+    shares = pictures.listed([f"{begun(own['captured']).mean():.0%}" for own in owns])
+    weights = pictures.listed([f"{dimension:,}" for _, dimension in chances])
+    number = pictures.listed(sorted({str(classes) for classes, _ in chances}))
+    verb = "lies" if len(owns) == 1 else "lie"
+    words = f"Along the Hessian's top {number} of {weights} directions"
+    return f"{words} {verb} {shares} of the squared gradient"
+
+
+def _draw_share(ax, subject, arrays, title):
+    """The share in all C and in the first eigenvector along training."""
+    plots, own, x = wedges.plots, subject.own(arrays), subject.times(arrays)
+    classes, dimension = by_chance(subject, own)
+    for k, color, marker in ((classes, plots.BLUE, "o"), (1, plots.ORANGE, "s")):
+        share = own["captured"][..., k - 1]
+        plots.curve(ax, x, share, color=color, label=f"top {k}", marker=marker)
+    ax.set_ylim(0, 1)
+    pictures.along_training(ax, x, steps=not subject.is_model)
+    chance = f"top {classes} by chance: {classes / dimension:.1g}"
+    ax.text(0.02, 0.97, chance, va="top", fontsize=8.5, transform=ax.transAxes)
+    plots.label_axes(ax, title=title, y="fraction of the squared gradient")
+    plots.name_lines(ax)
+
+
+def _draw_bars(ax, subjects, arrays, title):
+    """Where the gradient lies, mean over training and seeds: in the first, the other top, all others."""
+    plots = wedges.plots
+    parts = [("first eigenvector", plots.ORANGE), ("others of the top C", plots.BLUE)]
+    parts.append(("all other directions", "#DDDDDD"))
+    for y, subject in enumerate(reversed(subjects)):
+        means = subject.own(arrays)["captured"][:, 1:].mean(axis=(0, 1))  # [C], once training has begun
+        widths = np.diff([0, means[0], means[-1], 1])
+        for (label, color), width, left in zip(parts, widths, np.cumsum([0, *widths]), strict=False):
+            ax.barh(y, width, 0.55, left, color=color, label=None if y else label)
+            if width > 0.1:
+                how = {"color": "black" if color == "#DDDDDD" else "white", "fontsize": 8.5}
+                ax.text(left + width / 2, y, f"{width:.0%}", ha="center", va="center", **how)
+    names = [local.heading(s).replace(" on ", "\non ") for s in reversed(subjects)]
+    ax.set_yticks(range(len(subjects)), [n.replace("connected ", "connected\n") for n in names])
+    ax.set_xlim(0, 1)
+    plots.label_axes(ax, title=title, x="fraction, mean over training", legend=8, grid=False)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Hessian outliers: logit gradients cluster, and some eigenvalues stand above the bulk, one a class?
 
 Cosines between the logit gradients dz_k of different examples, by logit; the 2 C largest eigenvalues of
-H, and of its Gauss-Newton part G, at the start, in the middle and at the end of a training. Outliers are
-counted against what the clusters leave: the edge is the largest eigenvalue of
+H, and of its Gauss-Newton part G, at the start, in the middle and at the end of a training; in the
+middle the density of all of H's. Outliers are counted against what the clusters leave: the edge is the
+largest eigenvalue of
 
     H - G + (1/N) sum_i (J_i - c_i)^T (diag p_i - p_i p_i^T) (J_i - c_i),   c_i the mean J of i's class
 
@@ -20,7 +21,7 @@ import functools
 import numpy as np
 
 import wedges
-from reproductions.bench import cache, runs
+from reproductions.bench import cache, parallel, runs
 from reproductions.bench.claims import Verdict
 from reproductions.common import local, pictures
 from reproductions.common.arrays import named, stacked, under
@@ -39,10 +40,15 @@ Config = local.Config
 
 
 def measure(config):
-    """Per network "<row> name" [seeds, looks, ...] as `outliers` names them; "model name" [seeds, ...]
-    as `outliers_of_model` does, and "noise name" [seeds, noises] as `outliers_in_noise` does."""
+    """Per network "<row> name" [seeds, looks, ...] as `outliers` names them, and "density <row> name"
+    [1, ...] as `density` does, of the first seed in the middle of training; "model name" [seeds, ...] as
+    `outliers_of_model` does, and "noise name" [seeds, noises] as `outliers_in_noise` does."""
     which = [0, config.looks // 2, -1]
     arrays = local.by_row(config, functools.partial(local.along, config, outliers, which=which))
+    first = [(row, config.seed) for row in range(len(config.rows))]
+    spectra = functools.partial(local.along, config, density, which=[which[_MIDDLE]])
+    for row, found in enumerate(parallel.over(spectra, first)):
+        arrays |= named(f"density {row}", found)
     models = [cache.cached(outliers_of_model, seed) for seed in config.repeats]
     noises = [
         stacked([cache.cached(outliers_in_noise, seed, noise) for noise in NOISES])
@@ -73,6 +79,14 @@ def outliers(network, theta):
         "residual": np.max(np.abs(ends)),
         "loss": landscape(theta),
     }
+
+
+def density(network, theta):
+    """ "values" and "shares" [starts, steps]: quadratures of the spectrum of H, see
+    `wedges.spectral_density`."""
+    matrix = wedges.hessian(network.seen, theta)
+    found = wedges.spectral_density(matrix, samples=2, order=80, seed=0)
+    return {"values": found.values, "shares": found.shares}
 
 
 def within(landscape, theta, labels):
@@ -286,52 +300,127 @@ def summary(arrays, config):
 
 
 def plot(arrays, config):
-    """A row for each network, one for the model: cosines; spectra; what moves them."""
-    plots = wedges.plots
-    title = "Logit gradients cluster, and Hessian outliers stand above what the clusters leave\n"
-    title += f"first seed of {config.seeds}, {config.examples} examples; "
-    title += "networks in the middle of training"
-    figure, axes = plots.grid(len(config.subjects), 3, title=title, panel=(4.3, 3.2))
-    for (left, middle, right), subject in zip(axes, config.subjects, strict=True):
-        shown, count = _shown(subject, arrays), classes(subject, arrays)
-        when = "half-way" if subject.is_model else f"step {shown['steps']}"
-        high = max(0.1, np.abs(shown["cosines"]).max())
-        plots.matrix(left, shown["cosines"], low=-high, high=high, label="mean cosine")
-        left.set_title(f"{subject.title}, {when}", fontsize=10)
-        left.set(xlabel="logit, another example", ylabel="logit")
-        number = np.arange(1, len(shown["hessian"]) + 1)
-        middle.plot(number, shown["hessian"], "o", color=plots.BLUE, label="H")
-        middle.plot(number, shown["gauss_newton"], "x", color=plots.GREEN, label="G")
-        middle.axhline(shown["edge"], color=plots.GREY, linestyle="--", label="what clusters leave")
-        middle.axvline(len(number) / 2 + 0.5, color=plots.ORANGE, linestyle=":", label="C")
-        how = {"x": "number", "y": "eigenvalue", "log": "y", "legend": 7}
-        plots.label_axes(middle, title="largest eigenvalues", **how)
-        if subject.is_model:
-            _draw_noise(right, under("noise", arrays))
-        else:
-            _draw_count(right, subject.own(arrays), count)
+    """Spectra of two networks, outliers along training, clusters; the simple model."""
+    title = f"{_finding(arrays, config)}\n{config.examples} examples, "
+    title += (
+        f"{pictures.counted(config.seeds, 'seed')}; spectra and cosines: the first, networks in the "
+    )
+    title += "middle of training"
+    networks = [subject for subject in config.subjects if not subject.is_model]
+    shown = networks[:2]
+    figure, axes = pictures.panels(4 + len(shown), title=title, panel=(4.3, 2.9))
+    letters = [f"({letter})" for letter in "abcdef"]
+    for ax, letter, subject in zip(axes, letters, shown, strict=False):
+        _draw_spectrum(ax, subject, arrays, letter)
+    count, cosine, model, noise = axes[len(shown) :]
+    of_count, of_cosine, of_model, of_noise = letters[len(shown) : len(axes)]
+    _draw_count(count, networks, arrays, of_count)
+    _draw_cosines(cosine, shown[0], arrays, of_cosine)
+    _draw_model(model, config.subjects[-1], arrays, of_model)
+    _draw_noise(noise, under("noise", arrays), of_noise)
     return figure
 
 
-def _draw_count(ax, own, classes):
-    plots, steps = wedges.plots, own["steps"][0]
-    plots.curve(ax, steps, own["sure"], color=plots.BLUE, label="outliers of H, for certain")
-    ax.axhline(classes, color=plots.ORANGE, linestyle=":", label="C")
-    pictures.training_axis(ax, steps[-1])
-    plots.label_axes(ax, title="along training", x="step", y="number above the edge", legend=7)
+def _finding(arrays, config):
+    """Whether logit gradients cluster, and how many outliers networks have, by the bounds of claims."""
+    numbers, networks = judged(arrays, config), [s for s in config.subjects if not s.is_model]
+    found = [_numbers(s, arrays)["count"].mean() for s in networks]
+    cluster = all(numbers[f"{s.id}.clusters"] >= 0.1 for s in networks)
+    words = f"Logit gradients {'cluster' if cluster else 'do not cluster'}"
+    number = pictures.listed([f"{n:.1f}".removesuffix(".0") for n in found])
+    each = pictures.listed(sorted({str(classes(s, arrays)) for s in networks}))
+    if all(numbers[f"{s.id}.count"] <= 1 for s in networks):
+        return (
+            f"{words}, and above what they leave stand {number} outliers, one for each of {each} classes"
+        )
+    noun = "eigenvalue of H stands" if found == [1] else "eigenvalues of H stand"
+    return f"{words}; above what they leave {number} {noun}, not one for each of {each} classes"
 
 
-def _draw_noise(ax, noise):
-    plots, x = wedges.plots, "noise / centre"
+def _draw_spectrum(ax, subject, arrays, letter):
+    """The density of eigenvalues, those above the edge for certain marked; the largest by their number
+    where the density was not measured."""
+    shown, found = _shown(subject, arrays), under(f"density {subject.prefix}", arrays)
+    above = shown["hessian"][: int(shown["sure"])]
+    title = f"{letter} {local.heading(subject)}, step {shown['steps']:,}"
+    if not found:
+        _draw_largest(ax, shown, title)
+        return
+    spectrum = wedges.curvature.Density(found["values"][0], found["shares"][0], 0)
+    wedges.plots.density(spectrum, outliers=above, title=title, ax=ax)
+    left = ax.get_xlim()[0]
+    _draw_edge(ax.axvspan, left, shown["edge"])
+    ax.set_xlim(left=left)
+    handles, names = ax.get_legend_handles_labels()
+    names = [name if "clusters" in name else f"{len(above)} of H above" for name in names]
+    ax.legend(handles, names, loc="upper right", fontsize=8.5)
+
+
+def _draw_edge(span, low, edge):
+    """Shade from the lowest value shown to what the clusters leave."""
+    look = {"color": wedges.plots.GREY, "alpha": 0.13, "linewidth": 0}
+    span(low, edge, label="what clusters leave", **look)
+
+
+def _draw_largest(ax, shown, title):
+    """The largest eigenvalues of H and G by their number, and what the clusters leave."""
+    plots, number = wedges.plots, np.arange(1, len(shown["hessian"]) + 1)
+    ax.plot(number, shown["hessian"], "o", color=plots.BLUE, label="H")
+    ax.plot(number, shown["gauss_newton"], "x", color=plots.ORANGE, label="G")
+    low = 0.8 * min(
+        shown["hessian"].min(), shown["gauss_newton"][: len(number) // 2].min(), shown["edge"]
+    )
+    if low > 0:
+        ax.set_yscale("log")
+    _draw_edge(ax.axhspan, low, shown["edge"])
+    ax.set_ylim(bottom=low)
+    plots.label_axes(ax, title=title, x="number, from the largest", y="eigenvalue", legend=8)
+
+
+def _draw_count(ax, networks, arrays, letter):
+    """How many eigenvalues of H are above the edge for certain, along training."""
+    last, each = 0, max(classes(subject, arrays) for subject in networks)
+    for subject, look in zip(networks, pictures.looks(), strict=False):
+        own = subject.own(arrays)
+        last = max(last, own["steps"][0][-1])
+        label = local.heading(subject).partition(" on ")[0]
+        wedges.plots.curve(ax, own["steps"][0], own["sure"], label=label, **look)
+    ax.axhline(each, color="black", linewidth=1, linestyle="--", label=f"one for each of {each} classes")
+    pictures.training_axis(ax, last)
+    ax.set_ylim(bottom=0)
+    words = f"{letter} How many stand above what clusters leave"
+    wedges.plots.label_axes(ax, title=words, x="step (logarithmic from 30 on)", y="outliers", legend=8)
+
+
+def _draw_cosines(ax, subject, arrays, letter):
+    cosines = _shown(subject, arrays)["cosines"]
+    high = max(0.1, np.abs(cosines).max())
+    wedges.plots.matrix(ax, cosines, low=-high, high=high, label="mean cosine")
+    name = local.heading(subject).partition(" on ")[0]
+    words = f"{letter} {name}: cosines of logit gradients"
+    wedges.plots.label_axes(ax, title=words, x="logit, another example", y="logit", grid=False)
+
+
+def _draw_model(ax, subject, arrays, letter):
+    shown = _shown(subject, arrays)
+    words = f"{letter} The simple model half-way: {int(shown['sure'])} outliers"
+    _draw_largest(ax, shown, words)
+
+
+def _draw_noise(ax, noise, letter):
+    """The model's outliers and their vectors against the noise; lines are what theory says."""
+    plots = wedges.plots
     edge, threshold = noise["predicted edge"], noise["threshold"].flat[0]
-    for values, theory, color, label in (
-        (noise["overlap"], noise["predicted overlap"], plots.BLUE, "share in the centres' span"),
-        (edge / noise["outlier"], edge / noise["predicted"], plots.GREEN, "bulk's edge / outliers"),
+    overlap, ratio = noise["predicted overlap"], edge / noise["predicted"]
+    for values, theory, color, marker, label in (
+        (noise["overlap"], overlap, plots.BLUE, "o", "vectors in the centres' span"),
+        (edge / noise["outlier"], ratio, plots.ORANGE, "s", "bulk's edge / outliers"),
     ):
-        plots.curve(ax, NOISES, values, color=color, label=label, style=" ")
-        ax.plot(NOISES, theory[0], color=color, linewidth=1, label="predicted")
-    ax.axvline(threshold, color=plots.ORANGE, linestyle=":", label=f"threshold {threshold:.1f}")
-    plots.label_axes(ax, title="model at equal probabilities", x=x, y="share", legend=7)
+        plots.curve(ax, NOISES, values, color=color, label=label, marker=marker, style=" ")
+        ax.plot(NOISES, theory[0], color=color, linewidth=1)
+    ax.axvline(threshold, color="black", linestyle="--", linewidth=1, label="theory: none beyond")
+    words = f"{letter} The simple model, and random-matrix theory (lines)"
+    plots.label_axes(ax, title=words, x="noise / distance of centres", y="fraction", legend=8)
 
 
 if __name__ == "__main__":

@@ -176,9 +176,11 @@ def plot(arrays, config):
     n, (low, high) = over_seeds(arrays), extremes(config)
     title = "Averaging the weights or the predictions of one run's snapshots"
     if low is not None and high is not None and n["swa_gain"][high] < 0 < n["ensemble_gain"][high]:
-        title = "Average weights only while snapshots stay in one valley; predictions anywhere"
-    title += f"\n{config.model} on {config.dataset}, {pictures.counted(config.seeds, 'seed')}, "
-    title += f"{config.cycles} cosine cycles of {config.cycle_epochs} epochs by {config.optimizer}"
+        title = "Weights average well only while snapshots stay in one valley, predictions anywhere"
+    name, data, optimizer = map(pictures.named, (config.model, config.dataset, config.optimizer))
+    epochs = pictures.counted(config.cycle_epochs, "epoch")
+    title += f"\n{name} on {data}, {pictures.counted(config.seeds, 'seed')}, "
+    title += f"{config.cycles} cosine cycles of {epochs} by {optimizer}"
     figure, axes = wedges.plots.grid(2, 2, title=title, panel=(4.3, 3.3))
     _draw_gains(axes[0, 0], arrays, config)
     _draw_accuracy(axes[0, 1], arrays, config)
@@ -190,6 +192,11 @@ def plot(arrays, config):
 def _against_rates(ax, values, config, look):
     """Values [seeds, rates], a mean and a deviation for each rate, side by side."""
     x = np.arange(len(config.lr)) + {"s": -0.04, "o": 0.0, "^": 0.04}[look["marker"]]
+    _with_bars(ax, x, values, look)
+
+
+def _with_bars(ax, x, values, look):
+    """A mean and a deviation of values [seeds, len(x)] at each x."""
     error = values.std(axis=0, ddof=1) if len(values) > 1 else None
     ax.errorbar(x, values.mean(axis=0), error, fmt="-", capsize=3, linewidth=1.3, **look)
 
@@ -205,28 +212,33 @@ def _draw_gains(ax, arrays, config):
         _against_rates(ax, gain, config, looks()[name])
     pictures.level(ax, 0, "last snapshot")
     ax.margins(x=0.15)
-    title = "What averaging gains over the last snapshot"
+    title = "(a) What averaging gains over the last snapshot"
     how = {"x": "maximum rate of a cycle", "y": "test accuracy (points)", "ticks": _ticks(config)}
-    wedges.plots.label_axes(ax, title=title, **how, legend=8)
+    wedges.plots.label_axes(ax, title=title, **how)
+    wedges.plots.name_lines(ax, room=1.0)
 
 
 def _draw_accuracy(ax, arrays, config):
     n = numbers(arrays)
     for name, look in looks().items():
         _against_rates(ax, 100 * n[f"{name}_accuracy"], config, look)
-    _before_cycles(ax, arrays["start_accuracy"])
+    pictures.level(ax, 100 * arrays["start_accuracy"].mean(), "before the cycles")
     ax.margins(x=0.15)
-    title = "How accurate each is after the last cycle"
+    title = "(b) How accurate each is after the last cycle" + _below_the_start(arrays, config)
     how = {"x": "maximum rate of a cycle", "y": "test accuracy (%)", "ticks": _ticks(config)}
     wedges.plots.label_axes(ax, title=title, **how)
+    wedges.plots.name_lines(ax, room=1.0)
 
 
-def _before_cycles(ax, accuracy):
-    """Where training had come before the cycles."""
-    level = 100 * accuracy.mean()
-    pictures.level(ax, level)
-    how = {"ha": "right", "va": "bottom", "fontsize": 8, "transform": ax.get_yaxis_transform()}
-    ax.text(0.99, level, "before the cycles", **how)
+def _below_the_start(arrays, config):
+    """That the highest rate ends below where the cycles began, where it does so for all predictors."""
+    n, (_, high) = over_seeds(arrays), extremes(config)
+    if high is None:
+        return ""
+    below = [100 * (arrays["start_accuracy"].mean() - n[f"{p}_accuracy"][high]) for p in PREDICTORS]
+    if min(below) < 1:
+        return ""
+    return f"; at rate {config.lr[high]:g}, {min(below):.0f} to {max(below):.0f} points below the start"
 
 
 def _draw_segments(ax, arrays, config):
@@ -240,7 +252,7 @@ def _draw_segments(ax, arrays, config):
         at = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "bottom"}
         ax.annotate(words, (0.5, segment.mean(axis=0).max()), color=color, fontsize=8, **at)
     ax.margins(y=0.2)
-    title = "The training loss between two snapshots"
+    title = "(c) The training loss between two snapshots"
     x = "from one snapshot (0) to the next (1)"
     wedges.plots.label_axes(ax, title=title, x=x, y="training loss (nats)", log="y")
 
@@ -249,10 +261,12 @@ def _draw_cycles(ax, arrays, config):
     """The accuracies cycle by cycle, at the highest rate."""
     i, cycle = int(np.argmax(config.lr)), np.arange(1, config.cycles + 1)
     for name, look in looks().items():
-        wedges.plots.curve(ax, cycle, 100 * arrays[f"{name}_accuracy"][:, i], **look)
-    _before_cycles(ax, arrays["start_accuracy"][:, i])
-    title = f"Cycle by cycle, at the highest rate, {config.lr[i]:g}"
-    wedges.plots.label_axes(ax, title=title, x="cycle", y="test accuracy (%)")
+        beside = {"s": -0.06, "o": 0.0, "^": 0.06}[look["marker"]]
+        _with_bars(ax, cycle + beside, 100 * arrays[f"{name}_accuracy"][:, i], look)
+    pictures.level(ax, 100 * arrays["start_accuracy"][:, i].mean(), "before the cycles")
+    title = f"(d) Cycle by cycle, at the highest rate, {config.lr[i]:g}"
+    wedges.plots.label_axes(ax, title=title, x="cycle", y="test accuracy (%)", ticks=cycle)
+    wedges.plots.name_lines(ax, room=1.0)
 
 
 if __name__ == "__main__":

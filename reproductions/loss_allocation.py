@@ -343,7 +343,7 @@ def plot(arrays, config):
     few, every, usual = shares["noise"][0].mean(), shares["noise"][-1].mean(), shares["base"][0].mean()
     title = f"Of the weights that move {few:.0%} help in a mean step with minibatches,\n"
     title += f"{every:.1%} with all examples; with momentum at lr {config.lr:g} {usual:.0%}"
-    figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
+    figure, axes = draw.sheet("AA/BC/DE", f"{title}\n{_conditions(config)}")
     hurt = [n for n, mean in zip(LAYERS["resnet"], sums.mean(axis=0), strict=True) if mean > 0]
     count = sum(each.above >= 0.99 for each in coincidences(arrays, config, "resnet base"))
     found = f"Residual net, one seed: layers peak (bars) together in {count} of {config.seeds} seeds"
@@ -368,7 +368,8 @@ def more_pictures(arrays, config):
 
 
 def _conditions(config):
-    size = f"{config.dataset}, {config.seeds} seeds; fully connected: {config.examples:,} examples, "
+    seeds = pictures.counted(config.seeds, "seed")
+    size = f"{pictures.named(config.dataset)}, {seeds}; fully connected: {config.examples:,} examples, "
     return f"{size}lr {config.lr:g}; residual: {config.resnet_examples:,}, lr {config.resnet_lr:g}"
 
 
@@ -401,7 +402,7 @@ def _draw_last(ax, arrays, config):
     count = int((last_layer(arrays, "still") < last_layer(arrays, "base")).sum())
     title = "Residual net, last layer: without momentum it lowers the loss more, or raises it less, in "
     title += f"{count} of {config.seeds} seeds"
-    allocation_pictures.labelled(ax, title=title, y="sum of A, last layer (nats)")
+    wedges.plots.label_axes(ax, title=title, y="sum of A, last layer (nats)")
 
 
 def weights(arrays, config):
@@ -409,7 +410,7 @@ def weights(arrays, config):
     draw = allocation_pictures
     hurting = arrays["fc base hurting"].mean()
     title = f"{hurting:.0%} of the weights raise the loss all in all, and others lower it by more"
-    figure, axes = draw.sheet("AAB/CDE", f"{title}\n{_conditions(config)}")
+    figure, axes = draw.sheet("AA/BC/DE", f"{title}\n{_conditions(config)}")
     times = cancellation(arrays, "fc base").mean()
     found = f"Fully connected, one seed: sum |A| is {times:.1f} times the loss change"
     _draw_map(axes["A"], arrays, config, "fc", found)
@@ -457,7 +458,7 @@ def exact(arrays, config):
     simpson, trapezoid = (relative_errors(arrays, name).max() for name in RULES.values())
     how = {"y": "|sum A - dL| / |dL|", "log": "y"}
     found = f"Fully connected: Simpson leaves up to {simpson:.2%} over, the trapezoid {trapezoid:.1%}"
-    draw.labelled(axes["C"], title=found, **how)
+    wedges.plots.label_axes(axes["C"], title=found, **how)
     return figure
 
 

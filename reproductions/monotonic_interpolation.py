@@ -243,7 +243,7 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Losses on the lines by setting; min Delta against distance and against turning."""
-    plots, found = wedges.plots, grid(arrays, config)
+    found = grid(arrays, config)
     kept, rises = found["kept"], found["rises"]
     title = f"The training loss falls all the way, to {RISES:g} nats, in {(kept & ~rises).sum()} of "
     title += f"{kept.sum()} networks that trained"
@@ -251,21 +251,23 @@ def plot(arrays, config):
         title += f",\nand in {(~kept & ~rises).sum()} of {(~kept).sum()} that ended above a loss of "
         title += f"{config.converged:g}"
     depth = pictures.counted(config.depths[0], "hidden layer")
-    title += f". {depth} of {config.width}, {config.examples:,} examples of {config.dataset}, "
-    title += f"{pictures.counted(config.seeds, 'seed')}\nsolid: on the line, "
-    title += "the first seed, dashed where it ended above; dotted: in training, by share of its epochs"
-    figure, axes = plots.grid(2, 3, title=title, panel=(4.5, 3.9))
+    title += f"\n{depth} of {config.width}, {config.examples:,} examples of "
+    title += (
+        f"{pictures.named(config.dataset)}, {pictures.counted(config.seeds, 'seed')}. Solid: on the "
+    )
+    title += (
+        "line, the first seed, dashed where it ended above; dotted: in training, by share of its epochs"
+    )
+    figure, places = pictures.panels(6, title=title, panel=(4.3, 2.8))
+    *places, far, turning = places
+    for ax in places[1:]:
+        ax.sharey(places[0])
     kinds = dict.fromkeys(s.kind for s in config.settings)
-    places = (axes[0, 0], axes[1, 0], axes[0, 1], axes[1, 1])
     for ax, kind in zip(places, kinds, strict=True):
         _draw_kind(ax, kind, found, config)
-    low, high = zip(*(ax.get_ylim() for ax in places), strict=True)
-    for ax in places:
-        ax.set_ylim(min(low), max(high))
-    x = {"by_start": "distance, |theta_T - theta_0| / |theta_0|"}
-    x["turning"] = "mean turning of the logits (radians)"
-    for ax, (name, words) in zip(axes[:, 2], x.items(), strict=True):
-        _draw_against(ax, name, words, found, config)
+    words = "distance of the last weights from the first, over their length"
+    _draw_against(far, "by_start", words, found, config)
+    _draw_against(turning, "turning", "mean turning of the logits (radians)", found, config)
     return figure
 
 
@@ -281,15 +283,15 @@ def _draw_kind(ax, kind, found, config):
         words = f"{(rises & kept).sum()} of {kept.sum()} rise" if kept.any() else "none trained"
         label = f"{config.settings[i].rate:g}: {words}"
         line = "-" if kept[0] else "--"
-        ax.plot(t, found["losses"][i, 0], line, color=color, linewidth=1.6, label=label)
+        marked = {"marker": "os^Dv*"[k % 6], "markevery": (len(t) // 12, max(1, len(t) // 5))}
+        how = {"color": color, "linewidth": 1.4, "markersize": 4, **marked}
+        ax.plot(t, found["losses"][i, 0], line, label=label, **how)
         ax.plot(looks, found["training"][i, 0], ":", color=color, linewidth=1)
     kept, rises = found["kept"][rows], found["rises"][rows]
     title = f"{kind}: {(kept & rises).sum()} of {kept.sum()} lines rise"
     title += ", by rate:"
-    plots.label_axes(ax, title=title, x="t, from the first weights to the last", log="y")
-    ax.set_ylabel("training loss (nats)")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 3}
-    ax.legend(fontsize=8, columnspacing=1, handlelength=1.5, **below)
+    how = {"x": "t, from the first weights to the last", "y": "training loss (nats)"}
+    plots.label_axes(ax, title=title, log="y", legend=8, **how)
 
 
 LEAST = 1e-5  # what is less than this is drawn there
@@ -311,9 +313,11 @@ def _draw_against(ax, name, words, found, config):
         rise = (found["draw_up"][kept] > LEAST).sum()
         title = f"Min Delta {grows} {of}: rank correlation\n{rho:.2f} over {kept.sum()} that trained, "
         title += f"{rise} of which rise at all"
-    how = {"ticks": _ticks(found[name][kept]), "log": "xy", "legend": 8}
-    wedges.plots.label_axes(ax, title=title, x=words, **how)
-    ax.set_ylabel(f"min Delta (nats), at least {LEAST:.5f}")
+    shown, how = found[name][kept], {"log": "y", "legend": 8}
+    if len(shown) and shown.max() > 5 * shown.min():
+        how |= {"log": "xy", "ticks": _ticks(shown)}
+    y = f"rise on the line, min Delta (nats; from {LEAST:.5f})"
+    wedges.plots.label_axes(ax, title=title, x=words, y=y, **how)
 
 
 def _ticks(values):
@@ -329,19 +333,18 @@ def _ticks(values):
 
 def more_pictures(arrays, config):
     """{name: picture}: shares by setting, depth, other starts, the bound, SimpleCNN, quadratics."""
-    plots = wedges.plots
     found = of_starts(arrays, config)
     apart = max(abs(found[name] - found["own"]) for name in ("random", "zero"))
     start = "hardly matters" if apart <= 0.15 else "matters"
     title = f"Whether the loss rises on the way: which start {start}, as long as the end is the same"
     title = title if np.isfinite(apart) else "No network has trained"
-    figure, axes = plots.grid(2, 3, title=title, panel=(4.5, 3.5))
-    _draw_shares(axes[0, 0], grid(arrays, config), config)
-    _draw_depths(axes[0, 1], arrays, config)
-    _draw_starts(axes[0, 2], arrays, config)
-    _draw_bound(axes[1, 0], arrays)
-    _draw_cnn(axes[1, 1], arrays, config)
-    _draw_quadratic(axes[1, 2], arrays)
+    figure, axes = pictures.panels(6, title=title, panel=(4.3, 2.9))
+    _draw_shares(axes[0], grid(arrays, config), config)
+    _draw_depths(axes[1], arrays, config)
+    _draw_starts(axes[2], arrays, config)
+    _draw_bound(axes[3], arrays)
+    _draw_cnn(axes[4], arrays, config)
+    _draw_quadratic(axes[5], arrays)
     return {"reasons": figure}
 
 
@@ -375,17 +378,19 @@ def _draw_depths(ax, arrays, config):
         if kept.any():
             losses = own["losses"][i][kept]
             color = plots.shade(i / max(1, len(config.depths) - 1))
-            label = f"{depth} layers: {known[depth]:.2f} ({kept.sum()} of {len(kept)})"
-            plots.curve(ax, t, losses / losses[:, :1], color=color, label=label, marker="")
+            label = f"{depth} layers: {known[depth]:.2f} ({kept.sum()} of {len(kept)} trained)"
+            style = ("-", "--", "-.", ":")[i % 4]
+            how = {"color": color, "label": label, "marker": "", "style": style}
+            plots.curve(ax, t, losses / losses[:, :1], **how)
             shown.append(depth)
     pictures.level(ax, 0.9)
+    ax.text(0.99, 0.9, "a plateau until here", ha="right", va="bottom", fontsize=8.5)
     title = "No network of these depths has trained"
     if shown:
         first, last = shown[0], shown[-1]
         title = f"The plateau: {known[first]:.2f} with {pictures.counted(first, 'hidden layer')}"
         title += f", {known[last]:.2f} with {last}" * (last != first)
-        ax.legend(fontsize=8, title="plateau, converged runs", title_fontsize=8, loc="lower left")
-    plots.label_axes(ax, title=title, x="t", y="L(t) / L(0)")
+    plots.label_axes(ax, title=title, x="t", y="L(t) / L(0)", legend=8 if shown else None)
 
 
 def _draw_starts(ax, arrays, config):
@@ -418,9 +423,7 @@ def _draw_bound(ax, arrays):
     title += f"90 degrees rise above the bound; {held.size - held.sum():,} turn further"
     how = {"x": "bound: final error times length of the curve", "ticks": _ticks(limits)}
     y = f"rise of the example's loss, at least {LEAST:.5f}"
-    plots.label_axes(ax, title=title, y=y, log="xy", **how)
-    if len(limits):
-        ax.legend(fontsize=8)
+    plots.label_axes(ax, title=title, y=y, log="xy", legend=8 if len(limits) else None, **how)
 
 
 def _draw_cnn(ax, arrays, config):
@@ -434,9 +437,9 @@ def _draw_cnn(ax, arrays, config):
         words = f"{rises.sum()} of {kept.sum()} rise" if kept.any() else "none trained"
         label = f"{config.cnn_settings[i].label}: {words}"
         for k, losses in enumerate(own["losses"][i]):
-            style = "-" if kept[k] else "--"
-            ax.plot(t, losses, style, color=look["color"], linewidth=1.2, label=None if k else label)
-    title = f"SimpleCNN on {config.cnn_dataset}: {risen} of {total} lines rise"
+            how = {"linewidth": 1.2, "markersize": 4, "markevery": max(1, len(t) // 6), **look}
+            ax.plot(t, losses, "-" if kept[k] else "--", label=None if k else label, **how)
+    title = f"SimpleCNN on {pictures.named(config.cnn_dataset)}: {risen} of {total} lines rise"
     plots.label_axes(ax, title=title, x="t", y="training loss (nats)", legend=8)
 
 
@@ -448,8 +451,7 @@ def _draw_quadratic(ax, arrays):
         ax.plot(x, own["draw_up"][:, step - 1], linestyle="", markersize=5, label=label, **look)
         ax.plot(x, own["formula"][:, step - 1], color=look["color"], linewidth=1)
     pictures.here(ax, 1)
-    title = "Gradient descent on a quadratic: monotone up to\n"
-    title += "eta lambda = 1, and after an even number of steps"
+    title = "A quadratic: monotone up to eta lambda = 1,\nand after an even number of steps"
     y = "min Delta / L(0); lines: formula"
     wedges.plots.label_axes(ax, title=title, x="eta lambda", y=y, legend=8)
 

@@ -56,7 +56,7 @@ _CLAIM = {
 _COMPARED = {"numbers": int, "agree": int, "differs": [str]}
 _CHECK = {"claims": [_CLAIM], "reference?": (_COMPARED, None)}
 _THUMBNAIL = 480  # pixels across, for half of them on the page
-_DATA = ("results.npz", "check.json", "config.json", "*.csv", "*.tex", "figure.*", "*.png")
+_DATA = ("results.npz", "check.json", "config.json", "series/*.csv", "*.tex", "figure.*", "*.png")
 
 
 @dataclasses.dataclass(frozen=True)

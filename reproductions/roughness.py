@@ -310,15 +310,15 @@ def plot(arrays, config):
     numbers = judged(arrays, config)
     title = "The roughness index tells how far off their minima the slices of a loss are"
     title += ", hardly how rough they are" * bool(numbers["B-5.share"] <= 0.05) + "\n"
-    title += f"-Laplace u = f by small networks, {pictures.counted(config.seeds, 'seed')}; "
+    title += f"Small networks for -Laplace u = f, {pictures.counted(config.seeds, 'seed')}; "
     title += f"{numbers['B-5.share']:.1%} of all slices up to l = {NEAR:g} have more than one minimum"
-    figure, axes = wedges.plots.grid(2, 3, title=title, panel=(4.6, 3.6))
-    _draw_ends(axes[0, 0], arrays, config)
-    _draw_along(axes[0, 1], arrays, config)
-    _draw_predicted(axes[0, 2], arrays, config)
-    _draw_variations(axes[1, 0], arrays, config)
-    _draw_distances(axes[1, 1], arrays, config)
-    _draw_points(axes[1, 2], arrays, config)
+    figure, axes = pictures.panels(6, title=title, panel=(4.3, 2.9))
+    _draw_ends(axes[0], arrays, config)
+    _draw_along(axes[1], arrays, config)
+    _draw_predicted(axes[2], arrays, config)
+    _draw_variations(axes[3], arrays, config)
+    _draw_distances(axes[4], arrays, config)
+    _draw_points(axes[5], arrays, config)
     return figure
 
 
@@ -339,14 +339,13 @@ def _draw_ends(ax, arrays, config):
         ticks[x] = f"CNN\n{name}"
         x += 1
     pictures.level(ax, wedges.roughness.UNIMODAL)
-    how = {"ha": "left", "va": "bottom", "fontsize": 8}
+    how = {"ha": "left", "va": "bottom", "fontsize": 8.5}
     ax.text(-0.3, wedges.roughness.UNIMODAL, "the most of unimodal slices", **how)
     test = ratios(arrays, config, "index")
     held = sum(int((r >= 1.5).sum()) for r in test.values())
     title = f"Ritz has at least 1.5 times Galerkin's in {held} of {sum(map(len, test.values()))} pairs\n"
     title += "(bars: the authors')"
     wedges.plots.label_axes(ax, title=title, y="roughness index at the end", ticks=ticks)
-    ax.tick_params(axis="x", labelsize=8)
     ax.set_ylim(0, max(0.4, ax.get_ylim()[1]))
 
 
@@ -427,7 +426,7 @@ def _draw_points(ax, arrays, config):
             shown = np.full(len(own), x) + 0.05 * np.arange(len(own))
             label = EQUATIONS[problem].label if x == 0 else None
             ax.plot(shown, own, look["marker"], color=look["color"], label=label)
-    pictures.level(ax, 1.5)
+    pictures.level(ax, 1.5, "1.5 times")
     count = config.seeds * len(config.problems)
     title = f"Ritz above 1.5 times Galerkin: {held['fresh']} of {count} pairs,\n"
     title += f"{held['fixed']} of {count} without sampling noise"

@@ -22,7 +22,6 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 import threading
 import tty
@@ -33,7 +32,6 @@ from reproductions.bench import (
     flags,
     options,
     runs,
-    store,
     verdicts,
     watching,
     wording,
@@ -70,7 +68,7 @@ def run(argv):
             "python -m reproductions.fig6_swa --strategy=multi_worker."
         )
     chosen = _chosen(values.only)
-    _can_write(values.out_dir)
+    runs.can_write(values.out_dir)
     passed_on = [f"--{n}={values[n].value}" for n in _PASSED_ON if values[n].value is not None]
 
     failed, checks = {}, []
@@ -128,20 +126,6 @@ def _chosen(only):
                 f"--only={only}: no figure {name!r}; choose from {', '.join(catalogue.FIGURES)}."
             )
     return [f for f in catalogue.FIGURES if f in wanted]
-
-
-def _can_write(out_dir):
-    """Raise UsageError now rather than once a figure."""
-    folder = pathlib.Path(out_dir).expanduser()
-    try:
-        with store.tidy(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-    except OSError as error:
-        raise UsageError(
-            f"--out_dir={out_dir}: cannot write there ({error.strerror}); name a folder with room."
-        ) from None
 
 
 # ---- one figure, in a process of its own ------------------------------------------------------------

@@ -375,18 +375,18 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Ratio and eigenvalues, loss and bound; powers of the width; Keras' own form; the network."""
-    plots, numbers = wedges.plots, judged(arrays, config)
+    numbers = judged(arrays, config)
     when = "at every look" if numbers["sandwich"] == 0 else f"at all but {numbers['sandwich']} looks"
     title = f"The tangent kernel bounds the speed of descent {when}: {_kernel_says(arrays, config)}\n"
     title += f"{config.points} points in {config.dimension} dimensions, tanh networks in NTK form, "
     title += pictures.counted(config.seeds, "seed")
-    figure, axes = plots.grid(2, 3, title=title, panel=(4.3, 3.4))
-    _draw_ratio(axes[0, 0], arrays, config)
-    _draw_loss(axes[0, 1], arrays, config)
-    _draw_bend(axes[0, 2], arrays, config)
-    _draw_change(axes[1, 0], arrays, config)
-    _draw_own(axes[1, 1], arrays, config)
-    _draw_network(axes[1, 2], arrays, config)
+    figure, axes = pictures.panels(6, title=title, panel=(4.3, 2.9))
+    _draw_ratio(axes[0], arrays, config)
+    _draw_loss(axes[1], arrays, config)
+    _draw_bend(axes[2], arrays, config)
+    _draw_change(axes[3], arrays, config)
+    _draw_own(axes[4], arrays, config)
+    _draw_network(axes[5], arrays, config)
     return figure
 
 
@@ -401,8 +401,8 @@ def _draw_ratio(ax, arrays, config):
     steps = own["steps"][0, -1]
     x = np.append(np.arange(0, steps, wide.EVERY), steps)
     for name, color, style, label in (
-        ("largest", plots.GREY, "--", "largest eigenvalue of K"),
-        ("ratio", plots.BLUE, "-", "|grad L|$^2$ / 2L"),
+        ("largest", plots.GREY, "--", r"largest eigenvalue of $K$"),
+        ("ratio", plots.BLUE, "-", r"$|\nabla L|^2 / 2L$"),
         ("smallest", plots.ORANGE, "--", "smallest eigenvalue"),
     ):
         ax.plot(x, own[name][0, -1, : len(x)], style, color=color, label=label)
@@ -422,22 +422,16 @@ def _draw_loss(ax, arrays, config):
         ):
             values = values[0, 0, : own["half steps"][0, -1] + 1]
             ax.plot(values / values[0], style, color=color, label=label)
-    title = "The loss stays below (1 - eta mu)$^t$ (dotted)"
+    title = r"The loss stays below $(1-\eta\mu)^t$ (dotted)"
     if judged(arrays, config)["bound"]:
-        title = "The loss does not stay below (1 - eta mu)$^t$ (dotted)"
-    plots.label_axes(ax, title=title, x="step, eta = 0.5 / largest eigenvalue", log="y", legend=8)
-    ax.set_ylabel("loss over the first")
+        title = r"The loss does not stay below $(1-\eta\mu)^t$ (dotted)"
+    how = {"y": "loss over the first", "log": "y", "legend": 8}
+    plots.label_axes(ax, title=title, x=r"step, $\eta$ = 0.5 / largest eigenvalue", **how)
 
 
 def _at(widths):
     """How an axis of widths is labelled, and the size of a legend."""
     return {"ticks": widths[:: -(-len(widths) // 4)], "legend": 8}
-
-
-def _room(ax, below=1.0, above=1.0):
-    """Room for a legend on a logarithmic axis, by factors."""
-    low, high = ax.get_ylim()
-    ax.set_ylim(low / below, high * above)
 
 
 def _draw_bend(ax, arrays, config):
@@ -457,8 +451,7 @@ def _draw_bend(ax, arrays, config):
     title = "The output's Hessian shrinks with width\nfastest where the output is linear"
     if min(lines[2:]) < max(lines[:2]):
         title = "The norm of the output's Hessian\nagainst the width"
-    plots.label_axes(ax, title=title, x="width m", y="|Hess f|$_2$", log="xy", **_at(config.two))
-    _room(ax, above=12)
+    plots.label_axes(ax, title=title, x="width m", y=r"$|\nabla^2 f|_2$", log="xy", **_at(config.two))
 
 
 def _draw_change(ax, arrays, config):
@@ -472,9 +465,8 @@ def _draw_change(ax, arrays, config):
     title = "How far kernel and weights have moved\nat the end, against the width"
     if arrays["two change"].mean(axis=0)[-1] < arrays["two change"].mean(axis=0)[0] / 4:
         title = "The wider, the less the kernel changes,\nfor weights that have moved this far"
-    y = "relative change of K, |theta - theta$_0$|"
+    y = r"relative change of $K$, $|\theta-\theta_0|$"
     plots.label_axes(ax, title=title, x="width m", y=y, log="xy", **_at(config.two))
-    _room(ax, below=15)
 
 
 def _draw_own(ax, arrays, config):
@@ -495,21 +487,18 @@ def _draw_own(ax, arrays, config):
     title = "K at the start: by Keras' default the smallest\n"
     title += f"eigenvalue (dashed) goes as m$^{{{power:.2f}}}$"
     plots.label_axes(ax, title=title, x="width m", y="eigenvalue of K", log="xy", **_at(config.two))
-    _room(ax, below=1000)
 
 
 def _draw_network(ax, arrays, config):
     plots, own = wedges.plots, under("network", arrays)
     x = np.maximum(own["steps"][0], 0.5)
-    plots.curve(ax, x, own["ratio"], color=plots.BLUE, label="|grad L|$^2$ / 2L")
+    plots.curve(ax, x, own["ratio"], color=plots.BLUE, label=r"$|\nabla L|^2 / 2L$")
     for name, style, label in (("high", "--", "at most, by K"), ("low", ":", "at least, by K")):
         values = np.maximum(own[name], 1e-12).mean(axis=0)
         ax.plot(x, values, style, color=plots.GREY, label=label)
     cosine, middle = own["line cosines"][:, 0, -1].mean(), own["line cosines"][:, 0, 2].mean()
-    title = (
-        f"{config.model} on {config.dataset}, cross-entropy; cosine of K\n"
-        f"at two ends {cosine:.2f}, of an end and the middle {middle:.2f}"
-    )
+    title = f"{pictures.named(config.model)} on {pictures.named(config.dataset)}: cosine of $K$ at two "
+    title += f"optima {cosine:.2f}, of one and the middle {middle:.2f}"
     plots.label_axes(ax, title=title, x="step of Adam", y="ratio", log="xy", legend=8)
 
 

@@ -1,4 +1,4 @@
-"""taxonomy.diagnosis: what would mend a model, guessed from its landscape without test data?
+"""What would mend a model, guessed from its landscape without test data?
 
 Zhou et al. 2024 released 1,690 settings of ResNet18 with clean labels and 1,690 with 10% random ones,
 and for each which change helps more. Q1: is the temperature (a small batch is hot) too high or too low?
@@ -312,15 +312,18 @@ def plot(arrays, config):
     gain = gains(arrays)
     better = pictures.counted(int((gain > 0).sum()), "case")
     title = f"A forest that keeps the MD tree's order beats it in {better} of {len(CASES)}\n"
-    title += (
-        f"learned on clean settings, tested on those with 10% random labels; {len(config.draws)} draws"
-    )
-    figure, ((marks, base, tree), (width, sure, other)) = plots.grid(2, 3, title=title, panel=(4.6, 3.6))
+    title += "Learned on clean settings, tested on those with 10% random labels; "
+    title += f"{len(config.draws)} draws. Q1: is the temperature too low or too high? Q2: is a larger "
+    title += "width worth more? Few images: at most 5,000; few weights: at most 0.011 million"
+    figure, (marks, base, tree, width, sure, other) = pictures.panels(6, title=title, panel=(4.3, 2.8))
     shown = (("ours", "ours", plots.BLUE, "o", 0.2), ("md", "MD tree rebuilt", plots.ORANGE, "s", 0))
-    _dots(marks, arrays, (*shown, ("free", "random forest", plots.GREY, "^", -0.2)))
     place = np.arange(len(CASES))[::-1]
     marks.plot(PUBLISHED, place, "D", color="black", fillstyle="none", markersize=9, label="published")
-    plots.label_axes(marks, title="Case 3 needs the fixed order", x="right answers (%)")
+    _dots(marks, arrays, (*shown, ("free", "random forest", plots.GREY, "^", -0.2)))
+    behind = _worst_without_order(arrays)
+    without = arrays["free"][behind].mean()
+    title = f"(a) The order is worth most in case {behind + 1}: without it {without:.0f}%"
+    plots.label_axes(marks, title=title, x="right answers (%)", legend=8)
     knows = (
         ("sizes and batch", "sizes and batch size", plots.GREEN, "s", 0.25),
         ("sizes", "sizes: data, parameters", plots.BLUE, "o", 0.08),
@@ -328,14 +331,18 @@ def plot(arrays, config):
         ("majority", "majority", plots.GREY, "D", -0.25),
     )
     _dots(base, arrays, knows)
-    plots.label_axes(base, title="What is known without the landscape", x="right answers (%)")
-    for ax in (marks, base):
-        ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.18))
+    title = "(b) What is known without the landscape"
+    plots.label_axes(base, title=title, x="right answers (%)", legend=8)
     _drawn_tree(tree, arrays["temperature thresholds"])
     _by_width(width, arrays)
     _confidence(sure, arrays)
     _elsewhere(other, arrays)
     return figure
+
+
+def _worst_without_order(arrays):
+    """The case in which a free forest is farthest behind ours."""
+    return int((arrays["ours"].mean(axis=1) - arrays["free"].mean(axis=1)).argmax())
 
 
 def _dots(ax, arrays, methods):
@@ -345,33 +352,46 @@ def _dots(ax, arrays, methods):
         style = {"fmt": marker, "color": color, "label": label, "markersize": 5, "capsize": 2}
         ax.errorbar(mean, place + shift, xerr=spread, **style)
     asked = {"temperature": "Q1", "width": "Q2"}
-    of = [f"{i}: {asked[c.question]}, {c.learned_from}" for i, c in enumerate(CASES, 1)]
-    ax.set_yticks(place, [text.replace(", ", ",\n", 1) for text in of], fontsize=8)
+    few = {"at most 5,000 images": "few images", "at most 0.011 M parameters": "few weights"}
+    said = [few.get(c.learned_from, c.learned_from.replace(" random", "")) for c in CASES]
+    names = [
+        f"{i}: {asked[c.question]},\n{of}" for i, (c, of) in enumerate(zip(CASES, said, strict=True), 1)
+    ]
+    ax.set_yticks(place, names)
+    ax.set_ylim(-0.6, len(CASES) - 0.4)
     ax.set_xlim(30, 100)
 
 
 def _drawn_tree(ax, thresholds):
     """The order of Q1 as boxes, with the median and the range of the trees' thresholds."""
     ax.set_axis_off()
-    ax.set(xlim=(-0.02, 1.06), ylim=(0, 1), title="Q1: two fixed questions, then a free branch")
-    ax.title.set_fontsize(10)
+    ax.set(xlim=(-0.02, 1.06), ylim=(0, 1))
+    wedges.plots.label_axes(ax, title="(c) Q1: two fixed questions, then a free branch", grid=False)
     limit = lambda v: f"{np.median(v):.2g}% ({v.min():.2g} to {v.max():.2g})"
     error, peak = thresholds[:, 0], -thresholds[:, 1]
     boxes = {
-        (0.5, 0.9): f"training error at most\n{limit(error)}?",
-        (0.18, 0.55): "temperature\ntoo low",
+        (0.4, 0.9): f"training error at most\n{limit(error)}?",
+        (0.12, 0.55): "temperature\ntoo low",
         (0.68, 0.55): f"highest error on the curve\nat least {limit(peak)}?",
         (0.4, 0.12): "up to 2 splits\non any measure",
         (0.88, 0.12): "temperature\ntoo high",
     }
-    joined = (((0.5, 0.9), (0.18, 0.55), "yes"), ((0.5, 0.9), (0.68, 0.55), "no"))
+    joined = (((0.4, 0.9), (0.12, 0.55), "yes"), ((0.4, 0.9), (0.68, 0.55), "no"))
     joined += (((0.68, 0.55), (0.4, 0.12), "yes"), ((0.68, 0.55), (0.88, 0.12), "no"))
     for (x0, y0), (x1, y1), word in joined:
         ax.plot([x0, x1], [y0 - 0.07, y1 + 0.07], color=wedges.plots.GREY, linewidth=1)
-        ax.text((x0 + x1) / 2, (y0 + y1) / 2, word, fontsize=8, ha="center", backgroundcolor="white")
+        ax.text(
+            (x0 + x1) / 2,
+            (y0 + y1) / 2,
+            word,
+            fontsize=8.5,
+            ha="center",
+            va="center",
+            backgroundcolor="white",
+        )
     for (x, y), text in boxes.items():
         frame = {"boxstyle": "round", "facecolor": "white", "edgecolor": wedges.plots.BLUE}
-        ax.text(x, y, text, ha="center", va="center", fontsize=8, bbox=frame)
+        ax.text(x, y, text, ha="center", va="center", fontsize=8.5, bbox=frame)
 
 
 def _by_width(ax, arrays):
@@ -379,14 +399,18 @@ def _by_width(ax, arrays):
     for share, color, label in zip(
         arrays["share"], (plots.BLUE, plots.ORANGE), ("clean labels", "10% random labels"), strict=True
     ):
-        ax.plot(at, 100 * share, "o-", color=color, label=label, markersize=4)
+        marker = "o" if color == plots.BLUE else "s"
+        ax.plot(at, 100 * share, marker, linestyle="-", color=color, label=label, markersize=4)
     limit = np.searchsorted(arrays["widths"], arrays["limit"])
     pictures.here(ax, limit + 0.5)
-    words = f"one limit\non the width:\n{arrays['limit right']:.0f}% right"
-    ax.text(limit + 0.3, 20, words, fontsize=8, ha="right")
-    ax.set_xticks(at, [f"{w:g}" for w in arrays["widths"]], fontsize=8)
-    title = "Q2 is nearly answered by the width alone"
-    plots.label_axes(ax, title=title, x="width (channels)", y='settings with "width" (%)', legend=8)
+    words = f"one limit here:\n{arrays['limit right']:.0f}% right"
+    ax.text(limit + 0.3, 3, words, fontsize=8.5, ha="right")
+    title = "(d) Q2 against the width alone"
+    if arrays["limit right"] >= 75:
+        title = "(d) Q2 is nearly answered by the width alone"
+    names = {i: f"{w:g}" for i, w in enumerate(arrays["widths"])}
+    how = {"x": "width (channels)", "y": 'settings with "width" (%)', "ticks": names, "legend": 8}
+    plots.label_axes(ax, title=title, **how)
 
 
 def _confidence(ax, arrays):
@@ -396,7 +420,7 @@ def _confidence(ax, arrays):
         some = n > 0
         ax.plot(100 * said[some], 100 * right[some], label=question, **look)
     ax.plot([50, 100], [50, 100], ":", color="black", label="as said")
-    title = "How sure it is, and how often right"
+    title = "(e) How sure it is, and how often right"
     wedges.plots.label_axes(ax, title=title, x="mean confidence (%)", y="right answers (%)", legend=8)
 
 
@@ -404,7 +428,7 @@ def _elsewhere(ax, arrays):
     """Percent right, on noisy settings and on our own grid, and that of the answers that are the most
     frequent on all clean settings and there."""
     plots, grids = wedges.plots, [("10% random labels", arrays["whole"])]
-    title = "Grown on all clean settings, tested elsewhere"
+    title = "(f) Grown on all clean settings, tested elsewhere"
     if "own" in arrays:
         grids.append(("our SimpleCNNs", arrays["own"]))
     at = np.arange(len(QUESTIONS))
@@ -419,13 +443,11 @@ def _elsewhere(ax, arrays):
         ax.plot(x, rows[:, 3], "D", **how)
     if "own" in arrays:
         better = (arrays["own"][:, 0] > arrays["own"][:, 3]).sum()
-        title = "Grown on all clean settings: on our\nSimpleCNNs better than one answer\n"
-        title += f"for all in {better} of {len(QUESTIONS)} questions"
-    ax.set(ylim=(0, 150), yticks=range(0, 101, 20))
-    plots.label_axes(ax, title=title, legend=8)
-    ax.title.set_fontsize(10)
-    ax.set_xticks(at, QUESTIONS, fontsize=8)
-    ax.set_ylabel("right answers (%)")
+        title = "(f) On our SimpleCNNs better than one answer for all in "
+        title += f"{better} of {len(QUESTIONS)} questions"
+    ax.set(ylim=(0, 110), yticks=range(0, 101, 20))
+    names = dict(enumerate(QUESTIONS))
+    plots.label_axes(ax, title=title, y="right answers (%)", ticks=names, legend=8)
 
 
 if __name__ == "__main__":

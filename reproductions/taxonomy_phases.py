@@ -14,7 +14,6 @@ Source: Yang et al. 2021, arXiv:2107.11228.
 """
 
 import functools
-import itertools
 import re
 
 import numpy as np
@@ -207,11 +206,13 @@ def summary(arrays, config):
 
 PANELS = {
     # measure: (title, scale's label, its ends, colours)
-    "train_loss": ("training loss", "log10 of nats", (-3, 0.5), "viridis"),
-    "log_trace": ("sharpness", "ln of the Hessian's trace", (1, 8), "viridis"),
     "mc": ("mode connectivity", "mc, points of training error", (-30, 30), "RdBu"),
     "cka": ("similarity of functions", "CKA", (0, 1), "viridis"),
     "test_acc": ("test accuracy", "%", (None, None), "viridis"),
+}
+SUPPORT = {
+    "train_loss": ("training loss", "log10 of nats", (-3, 0.5), "viridis"),
+    "log_trace": ("sharpness", "ln of the Hessian's trace", (1, 8), "viridis"),
 }
 TEMPERATURE = {"lr": "learning rate", "weight_decay": "weight decay"}
 
@@ -222,47 +223,56 @@ def plot(arrays, config):
 
 
 def more_pictures(arrays, config):
-    """{name: picture}: what phases say that sharpness alone does not; the grid with noisy labels."""
+    """{name: picture}: what phases say that sharpness alone does not; loss and sharpness; the grid with
+    noisy labels."""
     found = {"comparisons": comparisons(arrays, config)}
+    found["support"] = diagrams(arrays, config, 0, SUPPORT)
     if len(config.noise) > 1 or config.source == "released":
         found["noise"] = diagrams(arrays, config, -1)
     return found
 
 
-def diagrams(arrays, config, level):
-    """Phase diagrams at one level of noise, a row for each grid."""
-    plots, rows, others = wedges.plots, [], released(arrays)
+def shown_grids(arrays, config, level):
+    """[(label, grid)]: the rows of a diagram at one level of noise; and that level."""
+    rows, others = [], released(arrays)
     for name in first_grids(config)[level:][:1] if config.source == "trained" else []:
-        label = f"ours: {config.model},\n{config.dataset}, {config.examples[0]:,} examples"
+        model, data = pictures.named(config.model), pictures.named(config.dataset)
+        label = f"ours: {model},\n{data}, {config.examples[0]:,} examples"
         rows.append((label, own(arrays, config)[name]))
     noise = (0.0, 0.1)[level] if config.source == "released" else sorted(config.noise)[level]
     ending = ("5000", "50000") if config.source == "released" else ("5000",)
     for name in [f"{'0.1' if noise else '0'}, {n}" for n in ending]:
         label = f"released: ResNet18,\nCIFAR-10, {int(name.split()[1]):,} examples"
         rows.append((label, others[name]))
+    return rows, noise
+
+
+def diagrams(arrays, config, level, measures=PANELS):
+    """Phase diagrams at one level of noise, a row for each grid, a column for each measure."""
+    plots, (rows, noise) = wedges.plots, shown_grids(arrays, config, level)
     best = [phase_of_best(grid) for _, grid in rows]
+    best = [phase if phase == "no phase" else f"phase {phase}" for phase in best]
     where = f"{best[0]} above, {best[1]} below" if len(best) > 1 else best[0]
+    if len(best) > 1 and best[0] == best[1]:
+        where = f"{best[0]} above and below"
     t = wedges.phases.Thresholds()
-    title = (
-        f"Phases over load and temperature, {noise:.0%} of the labels drawn anew. The best networks are "
-    )
-    title += (
-        f"in {where}.\nConverged (III, IV): error <= {t.error:g}%; barrier (I, III): mc < {t.poor:g}; "
-    )
-    title += "IV-B: CKA in the upper half of IV"
-    figure, axes = plots.grid(len(rows), len(PANELS), title=title, panel=(2.75, 2.8))
+    title = f"The best networks are in {where}\nPhases over load and temperature, {noise:.0%} of the "
+    title += f"labels drawn anew. Converged (III, IV): error <= {t.error:g}%; barrier (I, III): mc < "
+    title += f"{t.poor:g}; IV-B: CKA in the upper half of IV"
+    figure, axes = plots.grid(len(rows), len(measures), title=title, panel=(4.3, 3.4))
     for row, (label, grid) in zip(axes, rows, strict=True):
-        for ax, (name, (heading, unit, (low, high), colors)) in zip(row, PANELS.items(), strict=True):
+        ours = label.startswith("ours")
+        for ax, name in zip(row, measures, strict=True):
+            heading, unit, (low, high), colors = measures[name]
             values = np.log10(grid.train_loss) if name == "train_loss" else getattr(grid, name)
             widths, cold, (values, names) = tables(grid, values, taxonomy.phases(grid))
             how = {"low": low, "high": high, "colors": colors, "label": unit}
-            ours = label.startswith("ours")
             beside = config.temperatures if ours else [f"{bs:g}" for bs in cold]
             plots.phases(ax, values, names, rows=beside, columns=[f"{w:g}" for w in widths], **how)
             load = "examples" if ours and config.axis == "data" else "width"
             plots.label_axes(ax, title=heading, x=load, grid=False)
         hot = TEMPERATURE.get(config.axis, "batch size") if ours else "batch size"
-        row[0].set_ylabel(f"{label}\n{hot}, hot to cold", fontsize=9)
+        row[0].set_ylabel(f"{label}\n{hot}, hot to cold", fontsize=8.5)
     return figure
 
 
@@ -355,12 +365,14 @@ def draw_widths(ax, shown):
 def draw_audits(ax, mc, places):
     """mc of curves that were trained longer, and from elsewhere, [cells, 3]; where the cells are."""
     kinds = {0: "as measured", 1: "4 x the steps", 2: "4 x, from a\nrandom bend"}
-    for row, (load, t), look in zip(mc, places, itertools.cycle(pictures.looks()), strict=False):
-        ax.plot(list(kinds), row, label=f"{load:g}, {t:g}", **look)
+    for k, (row, (load, t)) in enumerate(zip(mc, places, strict=False)):
+        looks, style = pictures.looks(), ("-", "--", ":")
+        how = {**looks[k % len(looks)], "linestyle": style[k // len(looks) % len(style)]}
+        ax.plot(list(kinds), row, label=f"load {load:g}, temperature {t:g}", **how)
     moved = np.abs(mc - mc[:, :1]).max()
     title = f"Curves trained longer, and from elsewhere: mc moves by up to {moved:.1f}"
-    wedges.plots.label_axes(ax, title=title, ticks=kinds, y="mc, points of training error")
-    ax.legend(fontsize=8, title="load, temperature", title_fontsize=8)
+    how = {"ticks": kinds, "y": "mc, points of training error", "legend": 8}
+    wedges.plots.label_axes(ax, title=title, **how)
 
 
 def draw_worth(ax, shown):

@@ -351,13 +351,15 @@ def plot(arrays, config):
     title = (
         "A rugged bowl (our reading, not the paper's own model): noise wipes out the fine waves first,"
     )
-    title += " then the wells.\n" + _finding(arrays, config)
-    figure, axes = wedges.plots.grid(2, 3, title=title, panel=(4.7, 3.7))
-    (left, *diagrams), curves = axes
-    _draw_effective(left, config)
-    for ax, model in zip(diagrams, ("plain", "close"), strict=True):
-        _draw_phases(ax, arrays, config, model)
-    _draw_curves(curves, arrays, config)
+    title += f" then the wells\n{_finding(arrays, config)}. In (c) and (d) the effective landscape has "
+    title += "no wells left of the line and no fine waves above the dashes; IV-B: chains end at most "
+    title += f"{config.near:g} apart; a barrier (I, III): mc < -{config.poor:g}"
+    figure, axes = pictures.panels(6, title=title, panel=(4.3, 3.0))
+    first, mc, plain, close, loss, distance = axes
+    _draw_effective(first, config)
+    for ax, letter, model in ((plain, "(c)", "plain"), (close, "(d)", "close")):
+        _draw_phases(ax, arrays, config, model, letter)
+    _draw_curves((loss, mc, distance), arrays, config)
     return figure
 
 
@@ -383,16 +385,16 @@ def _draw_effective(ax, config):
         known = effective.convexity()
         left = "wells" if known.large - known.lower <= config.bowl else "wells, fine waves"
         left = "convex" if effective.second(theta[:, None]).numpy().min() > 0 else left
-        ax.plot(theta, losses, color=color, linewidth=1)
+        ax.plot(theta, losses, color=color, linewidth=1.2)
         name = f"T = {heat:g}" if heat else "no noise"
-        ax.text(5.1, losses[-1], f"{name}:\n{left}", va="center", fontsize=9, color=color)
-    ax.set(xlim=(-5, 9), ylim=(None, losses[-1] + 0.6))
-    ax.set_xticks([-4, -2, 0, 2, 4])
-    title = f"Load {load:g}: the effective landscape, each raised by 1.5"
-    plots.label_axes(ax, title=title, x="theta", y="mean loss over noise of variance T / c")
+        ax.lines[-1].set_label(f"{name}: {left}")
+    title = f"(a) Load {load:g}: the effective landscape, each raised by 1.5"
+    y = "mean loss over noise of variance T / c"
+    plots.label_axes(ax, title=title, x=r"$\theta$", y=y)
+    plots.name_lines(ax)
 
 
-def _draw_phases(ax, arrays, config, model):
+def _draw_phases(ax, arrays, config, model, letter):
     """The phase of each cell, and where wells and fine waves leave the effective landscape."""
     heat, (wave, fine, floor, _) = np.array(config.temperatures), MODELS[model]
     found = phases(arrays, config, model)
@@ -406,11 +408,9 @@ def _draw_phases(ax, arrays, config, model):
     smooth = config.bowl * wedges.rugged.critical_variance(config.bowl, height, config.fine_waves)
     row = np.interp(np.log(smooth), np.log(heat), range(len(heat)))
     ax.axhline(row, color="black", linestyle="--", linewidth=2)
-    low = f"low loss: <= {config.low[bool(floor)]:g}; poorly connected: mc < -{config.poor:g}"
-    title = f"{LABELS[model]}; IV-B: <= {config.near:g} apart\n{low}"
-    x = "load A\neffective landscape: no wells left of the line,\nno fine waves above the dashes"
-    wedges.plots.label_axes(ax, title=title, x=x, y="temperature T", grid=False)
-    ax.xaxis.label.set_size(9)
+    title = f"{letter} {pictures.sentence(LABELS[model])}: low loss is <= {config.low[bool(floor)]:g}"
+    how = {"x": "load A", "y": "temperature T", "grid": False}
+    wedges.plots.label_axes(ax, title=title, **how)
 
 
 def _draw_curves(axes, arrays, config):
@@ -432,17 +432,22 @@ def _draw_curves(axes, arrays, config):
                 how = {"color": color, "label": label, "marker": marker, "style": style}
                 plots.curve(ax, config.temperatures, values, **how)
     first, second, third = axes
-    title = (
-        "Cold chains stick high in fine waves, unlike IV-A;\na floor over smooth wells: they lie flat"
-    )
-    y = "loss (solid), |L''| (dashed), at least 0.001"
-    plots.label_axes(first, title=title, x="temperature T", y=y, log="xy")
+    title = "(e) Loss (solid) and |L''| (dashed), from 0.001"
+    plots.label_axes(first, title=title, x="temperature T", y="loss, |L''|", log="xy")
     pictures.level(second, 0)
-    second.set_ylim(top=2.2 * second.get_ylim()[1])  # room for the legend
-    title = "mc: near 0 when warm, below 0 where\nthe load is large, above 0 when hot"
+    title = "(b) Connectivity, below 0 where a barrier is"
     plots.label_axes(second, title=title, x="temperature T", y="mc, in units of loss", log="x", legend=8)
-    title = "Chains end nearest to one another\nat an intermediate temperature"
-    plots.label_axes(third, title=title, x="temperature T", y="|theta - theta'|", log="x")
+    title = f"(f) {_nearest(arrays, config)}"
+    y = r"distance $|\theta - \theta'|$"
+    plots.label_axes(third, title=title, x="temperature T", y=y, log="x")
+
+
+def _nearest(arrays, config):
+    """At which temperature chains of the rugged bowl end nearest to one another, at both loads."""
+    means = arrays["plain distance"].mean(axis=0)  # [loads, T]
+    heats = [config.temperatures[int(means[i].argmin())] for i in places(config)]
+    at = pictures.listed([f"{heat:g}" for heat in dict.fromkeys(heats)])
+    return f"In the rugged bowl chains end nearest to one another at T = {at}"
 
 
 if __name__ == "__main__":

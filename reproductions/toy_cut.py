@@ -1,4 +1,4 @@
-"""toy.cut: how many dimensions must a random cut have to meet the low-loss set?
+"""How many dimensions must a random cut have to meet the low-loss set?
 
 P = P0 + theta M, M a random map from R^d: minimise the toy loss over theta. n-wedges in R^D have
 s = D - n short directions, and a cut of d dimensions meets a wedge iff d >= d_lim = s. Success means

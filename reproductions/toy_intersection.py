@@ -1,4 +1,4 @@
-"""toy.intersection: how many short directions do the wedges of m + 1 optima have together?
+"""How many short directions do the wedges of m + 1 optima have together?
 
 Random starts are minimised to optima on different wedges. Where their wedges meet, the zero set has
 the short directions of all of them: about (m + 1) s for s << D, and D [1 - (1 - s/D)^(m+1)] for

@@ -1,4 +1,4 @@
-"""toy.probe: how does the loss rise along random directions from a point near a wedge?
+"""How does the loss rise along random directions from a point near a wedge?
 
 At P, at distance L0 from its wedge, along a random unit direction v: while the nearest wedge stays
 the same, L(P + a v)^2 = L0^2 + 2 a L0 (u.v) + a^2 |N v|^2, so E[L^2] = L0^2 + a^2 s/D, and the a^2 term,

@@ -1,4 +1,4 @@
-"""toy.tunnel and toy.connect: low-loss paths between two optima of the toy landscapes.
+"""Low-loss paths between two optima of the toy landscapes.
 
 Two random starts are minimised to two optima. Between them: (1) the straight line; (2) a tunnel, S
 segments whose vertices are minimised in the hyperplanes normal to the line; (3) a path with one

@@ -71,7 +71,8 @@ def test_the_readme_s_table_is_that_of_the_recorded_verdicts():
         assert page == name and said == told, name
 
 
-def test_the_readme_s_example_runs_on_two_compiled_models(images, capsys):
+def test_the_readme_s_example_runs_on_two_compiled_models(images, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     model_a, model_b = plain(), plain()
     x, y = images
     for model in (model_a, model_b):
@@ -79,8 +80,8 @@ def test_the_readme_s_example_runs_on_two_compiled_models(images, capsys):
     names = {"model_a": model_a, "model_b": model_b, "x": x, "y": y}
     (code,) = blocks("python")
     code = code.replace("800", "20").replace("curve.path)\nlosses", "curve.path, steps=9)\nlosses")
-    *lines, last = code.rstrip().splitlines()
-    exec(compile("\n".join([*lines, f"figure = {last}"]), "README.md", "exec"), names)
+    exec(compile(code, "README.md", "exec"), names)
+    assert [path.name for path in tmp_path.iterdir()] == ["two_networks.png"]
     assert "barrier on the line" in capsys.readouterr().out
     assert names["losses"].shape == (len(names["up"]), len(names["side"]))
     assert [t.get_text() for t in names["figure"].axes[0].get_legend().get_texts()][0] == "line"

@@ -39,7 +39,8 @@ class Hyperplane(keras.Model):
     The wrapped model is not copied. Its trainable weights keep their values until `plain_model`
     writes theta into them; its other state (batch-norm statistics, dropout's seeds) moves in training.
     Freeze layers before wrapping; nest no Hyperplane in a larger model, which would train the wrapped
-    weights as well.
+    weights as well. Where a program only loads a saved one, have it name `wedges.Hyperplane` before:
+    `import wedges` alone loads nothing, and Keras knows a class once it is loaded.
 
     Args:
       model: any built `keras.Model`; layers frozen now stay as they are.

@@ -4,8 +4,11 @@
 does not name comes last.
 """
 
+import difflib
 import importlib
 import pathlib
+
+from reproductions.bench.errors import UsageError
 
 STORY = {
     "the theory, on a landscape whose answers are known": (
@@ -60,6 +63,17 @@ FIGURES = _found()
 def module(name):
     """The figure's module; importing it starts nothing."""
     return importlib.import_module(f"reproductions.{name}")
+
+
+def require(name):
+    """UsageError, with what may have been meant, where no figure or other program has this name."""
+    names = (*FIGURES, *PROGRAMS)
+    if name in names:
+        return
+    plain = name.lower().replace("-", "_")
+    near = [n for n in names if n.startswith(plain)] or difflib.get_close_matches(plain, names, n=3)
+    asked = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise UsageError(f"there is no program {name!r}.{asked} python -m reproductions lists all.")
 
 
 def title(name):

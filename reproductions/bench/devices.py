@@ -13,6 +13,8 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
+import socket
 
 from reproductions.bench import quiet, workers
 from reproductions.bench.errors import UsageError, say
@@ -43,12 +45,29 @@ def check(strategy, jobs, backend, tpu=None):
             f"--strategy=tpu{given}: this machine has no TPU; name one with --tpu, or use "
             "--strategy=default."
         )
+    if strategy == "tpu":
+        _reached(tpu)
 
 
 def _has_tpu():
     """Whether this machine shows a TPU: asked of its files, since TensorFlow takes long to say no, and
     says it in many lines."""
     return any(pathlib.Path("/dev").glob("accel*")) or pathlib.Path("/dev/vfio").is_dir()
+
+
+def _reached(tpu):
+    """UsageError where nobody listens at a TPU's address: TensorFlow would wait for minutes."""
+    address = re.fullmatch(r"grpc://\[?([^/]+?)\]?:(\d+)/?", tpu or "")
+    if not address:
+        return  # the local one, or a name that the cloud knows
+    try:
+        socket.create_connection((address.group(1), int(address.group(2))), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"--strategy=tpu --tpu={tpu}: no TPU answers ({reason}); name one that does, or use "
+            "--strategy=default."
+        ) from None
 
 
 def start(place):

@@ -59,12 +59,17 @@ def main(name, argv=None):
 def program(name, work, argv=None, folders="--out_dir or --data_dir"):
     """Run work(argv), and end the process with the exit status that it returns; what a user can mend
     is one line. `folders`: the flags to look at where a path cannot be used."""
+    with output.unheard():
+        _ended(name, work, argv, folders)
+
+
+def _ended(name, work, argv, folders):
     try:
         status = work(argv)
         sys.stdout.flush()  # now, where it can be said that it failed
         sys.exit(status)
     except UsageError as error:
-        say(f"{name}: {error}")
+        say(f"{name}: {output.told(error)}")
         sys.exit(2)
     except BrokenPipeError:  # whoever read what we print has gone, as `head` does
         output.give_up()
@@ -216,7 +221,7 @@ def _measured(figure, values, config, directory, usual):
             say(f"finished before: {directory} (remove it to measure again)")
             return *found, made
     if place.writes:
-        _can_write(values.out_dir)
+        can_write(values.out_dir)
     for line in notice.of_full_run(figure, name_of(figure), config, values.preset, place.data_dir):
         say(line)
     made = provenance.record(name_of(figure), flags.as_typed(figure, values), software, values.note)
@@ -240,20 +245,22 @@ class _Tried(Exception):
     """A folder can be written to: what was made to find that out goes again."""
 
 
-def _can_write(out_dir):
+def can_write(out_dir):
     """UsageError now, rather than once something is to be written, where nothing can be."""
     folder = pathlib.Path(out_dir).expanduser()
     try:
         with store.tidy(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(2**12))  # of an empty file a full disk has room for the name
+                file.flush()
                 raise _Tried
     except _Tried:
         pass
     except OSError as error:
+        would_do = output.elsewhere(error)
         raise UsageError(
-            f"--out_dir={out_dir}: cannot write there ({error.strerror}); name a folder that can be "
-            "written to."
+            f"--out_dir={out_dir}: cannot write there ({error.strerror}); name {would_do}."
         ) from None
 
 

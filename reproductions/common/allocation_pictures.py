@@ -1,37 +1,33 @@
 """Panels of the allocation figure. Blue helps and red hurts, everywhere."""
 
-import textwrap
-
 import numpy as np
 
 import wedges
 from reproductions.common import pictures
 
 COLORS = "RdBu_r"  # below 0, where a weight helps, it is blue
-LETTERS = 8
+LETTERS = 8.5
 
 
 def sheet(layout, title):
-    """A picture of panels by letter, "AAB/CDE", and its axes {letter: axes}: 3.4 by 3 inches a cell.
+    """A picture of panels by letter, "AA/BC/DE", and its axes {letter: axes}: 4.3 by 2.9 inches a cell.
 
     Rows are laid out by themselves, so that a wide panel's scale takes no room from those below it.
     """
     rows = layout.split("/")
-    figure = wedges.plots.page(len(rows), len(rows[0]), title=title, panel=(3.4, 3.0))
+    figure = wedges.plots.page(len(rows), len(rows[0]), title=title, panel=(4.3, 2.9))
     axes = {}
     for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         axes |= part.subplot_mosaic([list(row)])
     return figure, axes
 
 
-def labelled(ax, *, title, letters=38, **how):
-    """As `wedges.plots.label_axes`, with letters that can be read where the picture is shown small, and
-    the title in lines of so many."""
-    wedges.plots.label_axes(ax, title=textwrap.fill(title, letters), **how)
-    ax.tick_params(labelsize=LETTERS)
-    for name in (ax.xaxis, ax.yaxis):
-        name.label.set_size(9)
-    ax.title.set_size(9.5)
+def _scale(ax, image, large, label, **how):
+    """The scale of colours beside a panel: its ends and 0, in plain numbers."""
+    bar = ax.figure.colorbar(image, ax=ax, **how)
+    bar.set_label(label, fontsize=LETTERS)
+    bar.set_ticks([-large, 0, large], labels=[f"{-large:.1g}", "0", f"{large:.1g}"])
+    bar.ax.tick_params(labelsize=LETTERS)
 
 
 def over_training(ax, units, of_units, names, marks, *, title):
@@ -55,11 +51,8 @@ def over_training(ax, units, of_units, names, marks, *, title):
     layers, steps = np.nonzero(marks)
     ax.plot(steps + 0.5, layers + 0.5, "|", color="black", markersize=7, markeredgewidth=1)
     ax.set_yticks(np.arange(len(sizes)) + 0.5, names)
-    bar = ax.figure.colorbar(image, ax=ax, pad=0.01)
-    bar.set_label("A of a unit (nats), blue helps", fontsize=LETTERS)
-    bar.set_ticks([-large, 0, large], labels=[f"{-large:.0e}", "0", f"{large:.0e}"])
-    bar.ax.tick_params(labelsize=LETTERS)
-    labelled(ax, title=title, letters=80, x="step", grid=False)
+    _scale(ax, image, large, "A of a unit (nats), blue helps", pad=0.01)
+    wedges.plots.label_axes(ax, title=title, x="step", grid=False)
 
 
 def dots(ax, columns, *, color=None):
@@ -84,7 +77,7 @@ def by_layer(ax, sums, names, *, title):
     # One layer falls far, others little: the part around 0 is linear.
     ax.set_xscale("symlog", linthresh=max(np.quantile(np.abs(sums.mean(axis=0)), 0.25), 1e-12))
     ax.xaxis.set_major_locator(_few(ax))
-    labelled(ax, title=title, x="sum of A (nats): right of 0 hurts")
+    wedges.plots.label_axes(ax, title=title, x="sum of A (nats): right of 0 hurts")
 
 
 def _few(ax):
@@ -106,27 +99,21 @@ def shares(ax, sizes, series, *, title):
     pictures.level(ax, 50)
     names = {size: f"{size:,}" for size in sizes[:-1]} | {sizes[-1]: f"all {sizes[-1]:,}"}
     how = {"x": "examples in a minibatch", "y": "weights that help in a step (%)", "log": "x"}
-    labelled(ax, title=title, ticks=names, legend=LETTERS, **how)
+    wedges.plots.label_axes(ax, title=title, ticks=names, legend=LETTERS, **how)
 
 
 def along(ax, series, *, title):
     """{label: shares [seeds, T]} along training, means of ten steps over seeds."""
-    ends = {}
-    for (label, values), color in zip(series.items(), pictures.colors(), strict=False):
+    for (label, values), look in zip(series.items(), pictures.looks(), strict=False):
         mean = 100 * values.mean(axis=0)
         width = max(1, min(10, len(mean) // 4))
         mean = mean[: len(mean) // width * width].reshape(-1, width).mean(axis=1)
         at = width * (np.arange(len(mean)) + 0.5)
-        ax.plot(at, mean, color=color, linewidth=1.6)
-        ends[label] = mean[-1], color
+        how = {"markersize": 4, "markevery": max(1, len(at) // 6), "linewidth": 1.6}
+        ax.plot(at, mean, label=label, **how, **look)
     pictures.level(ax, 50)
-    low, high = ax.get_ylim()
-    below = -np.inf
-    for label, (end, color) in sorted(ends.items(), key=lambda entry: entry[1][0]):
-        below = max(end, below + 0.06 * (high - low))  # no label on another
-        ax.text(1.03 * at[-1], below, label, fontsize=LETTERS, color=color, va="center")
-    ax.set_xlim(0, 1.5 * at[-1])
-    labelled(ax, title=title, x="step", y="weights that help (%)")
+    wedges.plots.label_axes(ax, title=title, x="step", y="weights that help (%)")
+    wedges.plots.name_lines(ax)
 
 
 def peaks(ax, columns, *, title):
@@ -141,20 +128,23 @@ def peaks(ax, columns, *, title):
             ax.fill_between([i + side, i + side + 0.3], low, high, **how)  # beside each other
     dots(ax, {label: counts for label, (counts, *_) in columns.items()})
     ax.set_yscale("symlog", linthresh=10)
-    ax.set_ylim(0, 20 * max(10, ax.get_ylim()[1]))  # room for the legend
-    labelled(ax, title=title, y="pairs of layers that peak in a step")
-    ax.legend(fontsize=LETTERS, loc="upper left")
+    highest = max(np.max(counts) for counts, *_ in columns.values())
+    ax.set_ylim(0, 2 * max(highest, ax.get_ylim()[1] / 2))
+    wedges.plots.label_axes(ax, title=title, y="pairs of layers that peak in a step", legend=LETTERS)
 
 
 def weights(ax, at, series, *, title):
     """{label: sums [seeds, rungs]}: what the most helpful weights add up to."""
-    for (label, values), color in zip(series.items(), pictures.colors(), strict=False):
+    for (label, values), color, style in zip(
+        series.items(), pictures.colors(), ("-", "--"), strict=False
+    ):
         values = values / np.abs(values[:, -1:])  # the whole is -1, or 1
         for i, own in enumerate(values):
-            ax.plot(100 * at, 100 * own, color=color, linewidth=1.2, label=None if i else label)
+            how = {"color": color, "linewidth": 1.2, "label": None if i else label}
+            ax.plot(100 * at, 100 * own, style, **how)
     pictures.level(ax, -100)
     how = {"x": "weights, the most helpful first (%)", "y": "% of the loss change"}
-    labelled(ax, title=title, legend=LETTERS, **how)
+    wedges.plots.label_axes(ax, title=title, legend=LETTERS, **how)
 
 
 def image(ax, values, *, title):
@@ -164,12 +154,9 @@ def image(ax, values, *, title):
     aspect = "equal" if min(values.shape) > 4 else "auto"
     how = {"vmin": -large, "vmax": large, "interpolation": "nearest", "aspect": aspect}
     shown = ax.imshow(values, cmap=COLORS, **how)
-    bar = ax.figure.colorbar(shown, ax=ax, shrink=0.8)
-    bar.set_ticks([-large, 0, large], labels=[f"{-large:.0e}", "0", f"{large:.0e}"])
-    bar.ax.tick_params(labelsize=LETTERS)
-    bar.set_label("sum of A (nats)", fontsize=LETTERS)
+    _scale(ax, shown, large, "sum of A (nats)", shrink=0.8)
     ax.set_axis_off()
-    ax.set_title(textwrap.fill(title, 38), fontsize=9.5)
+    wedges.plots.label_axes(ax, title=title, grid=False)
 
 
 def tiles(kernel):
@@ -203,4 +190,4 @@ def formula(ax, at, wanted, found, *, title, **words):
         ax.plot(at, 100 * curve, color=look["color"], label=label)
         ax.plot(places, 100 * np.asarray(values), look["marker"], color=look["color"], markersize=4)
     pictures.level(ax, 50)
-    labelled(ax, title=title, y="steps that help (%)", legend=LETTERS, **words)
+    wedges.plots.label_axes(ax, title=title, y="steps that help (%)", legend=LETTERS, **words)

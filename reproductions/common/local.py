@@ -129,10 +129,20 @@ class Subject:
 
 def how_trained(config):
     """The line of a title that says what its curves are of."""
+    several = "mean and standard deviation of " if config.seeds > 1 else ""
     return (
-        f"mean and deviation of {pictures.counted(config.seeds, 'seed')}; SGD "
-        f"{config.learning_rate:g} with momentum on {config.train_examples:,} examples"
+        f"{several}{pictures.counted(config.seeds, 'seed')}; SGD with momentum, rate "
+        f"{config.learning_rate:g}, {config.train_examples:,} training examples, "
+        f"{config.examples:,} of them in each Hessian"
     )
+
+
+def heading(subject):
+    """What a subject is called over its panel: "SimpleCNN on CIFAR-10"."""
+    network, _, source = subject.label.partition(" on ")
+    if subject.is_model:
+        return "The simple model"
+    return pictures.sentence(f"{pictures.named(network)} on {pictures.named(source)}")
 
 
 # ---- networks along their training -------------------------------------------------------------------

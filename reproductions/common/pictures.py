@@ -73,20 +73,20 @@ def _triangle(ax, w, values, scale):
 def training_axis(ax, last):
     """Steps of a training from 0 to `last` along x, even in their logarithm beyond 30."""
     ax.set_xscale("symlog", linthresh=30)
-    ticks = [0, *(t for k in range(7) for t in (10**k, 3 * 10**k) if 30 <= t <= last)]
-    ax.set_xticks(ticks, [f"{t:,}" for t in ticks], fontsize=8)
+    narrow = ax.get_subplotspec().get_gridspec().ncols > 2 and last > 300
+    each = (1,) if narrow else (1, 3)
+    ticks = [0, *(t * 10**k for k in range(7) for t in each if 30 <= t * 10**k <= last)]
+    ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlim(-2, 1.15 * last)
 
 
-def along_training(axes, x, *, steps):
-    """The x axis of panels one below another whose curves run along a training: the steps `x` of a
-    network's, or shares of the simple model's. Heights are logarithmic."""
-    for ax in axes:
-        ax.set_yscale("log")
-        if steps:
-            training_axis(ax, x[-1])
-    axes[-1].set_xlabel("step" if steps else "share of training")
+def along_training(ax, x, *, steps):
+    """The x axis of a curve along a training: the steps `x` of a network's, or shares of the simple
+    model's."""
+    if steps:
+        training_axis(ax, x[-1])
+    wedges.plots.label_axes(ax, x="step (logarithmic from 30 on)" if steps else "share of training")
 
 
 def mosaic(layout, *, title, size, widths=None, heights=None, solid=""):
@@ -176,14 +176,20 @@ TINTS = ("#F2A98F", "#F7DF9A", "#CDB0DC", "#B5DCF5", "#6FC3A3")
 
 
 def phases(ax, found, names, *, rows, columns):
-    """A table of phases: the number of each cell's [R, C] as a colour, and its name in the cell."""
+    """A table of phases: the number of each cell's [R, C] as a colour, and the phase's name in the cell
+    nearest to the middle of all that are in it."""
     from matplotlib.colors import to_rgb
 
     ax.imshow(np.array([to_rgb(c) for c in TINTS])[found], aspect="auto", origin="lower")
-    for (i, j), number in np.ndenumerate(found):
-        ax.text(j, i, names[number], ha="center", va="center", fontsize=8)
-    ax.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
-    ax.set_yticks(range(len(rows)), [f"{value:g}" for value in rows])
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+    how = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": "bold", "bbox": box, "zorder": 5}
+    for number in np.unique(found):
+        places = np.argwhere(found == number)
+        i, j = places[np.abs(places - places.mean(axis=0)).sum(axis=1).argmin()]
+        ax.text(j, i, names[number], **how)
+    for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
+        some = range(0, len(values), -(-len(values) // 6))  # names of all would have no room
+        axis.set_ticks(list(some), [f"{values[k]:g}" for k in some])
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
 
 
@@ -245,21 +251,39 @@ _NAMES = {
     "fc": "fully connected network",
     "lenet": "LeNet",
     "resnet": "ResNet",
-    "digits": "digits",
+    "digits": "8x8 digits",
     "mnist1d": "MNIST-1D",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
+    "sgd": "SGD",
+    "momentum": "SGD with momentum",
+    "adam": "Adam",
 }
 
 
 def named(name):
-    """What people call the network or data set of this name; a network of one's own is called as its
-    function is."""
+    """What people call the network, data set or optimizer of this name; a network of one's own is called
+    as its function is."""
     return _NAMES.get(name, name.rpartition(":")[2])
 
 
 def counted(number, noun):
     """ "1 seed", "3 seeds"."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def sentence(words):
+    """Words with a capital letter in front."""
+    return words[:1].upper() + words[1:]
+
+
+def panels(count, *, title, panel):
+    """A figure of so many panels in rows of two, or of three where two would leave one empty, and its
+    axes."""
+    columns = min(count, 3 if count % 2 else 2)
+    figure, axes = wedges.plots.grid(-(-count // columns), columns, title=title, panel=panel)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, axes.flat[:count]

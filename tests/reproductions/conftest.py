@@ -54,8 +54,11 @@ class Entry(typing.NamedTuple):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """smoke("fig6_swa"): the `Smoke` of a figure; several processes of a test run share one."""
-    return _shared(tmp_path_factory, "smoke", trace=False)
+    """smoke("fig6_swa"): the `Smoke` of a figure; several processes of a test run share one. A slow one
+    is run once for this and for `traced`."""
+    plain = _shared(tmp_path_factory, "smoke", trace=False)
+    traced = _shared(tmp_path_factory, "traced", trace=True)
+    return lambda name: (traced if name in SLOW else plain)(name)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +75,7 @@ def _shared(tmp_path_factory, name, trace):
 
     def of(name):
         # The figures of one chapter share what they train.
-        out_dir = folder / ("local" if name.startswith("emergent_") and not trace else name)
+        out_dir = folder / ("local" if name.startswith("emergent_") else name)
         if name not in known:
             with filelock.FileLock(folder / f"{out_dir.name}.lock"):
                 told = folder / f"{name}.pickle"
@@ -206,6 +209,8 @@ def _on_return(watch):
     def look(frame, event, _):
         if event == "return":
             watch[2] -= 1
+            if not watch[2] and watch is _watching[0]:  # what comes after the measurement is not watched
+                sys.settrace(None)
         return look
 
     return look

@@ -1,9 +1,12 @@
 """The command line: what is refused before anything runs, what --help shows, where output goes."""
 
+import errno
+import io
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +16,18 @@ import numpy as np
 import pytest
 
 from reproductions import emergent_gradient, fig3_tunnel, fig5_widths, fig6_swa, report
-from reproductions.bench import catalogue, devices, flags, marks, notice, options, runs, usage
+from reproductions.bench import (
+    catalogue,
+    devices,
+    flags,
+    marks,
+    notice,
+    options,
+    output,
+    runs,
+    store,
+    usage,
+)
 from reproductions.bench.claims import Claim
 from reproductions.bench.errors import UsageError
 from reproductions.common import data
@@ -174,6 +188,16 @@ def test_a_tpu_that_this_machine_lacks_is_refused_before_tensorflow_is_asked(mon
     flags.of_figure(fig6_swa, "fig6_swa", ["--strategy=tpu"])
 
 
+def test_a_tpu_s_address_at_which_nobody_listens_is_refused_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        given = f"--tpu=grpc://127.0.0.1:{server.getsockname()[1]}"
+        flags.of_figure(fig6_swa, "fig6_swa", ["--strategy=tpu", given])
+    assert refused(fig6_swa, "--strategy=tpu", given) == (
+        f"--strategy=tpu {given}: no TPU answers (Connection refused); name one that does, or use "
+        "--strategy=default."
+    )
+
+
 # ---- --help -----------------------------------------------------------------------------------------
 
 
@@ -291,6 +315,41 @@ def test_output_to_a_full_device_is_said_to_be_that(program, unbuffered):
     assert (run.returncode, run.stderr) == (1, words)
 
 
+SAYS = """
+from reproductions.bench import runs
+from reproductions.bench.errors import UsageError, say
+from reproductions.bench import progress
+
+def work(argv):
+    say("a word")
+    for _ in progress.bar(iterable=range(3)):
+        pass
+    print("a result")
+    if argv:
+        raise UsageError("refused")
+    return 0
+
+runs.program("works", work, {given})
+"""
+
+
+@full
+@pytest.mark.parametrize("stderr", [">/dev/full", ">&-"], ids=["full", "closed"])
+@pytest.mark.parametrize(("given", "status"), [([], 0), (["x"], 2)])
+def test_a_run_goes_on_where_nobody_can_be_told_how_far_it_is(stderr, given, status):
+    shell = ["sh", "-c", f'exec "$0" -c "$1" 2{stderr}', sys.executable, SAYS.format(given=given)]
+    run = subprocess.run(shell, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stdout) == (status, "a result\n")
+
+
+def test_a_standard_error_that_works_is_left_as_it_was(capsys):
+    stream = sys.stderr
+    with output.unheard():
+        assert sys.stderr.isatty() is False  # what it knows of the stream
+        print("a word", file=sys.stderr)
+    assert sys.stderr is stream and capsys.readouterr().err == "a word\n"
+
+
 def test_output_that_nobody_reads_ends_in_silence():
     reader, writer = os.pipe()
     os.close(reader)
@@ -340,20 +399,58 @@ def test_a_finished_run_shows_its_claims_where_nothing_can_be_written(tmp_path, 
     assert "toy.one" in shown and re.search("1 of 1 claims? hold", shown)
 
 
-def test_a_folder_that_cannot_be_written_to_is_said_before_the_measurement(tmp_path, monkeypatch):
+WOULD_DO = {
+    errno.EROFS: "a folder that can be written to",
+    errno.EACCES: "a folder that can be written to",
+    errno.ENOSPC: "a folder with room",
+    errno.EDQUOT: "a folder with room",
+}
+
+
+def fails(number):
+    """What a disk does that is full, or read-only."""
+
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", WOULD_DO, ids=errno.errorcode.get)
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_measurement(
+    number, tmp_path, monkeypatch
+):
     monkeypatch.setattr(marks, "of", lambda *functions: "mark")
-
-    def read_only(**_):
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("tempfile.TemporaryFile", fails(number))
     out = tmp_path / "new" / "runs"
-    words = (
-        f"^--out_dir={re.escape(str(out))}: cannot write there .Read-only file system.; name a folder"
-    )
-    with pytest.raises(UsageError, match=words):
+    words = f"--out_dir={out}: cannot write there ({os.strerror(number)}); name {WOULD_DO[number]}."
+    with pytest.raises(UsageError) as error:
         runs.run(figure(lambda config: pytest.fail("measured")), ["--preset=smoke", f"--out_dir={out}"])
+    assert str(error.value) == words and list(tmp_path.iterdir()) == []
+
+
+@full
+def test_a_full_disk_has_room_for_a_name_and_for_nothing_in_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: io.FileIO("/dev/full", "w"))
+    with pytest.raises(UsageError, match="No space left on device.; name a folder with room"):
+        runs.can_write(tmp_path / "runs")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", WOULD_DO, ids=errno.errorcode.get)
+def test_a_disk_that_fills_or_locks_in_a_run_is_one_line_that_asks_for_what_would_do(
+    number, tmp_path, monkeypatch, capsys
+):
+    def work(argv):
+        store.write_json(tmp_path / "x.json", {})
+
+    monkeypatch.setattr(os, "fsync", fails(number))
+    with pytest.raises(SystemExit) as end:
+        runs.program("toy", work, [])
+    assert end.value.code == 2 and capsys.readouterr().err == (
+        f"toy: cannot write {tmp_path / 'x.json'}: {os.strerror(number)}; point --out_dir at "
+        f"{WOULD_DO[number]}.\n"
+    )
 
 
 # ---- Ctrl-C -----------------------------------------------------------------------------------------

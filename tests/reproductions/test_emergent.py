@@ -20,6 +20,7 @@ from reproductions.common.arrays import named, under
 from tests.conftest import SPARSE, plain
 
 FIGURES = [emergent_gradient, emergent_outliers, emergent_curvature, emergent_goldilocks]
+TIMES, NOISES = len(local.TIMES), len(emergent_outliers.NOISES)
 
 
 def preset(figure=emergent_gradient, **changes):
@@ -434,6 +435,98 @@ def test_a_bump_over_radii_passes_and_a_flat_line_fails():
     assert not any(claims(broken(goldilocks_made(0.9))).values())
 
 
+# ---- titles are chosen by the numbers ---------------------------------------------------------------
+
+
+def title(figure, arrays, **changes):
+    """The finding in the title, and the axes of its picture."""
+    drawn = figure.plot(arrays, preset(figure, **changes))
+    axes = [ax for ax in drawn.axes if ax.get_title()]
+    return drawn.get_suptitle().split("\n")[0], axes
+
+
+def test_the_title_says_how_much_of_the_gradient_is_where():
+    made = {
+        "0 captured": np.tile(np.linspace(0.12, 0.6, 10), (2, 4, 1)),
+        "0 dimension": np.full((2, 4), 5000),
+        "0 steps": np.tile([0, 30, 90, 200], (2, 1)),
+        "model captured": np.full((2, TIMES, 10), 0.4),
+    }
+    said, axes = title(emergent_gradient, made)
+    finding = "Along the Hessian's top 10 of 5,000 directions lies 60% of the squared gradient"
+    assert said == finding and len(axes) == 3
+    assert axes[0].get_title().replace("\n", " ") == "(a) Fully connected network on 8x8 digits"
+    assert "top 10 by chance: 0.002" in [text.get_text() for text in axes[0].texts]
+    assert {"12%", "48%", "40%"} <= {text.get_text() for text in axes[-1].texts}
+
+
+@pytest.mark.parametrize(
+    ("top", "words"),
+    [
+        (
+            [1, 3, 2, 1.5],
+            "Curvature rises, 3.0 times, while logit gradients grow, then falls, ",
+        ),
+        (
+            [4, 3, 2, 1],
+            "From start to peak the largest eigenvalue rises 1.0 times, ",
+        ),
+    ],
+)
+def test_the_title_says_whether_curvature_rises(top, words):
+    course = np.ones((2, TIMES))
+    made = dict.fromkeys(
+        ("model length", "model left", "model top", "model trace", "frozen top"), course
+    )
+    tops = np.tile(np.array(top, float), (2, 1))
+    made |= dict.fromkeys(("0 trace", "0 gauss_newton", "0 length", "0 left", "0 loss"), tops)
+    made |= {"0 eigenvalues": tops[..., None], "0 steps": np.tile([0, 30, 90, 200], (2, 1))}
+    said, axes = title(emergent_curvature, made)
+    assert said.startswith(words) and len(axes) == 2
+    (ring,) = [line for line in axes[0].lines if line.get_fillstyle() == "none"]
+    assert ring.get_ydata() == [max(top)]  # the peak is marked
+
+
+def test_the_title_says_where_the_landscape_is_convex_and_where_planes_train():
+    config = {"radii": (0.1, 1.0, 10.0), "dims": (10, 100), "plane": 50}
+    made = goldilocks_made(0.9)
+    start = "Initial weights of r times the usual size: the landscape is most convex at r = 1, "
+    assert title(emergent_goldilocks, made, **config)[0] == f"{start}and there random planes train best"
+    made["0 accuracy"] = made["0 accuracy"][..., ::-1]  # best at r = 1 as before: then at the end
+    made["0 accuracy"][..., 0] = 0.9
+    said, axes = title(emergent_goldilocks, made, **config)
+    assert said == f"{start}random planes train best at r = 0.1" and len(axes) == 3
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({}, "Logit gradients cluster, and above what they leave stand 10 outliers, one for each of 10"),
+        (
+            {"sure": 3.0},
+            "Logit gradients cluster; above what they leave 3 eigenvalues of H stand, not one",
+        ),
+        ({"same": 0.05}, "Logit gradients do not cluster, and above what they leave stand 10 outliers"),
+    ],
+)
+def test_the_title_says_how_many_outliers_there_are(made, words):
+    arrays = {k: v if k.startswith("noise") else v[:1] for k, v in outliers_made(**made).items()}
+    falling = np.linspace(3, 1, 20)
+    arrays |= {"0 hessian": np.tile(falling, (1, 3, 1)), "0 gauss_newton": np.tile(falling, (1, 3, 1))}
+    arrays |= {"0 edge": np.full((1, 3), 2.0), "0 steps": np.array([[0, 30, 100]])}
+    arrays |= {"model hessian": falling[None], "model gauss_newton": falling[None]}
+    arrays |= {"model edge": np.array([2.0]), "noise threshold": np.full((2, NOISES), 13.0)}
+    said, axes = title(emergent_outliers, arrays, seeds=1)
+    assert said.startswith(words) and len(axes) == 5
+    assert axes[0].get_yscale() == "log" and axes[0].get_xlabel() == "number, from the largest"
+    values = np.tile(np.linspace(-1, 3, 20), (1, 2, 1))
+    arrays |= {"density 0 values": values, "density 0 shares": np.full((1, 2, 20), 0.05)}
+    _, axes = title(emergent_outliers, arrays, seeds=1)
+    assert axes[0].get_xlabel() == "eigenvalue"
+    names = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert f"{int(made.get('sure', 10))} of H above" in names and "what clusters leave" in names
+
+
 # ---- the simple model: one set of parameters has all four properties --------------------------------
 
 
@@ -652,7 +745,6 @@ def test_a_look_at_a_network_is_taken_again_when_its_landscape_changes(
 # ---- a whole measurement ----------------------------------------------------------------------------
 
 # Of one network and the model, with one seed: 4 looks, 10 classes, 3 radii, 2 sizes of planes.
-TIMES, NOISES = len(local.TIMES), len(emergent_outliers.NOISES)
 CURVATURE = {
     **dict.fromkeys(("eigenvalues", "captured"), (4, 10)),
     **dict.fromkeys(("steps", "loss", "accuracy", "trace", "trace_error", "gauss_newton"), (4,)),
@@ -660,6 +752,7 @@ CURVATURE = {
 }
 SPECTRUM = {"hessian": (20,), "gauss_newton": (20,), "edge": (), "sure": (), "residual": ()}
 SPECTRUM["cosines"] = (10, 10)
+DENSITY = {"values": (2, 80), "shares": (2, 80), "steps": ()}
 THEORY = ("predicted", "predicted edge", "predicted overlap", "threshold")
 COURSE = dict.fromkeys(("top", "trace", "length", "left"), (TIMES,))
 SHAPES = {
@@ -667,6 +760,7 @@ SHAPES = {
     emergent_curvature: {"0": CURVATURE, "model": COURSE, "frozen": COURSE},
     emergent_outliers: {
         "0": {name: (3, *shape) for name, shape in SPECTRUM.items()} | {"loss": (3,), "steps": (3,)},
+        "density 0": DENSITY,
         "model": SPECTRUM | {"rank": ()},
         "noise": dict.fromkeys(("outlier", "overlap", "count", "edge", *THEORY), (NOISES,)),
     },

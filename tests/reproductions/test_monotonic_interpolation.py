@@ -442,7 +442,7 @@ def test_titles_say_what_is_drawn():
     ends = ": rank correlation 1.00 over 42 that trained, 31 of which rise at all"
     assert {f"Min Delta grows with {x}{ends}" for x in ("distance", "turning")} <= {*said}
     assert "The plateau: 0.30 with 2 hidden layers, 0.50 with 5" in said
-    assert "SimpleCNN on mnist1d: 0 of 6 lines rise" in said
+    assert "SimpleCNN on MNIST-1D: 0 of 6 lines rise" in said
     title = " ".join(picture.get_suptitle().split())
     assert title.startswith(
         "The training loss falls all the way, to 0.001 nats, in 24 of 42 networks that"

@@ -186,12 +186,13 @@ def test_links_lead_to_the_papers_the_program_the_pictures_and_the_data(real, tm
 
 def test_a_file_that_a_later_version_leaves_is_linked_and_its_picture_shown(tmp_path):
     folder = make(tmp_path)
-    (folder / "series.csv").write_text("x,y\n")
+    (folder / "series").mkdir(exist_ok=True)
+    (folder / "series" / "by_seed.csv").write_text("x,y\n")
     (folder / "figure.pdf").write_bytes(b"%PDF")
     Image.new("RGB", (40, 20), "red").save(folder / "more.png")
     page = Page(page_of(tmp_path))
     names = [urllib.parse.unquote(link).rpartition("/")[2] for link in page.links]
-    order = ["figure.png", "more.png", "figure.pdf", "series.csv", "results.npz", "check.json"]
+    order = ["figure.png", "more.png", "figure.pdf", "by_seed.csv", "results.npz", "check.json"]
     assert [n for n in names if n in order] == order
     assert [alt.partition("?")[2] for alt in page.alt if alt] == [
         ". The numbers are in the table below.",

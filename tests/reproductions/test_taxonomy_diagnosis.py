@@ -340,6 +340,12 @@ def test_the_picture_shows_our_own_grid_where_there_is_one(smoke):
     assert any("SimpleCNN" in text for text in legend(without | {"own": run.arrays["whole"]}))
 
 
+def test_the_case_that_needs_the_order_most_is_where_a_free_forest_falls_farthest_behind():
+    arrays = made()
+    arrays["free"] = arrays["ours"] - np.array([1.0, 2.0, 30.0, -4.0, 0.0])[:, None]
+    assert taxonomy_diagnosis._worst_without_order(arrays) == 2
+
+
 def test_the_forest_that_is_carried_is_of_the_chosen_kind():
     """The reference's own choice, on clean settings alone."""
     brier = json.loads(CHOSEN.read_text())["paper"]["numbers"]

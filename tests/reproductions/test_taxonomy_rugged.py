@@ -217,6 +217,17 @@ def test_the_title_says_which_phases_were_found():
     )
 
 
+def test_the_picture_says_where_chains_end_nearest_to_one_another():
+    made = {"plain distance": np.ones((2, len(QUICK.loads), len(QUICK.temperatures)))}
+    made["plain distance"][:, :, 1] = 0.5
+    words = "In the rugged bowl chains end nearest to one another at T = "
+    assert figure._nearest(made, QUICK) == f"{words}{QUICK.temperatures[1]:g}"
+    small, large = figure.places(QUICK)
+    made["plain distance"][:, large, 2] = 0.4
+    both = " and ".join(f"{t:g}" for t in QUICK.temperatures[1:3])
+    assert figure._nearest(made, QUICK) == words + both
+
+
 def test_settings_rise_whatever_their_order():
     config = dataclasses.replace(SMOKE, loads=(0.8, 0.1, 0.8), temperatures=(0.6, 0.05, 0.001))
     assert config == SMOKE

@@ -345,6 +345,38 @@ def test_softsign_has_second_derivatives(way):
     slopes_are_those_of_differences(landscape, bends=way == "forward")  # by tapes it takes long
 
 
+@pytest.mark.parametrize("residual", [Galerkin, Ritz])
+def test_softsign_is_minimised_through_tapes_alone(residual):
+    """An optimizer's own tape goes around them, and finds a third derivative in TensorFlow."""
+    model = net(1, layers.Dense(3, "softsign"), layers.Dense(1))
+    cube, ends = on_cube(1), []
+    for way in ("forward", "reverse"):
+        landscape = wedges.Collocation(
+            model, residual(cube.source), Cube(1).uniform(5, seed=0), derivatives=way
+        )
+        start, adam = landscape.space.read(), keras.optimizers.Adam(0.1)
+        ends.append(wedges.minimize(landscape, start, adam, 3).theta)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
+    assert np.abs(ends[0] - start).max() > 0.2
+
+
+def test_plain_tapes_know_three_derivatives_of_softsign():
+    z = tf.constant([-3.0, -0.5, 0.25, 2.0], tf.float64)
+    with tf.GradientTape() as third:
+        third.watch(z)
+        with tf.GradientTape() as second:
+            second.watch(z)
+            with tf.GradientTape() as first:
+                first.watch(z)
+                value = tf.nn.softsign(z)
+            slope = first.gradient(value, z)
+        bend = second.gradient(slope, z)
+    by = 1 / (1 + np.abs(z))  # of z by, one after the other: by^2, -2 sign(z) by^3, 6 by^4
+    np.testing.assert_allclose(slope, by**2, rtol=1e-12)
+    np.testing.assert_allclose(bend, -2 * np.sign(z) * by**3, rtol=1e-12)
+    np.testing.assert_allclose(third.gradient(bend, z), 6 * by**4, rtol=1e-12)
+
+
 def test_an_operation_without_a_second_derivative_is_named():
     bent = lambda z: tf.math.igamma(1 + z * z, tf.ones_like(z))
     model = net(2, layers.Dense(4, bent), layers.Dense(1))

@@ -107,7 +107,7 @@ def test_every_source_gives_the_numbers_of_arrays(weights, tmp_path):
         close(found.value_and_gradient(theta)[1], known.value_and_gradient(theta)[1])
         close(found.evaluate(theta).outputs, known.evaluate(theta).outputs)
         close(found.evaluate(theta).accuracy, known.evaluate(theta).accuracy)
-        if not weights:
+        if not weights and name in ("map and array", "tf.data"):  # with random access, and without
             close(found.hessian_product(theta, v), known.hessian_product(theta, v))
 
 

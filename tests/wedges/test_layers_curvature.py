@@ -43,6 +43,17 @@ class Self(layers.Layer):
         return self.inner(x, x)
 
 
+class Beside(layers.Layer):
+    """Layers side by side, and all that they make of x in one row."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.flat = inner, layers.Flatten()
+
+    def call(self, x):
+        return keras.ops.concatenate([self.flat(layer(x)) for layer in self.inner], axis=-1)
+
+
 class Halves(layers.Layer):
     def call(self, x):
         return keras.activations.glu(x)
@@ -173,8 +184,37 @@ for name in ("LSTM", "GRU", "SimpleRNN"):
     LAYERS[name] = SERIES, lambda kind=kind: kind(3, activation="softsign")
     LAYERS[f"{name} unrolled"] = SERIES, lambda kind=kind: kind(3, unroll=True)
 
+# What is one operation, or few, stands side by side in one model for each shape of input: to make a
+# model and its graphs takes most of the time. An error in one is far above rounding in the product.
+LIGHT = ("activation ", "Global", "Adaptive", "AveragePooling", "UpSampling", "ZeroPadding", "Cropping")
+LIGHT += ("Spatial", "Random", "Gaussian", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "UnitNorm")
+LIGHT += (
+    "RMSNorm",
+    "Add",
+    "Average",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+    "Concatenate",
+    "Dot",
+)
+LIGHT += ("EinsumDense", "Masking", "Permute", "RepeatVector", "Rescaling")
+LIGHT += ("ActivityRegularization", "Dropout")
+ALONE = ("Adaptive", "AveragePooling")  # of volumes, which TensorFlow pools in float32 only
+TOGETHER = {
+    shape: [
+        name
+        for name, (own, _) in LAYERS.items()
+        if own == shape
+        and name.startswith(LIGHT)
+        and not (shape == VOLUME and name.startswith(ALONE))
+        and not name.endswith(("bilinear", "bicubic"))  # in float32
+    ]
+    for shape in (VECTOR, SERIES, IMAGE, VOLUME)
+}
+
 QUICK = {
-    "activation softsign",
     "UpSampling2D bilinear",
     "Resizing bilinear",
     "Resizing bicubic",
@@ -188,7 +228,10 @@ QUICK = {
     "SimpleRNN",
 }
 ROUNDED = ("UpSampling2D b", "Resizing", "CenterCrop that")  # in float32
-KINDS = [pytest.param(k, marks=() if k in QUICK else pytest.mark.slow) for k in LAYERS]
+GROUPED = {name for names in TOGETHER.values() for name in names}
+KINDS = [
+    pytest.param(k, marks=() if k in QUICK else pytest.mark.slow) for k in LAYERS if k not in GROUPED
+]
 
 
 def assert_hessian(landscape, theta, h, tolerance):
@@ -224,6 +267,18 @@ def test_through_every_layer_a_product_is_the_slope_of_the_gradient(kind, float6
     if flat and "Max" in kind:
         pytest.skip("differences in float32 cross its kinks; see test_second_order.py has it")
     assert_hessian(landscape, theta, *((1e-2, 1e-3) if rounded or flat else (1e-4, 1e-7)))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [VECTOR, *(pytest.param(shape, marks=pytest.mark.slow) for shape in (SERIES, IMAGE, VOLUME))],
+    ids=["vector", "series", "image", "volume"],
+)
+def test_through_light_layers_side_by_side_a_product_is_the_slope_of_the_gradient(shape, float64):
+    names = TOGETHER[shape]
+    assert len(names) > 5 and not QUICK & set(names)
+    landscape, theta = through(shape, Beside([LAYERS[name][1]() for name in names]))
+    assert_hessian(landscape, theta, 1e-4, 1e-7)
 
 
 @pytest.mark.parametrize("name", ["lanczos3", "lanczos5", "bilinear"])

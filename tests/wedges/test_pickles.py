@@ -78,13 +78,6 @@ def test_a_network_is_the_same_after_it(name, doubles):
     assert repr(other) == repr(landscape)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(zoo.CASES) - set(NAMES)))
-def test_so_is_every_other_of_the_zoo(name, doubles):
-    landscape = in_zoo(name)
-    assert_same(landscape, again(landscape), landscape.space.read() + 0.1)
-
-
 @pytest.mark.parametrize("make", [m for m in MODELS if m.__name__ in ("batch_norm", "half_precision")])
 def test_with_statistics_that_are_re_estimated(make, images):
     x, y = images

@@ -3,7 +3,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 from PIL import Image
@@ -223,7 +223,7 @@ def test_a_legend_that_would_cover_its_panel_stands_below_it():
     for columns, inside in ((1, True), (4, False)):
         figure, axes = plots.grid(1, columns, title="panels", panel=(4.2, 2.4))
         for name in names:
-            axes[0, 0].plot([1, 2], [1, 2], label=name)
+            axes[0, 0].plot([1, 2], [1, 1], label=name)
         plots.label_axes(axes[0, 0], x="x", y="y", legend=8)
         figure.draw_without_rendering()
         legend = axes[0, 0].get_legend().get_window_extent()
@@ -266,6 +266,27 @@ def test_panels_of_a_mosaic_are_as_wide_as_their_shares():
     assert wide.get_title() == title and narrow.get_title().count("\n") >= 3
 
 
+def test_a_legend_does_not_lie_on_bars_and_stands_below_a_label_of_two_lines():
+    for bars, inside in ((2, True), (5, False)):
+        figure, ((ax,),) = plots.grid(1, 1, title="panels", panel=(4, 3))
+        ax.barh(range(bars), 1, 1, label="a bar")
+        ax.axvspan(0.2, 0.8, label="a shaded range")
+        ax.set(xlim=(0, 1), ylim=(-0.5, 4.5))
+        plots.label_axes(ax, x="a label\nof two lines", y="y", legend=8)
+        figure.draw_without_rendering()
+        legend, label = ax.get_legend().get_window_extent(), ax.xaxis.label.get_window_extent()
+        assert (legend.y0 > ax.bbox.y0) == inside
+        assert inside or legend.y1 <= label.y0 + 1
+        assert ax.get_in_layout()
+
+
+def test_formulas_are_as_long_as_they_are_drawn_and_are_not_broken():
+    long = r"$\mathrm{tr}\,H / \lambda_{\max}$ of it"
+    assert looks.wrapped(long, 1.2, 9) == long
+    assert looks.wrapped(r"the $\sum_k p_k(1-p_k)$", 0.5, 9) == "the\n" + r"$\sum_k p_k(1-p_k)$"
+
+
+@settings(deadline=None)
 @given(
     ends=st.lists(st.floats(-3, 3), min_size=1, max_size=7),
     tall=st.lists(st.floats(0.02, 0.14), min_size=7, max_size=7),
@@ -305,6 +326,22 @@ def test_lines_are_named_at_their_ends_in_their_colours():
     assert boxes[0].y0 < at((2, 5))[1] < boxes[0].y1 and 0 < boxes[0].x0 - at((2, 5))[0] < 20
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)  # the panel made room
     assert boxes[1].x0 >= at((3, 10))[0]
+
+
+def test_names_of_lines_that_end_near_one_another_stand_in_one_column():
+    figure, ((ax,),) = plots.grid(1, 1, title="lines", panel=(5, 3))
+    ax.plot([0.0, 9.5], [1, 5], label="ends at 9.5")
+    ax.plot([0.0, 10.0], [1, 2], label="ends at 10")
+    ax.axhline(3.5, label="a level, whose own x runs from 0 to 1")
+    ax.plot([0.0, 5.0], [3, 3], label="ends early")
+    ax.set(xlim=(0, 10.5))
+    plots.name_lines(ax)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert np.ptp([box.x0 for box in boxes[:3]]) < 1 and boxes[0].x0 >= ax.bbox.x1
+    assert boxes[3].x0 < ax.bbox.x0 + 0.6 * ax.bbox.width
+    level = ax.transData.transform((0, 3.5))[1]
+    assert boxes[2].y0 < level < boxes[2].y1
 
 
 def test_a_panel_without_named_lines_stays_as_it_is_and_a_name_needs_a_place():

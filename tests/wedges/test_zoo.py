@@ -1,5 +1,6 @@
-"""Every model of the zoo: its loss is `model.evaluate`'s, its derivatives those of Keras' loss."""
+"""Every model of the zoo, also once pickled: the loss of `evaluate`, the derivatives of Keras' loss."""
 
+import pickle
 import warnings
 
 import keras
@@ -11,7 +12,7 @@ import wedges
 from tests.wedges import zoo
 
 NAMES = sorted(zoo.CASES)
-# The loss of a few is looked at each time, that of the others where there is time.
+# The loss of a few is looked at each time, that of all with their derivatives where there is time.
 QUICK = [
     "a_loss_that_a_layer_adds",
     "a_masked_subclass",
@@ -31,7 +32,6 @@ QUICK = [
     "reduction_sum",
     "a_mask_that_a_layer_computes",
 ]
-MARKED = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
 
 
 def made(name, **more):
@@ -70,19 +70,25 @@ def keras_loss(case, landscape):
     return loss
 
 
-@pytest.mark.parametrize("name", MARKED)
-def test_the_loss_is_kerass_whatever_the_microbatch(name, doubles):
+def with_the_loss_of_keras(name):
+    """A case and its landscape, whose loss is what `evaluate` says, whatever the microbatch."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         case, landscape = made(name, evaluation_batch_size=7)
         found = float(landscape(landscape.space.read()))
     np.testing.assert_allclose(found, evaluated(case), rtol=1e-10, atol=1e-14)
+    return case, landscape
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_loss_is_kerass_whatever_the_microbatch(name, doubles):
+    with_the_loss_of_keras(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_derivatives_are_those_of_kerass_loss(name, doubles):
-    case, landscape = made(name, evaluation_batch_size=7)
+def test_loss_and_derivatives_are_those_of_kerass_loss(name, doubles):
+    case, landscape = with_the_loss_of_keras(name)
     noise = np.random.default_rng(3).standard_normal(landscape.dimension)
     theta = landscape.space.read() + 0.1 * noise
     loss = keras_loss(case, landscape)
@@ -103,6 +109,8 @@ def test_derivatives_are_those_of_kerass_loss(name, doubles):
         hessian = [(truth(theta + e)[1] - truth(theta - e)[1]) / 2e-5 for e in steps]
     tolerance = 1e-9 if name != "layers_normalised" else 1e-7
     found = landscape.value_and_gradient(theta)
+    again = pickle.loads(pickle.dumps(landscape)).value_and_gradient(theta)
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(again, found, strict=True))
     np.testing.assert_allclose(found[0], value, rtol=1e-10, atol=1e-14)
     scale = np.abs(gradient).max() + 1e-12
     np.testing.assert_allclose(found[1], gradient, rtol=0, atol=1e-10 * scale)

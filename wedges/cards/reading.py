@@ -276,6 +276,8 @@ def _loaded(path: pathlib.Path, build: Callable[[], Any] | None, x: Any) -> kera
             f"model must be module:function, which builds the model that {path.name} has the weights "
             "of; received None."
         )
+    from wedges import hyperplane, regularizers  # noqa: F401  (Keras knows what is imported)
+
     try:
         model = keras.saving.load_model(path)
     except Exception as error:

@@ -11,7 +11,8 @@
     relu              TensorFlow's derivative of the gradient adds zeros of that shape.
     resizing          bilinear, nearest, bicubic and others: TensorFlow has no derivative of the
                       gradient; of the bilinear one it says that it is constant.
-    softsign          TensorFlow has no derivative of the gradient.
+    softsign          TensorFlow has no derivative of the gradient; it is given this one for good, since
+                      an optimizer's tape around a loss with a Laplacian sees no more than TensorFlow.
 
 Every other operation of which TensorFlow does not know a derivative is refused in words. The numbers and
 the first derivatives are those of TensorFlow. All of it is for reverse mode twice: forward mode
@@ -243,6 +244,16 @@ _DERIVATIVES = {
     "ResizeNearestNeighbor": _resize(tf.raw_ops.ResizeNearestNeighbor, _resize_nearest_transpose),
     "ScaleAndTranslateGrad": _scale_and_translate_grad,
 }
+
+
+def _registered():
+    """Tell TensorFlow the derivative that it lacks altogether. No number that it finds changes."""
+    with contextlib.suppress(KeyError):  # where a version of it has one, or another library gave it one
+        tf.RegisterGradient("SoftsignGrad")(_softsign_grad)
+    return True
+
+
+_REGISTERED = _registered()
 
 
 # ---- operations in the place of TensorFlow's ----------------------------------------------------------

@@ -209,10 +209,26 @@ def wrapped(text: str, inches: float, points: float, *, bold: bool = False) -> s
     """
     # DejaVu Sans, matplotlib's own: a letter is on average so wide, in its height.
     fit = max(8, int(72 * inches / (points * (0.6 if bold else 0.53))))
-    if all(len(line) <= fit for line in text.split("\n")):
+    if all(len(_seen(line)) <= fit for line in text.split("\n")):
         return text
-    words = text.split()
-    lines = lambda most: textwrap.wrap(" ".join(words), most, break_on_hyphens=False)
+    # No formula is broken: spaces inside are none while lines are set.
+    words = re.sub(r"\$.*?\$", lambda m: m[0].replace(" ", "\0"), text).split()
+    how: Any = {"break_on_hyphens": False, "break_long_words": "$" not in text}
+    lines = lambda most: [
+        line.replace("\0", " ") for line in textwrap.wrap(" ".join(words), most, **how)
+    ]
     # Lines of about one length: the narrowest that take no more of them.
     count, narrow = len(lines(fit)), max([1, *map(len, words)])
     return "\n".join(next((lines(n) for n in range(narrow, fit) if len(lines(n)) == count), lines(fit)))
+
+
+def _seen(text: str) -> str:
+    """A text with formulas about as long as it is drawn: a command is a letter, braces are none."""
+    return re.sub(r"\$(.*?)\$", lambda m: re.sub(r"\\[a-zA-Z]+|[{}_^ ]", _drawn, m[1]), text)
+
+
+def _drawn(part: re.Match[str]) -> str:
+    name = part[0].removeprefix("\\")
+    if name == part[0] or name in ("mathrm", "rm", "sqrt"):
+        return ""
+    return name if name in ("max", "min", "log", "exp") else "x"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 
-from wedges.plots import looks
+from wedges.plots import looks, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,8 +85,11 @@ def phases(
     with looks.inside(ax) as look:
         ax.figure.colorbar(image, ax=ax, label=label, shrink=0.9, pad=0.02)
     letters = look.letters
-    for axis, ticks in ((ax.xaxis, list(columns)), (ax.yaxis, list(rows))):
-        every = range(0, len(ticks), -(-len(ticks) // 7))
+    wide = panels.size(ax)[0] - 0.8  # beside its scale
+    for axis, ticks, room in ((ax.xaxis, list(columns), wide), (ax.yaxis, list(rows), 99.0)):
+        longest = max(len(str(tick)) for tick in ticks)
+        most = min(7, max(2, int(room / ((longest + 1.5) * 0.53 * letters / 72))))
+        every = range(0, len(ticks), -(-len(ticks) // most))
         axis.set_ticks(list(every), [str(ticks[i]) for i in every], fontsize=letters)
     line: dict[str, Any] = {"color": "black", "linewidth": 1.6, "solid_capstyle": "projecting"}
     for i, j in np.ndindex(names.shape):

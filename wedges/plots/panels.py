@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # float32 does not look different. Percentages have one point.
 _SHORTEST, _PERCENT = 1e-3, 1.0
 _COVERED = 0.25  # of a panel, by its legend, at most
+_COLUMN = 0.2  # of a panel's width: lines that end so near one another have their names in one column
 
 
 def grid(
@@ -116,7 +117,7 @@ def label_axes(
             names = ticks if isinstance(ticks, Mapping) else {place: f"{place:g}" for place in ticks}
             ax.set_xticks(list(names), list(names.values()))
             ax.set_xticks([], minor=True)
-        width, height = _size(ax)
+        width, height = size(ax)
         if title:
             ax.set_title(looks.wrapped(title, width, look.letters + 1), fontsize=look.letters + 1)
         if x:
@@ -157,10 +158,11 @@ def name_lines(ax: Axes, *, room: float = 1.4) -> None:
         return
     with looks.inside(ax) as look:
         names = [looks.wrapped(name, room, look.letters) for name in names]
-        into = ax.transData - ax.transAxes
-        ends = np.array([into.transform(_end(line)) for line in lines])
+        ends = np.array([(line.get_transform() - ax.transAxes).transform(_end(line)) for line in lines])
+        last = ends[:, 0].max()  # names of lines that end near it stand in one column there
+        ends[ends[:, 0] > last - _COLUMN, 0] = last
         high = np.array([1.25 * (name.count("\n") + 1) for name in names]) * look.letters / 72
-        places = _apart(ends[:, 1], high / max(_size(ax)[1], 0.5))
+        places = _apart(ends[:, 1], high / max(size(ax)[1], 0.5))
         for line, name, x, y in zip(lines, names, ends[:, 0], places, strict=True):
             at: dict[str, Any] = {"xycoords": "axes fraction"}
             at |= {"xytext": (6, 0), "textcoords": "offset points"}
@@ -206,7 +208,9 @@ def _explain(ax, letters, width, height):
     if covered <= _COVERED * width * height and not _covers(ax.legend(handles, names, fontsize=letters)):
         return
     # Under ticks and label, whose height is that of some lines.
-    below = ScaledTranslation(0, -3.6 * letters / 72, looks.whole(ax).dpi_scale_trans)
+    more = ax.get_xlabel().count("\n")
+    more += max((text.get_text().count("\n") for text in ax.get_xticklabels()), default=0)
+    below = ScaledTranslation(0, -(3.6 + 1.25 * more) * letters / 72, looks.whole(ax).dpi_scale_trans)
     where = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": ax.transAxes + below}
     where |= {"frameon": False, "borderaxespad": 0, "columnspacing": 1.2}
     # No wider than the panel, which would have to make way; the figure grows by its height.
@@ -224,17 +228,37 @@ def _explain(ax, letters, width, height):
 
 
 def _covers(legend):
-    """Whether a legend in its best place lies on a line or a band of its panel."""
+    """Whether a legend in its best place lies on a line, a band or a bar of its panel."""
     ax = legend.axes
     figure = looks.whole(ax)
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
+    # As large as the axes will be: the layout of the page makes room for labels when it is drawn.
+    place, line = ax.get_position(original=True), looks.current().letters * 1.45 / 72
+    words = [text for text in (ax.get_xlabel(), ax.get_title()) if text]
+    wide, high = size(ax)
+    high += 0.45 - line * (1 + sum(text.count("\n") + 1 for text in words))
+    inches = np.maximum([wide, high], 0.1)
+    width, height = np.minimum(inches / (ax.figure.bbox.size / figure.dpi), place.size)
+    ax.set_position((place.x0, place.y0, width, height))
     ax.apply_aspect()
-    box = legend.get_window_extent(figure.canvas.get_renderer())
-    paths = (line.get_path().transformed(line.get_transform()) for line in ax.lines)
+    try:
+        box = legend.get_window_extent(figure.canvas.get_renderer())
+        return _lies_on_lines(legend, box.padded(0.05 * figure.dpi))
+    finally:
+        ax.set_position(place)
+        ax.set_in_layout(True)  # from which setting its position takes it
+
+
+def _lies_on_lines(legend, box):
+    ax = legend.axes
+    moved = lambda artist: [artist.get_path().transformed(artist.get_transform())]
     bands = (c for c in ax.collections if isinstance(c, PolyCollection))
-    areas = (path.transformed(band.get_transform()) for band in bands for path in band.get_paths())
-    on_line = any(path.intersects_bbox(box, filled=False) for path in paths)
+    bars = (p for p in ax.patches if p.get_data_transform() == ax.transData)  # not a shaded range
+    lines = [path for line in ax.lines for path in moved(line)]
+    areas = [path.transformed(band.get_transform()) for band in bands for path in band.get_paths()]
+    areas += [path for bar in bars for path in moved(bar)]
+    on_line = any(path.intersects_bbox(box, filled=False) for path in lines)
     return on_line or any(area.intersects_bbox(box, filled=True) for area in areas)
 
 
@@ -299,12 +323,12 @@ def _whole(ax):
     return bool(lines) and kinds <= set("iu")
 
 
-def _size(ax):
+def size(ax: Axes) -> tuple[float, float]:
     """About how wide and high the axes are, in inches: a panel without its numbers and labels."""
-    width, height = ax.figure.bbox.size / looks.whole(ax).dpi
+    width, height = np.asarray(ax.figure.bbox.size) / looks.whole(ax).dpi
     if (cell := ax.get_subplotspec()) is not None:
         grid = cell.get_gridspec()
         wide, high = (np.array(r) for r in (grid.get_width_ratios(), grid.get_height_ratios()))
         width *= wide[list(cell.colspan)].sum() / wide.sum()
         height *= 0.85 * high[list(cell.rowspan)].sum() / high.sum()
-    return width - 0.75, height - 0.5
+    return float(width) - 0.75, float(height) - 0.5
