@@ -396,7 +396,7 @@ def test_bad_input_is_one_line_and_nothing_written(flag, words, tmp_path, capsys
 
 
 def test_the_title_counts_what_is_general_and_what_is_simplecnns():
-    config = preset(dataset=("digits",), network=("cnn_half", "fc2"), activation=("tanh", "relu"))
+    config = preset(dataset=("mnist1d",), network=("cnn_half", "fc2"), activation=("tanh", "relu"))
     every = np.ones((4, 23), bool)
     assert generality.finding(every, config) == "23 of 23 findings hold in at least 80% of 4 settings"
     last, first = every.copy(), every.copy()
@@ -408,7 +408,7 @@ def test_the_title_counts_what_is_general_and_what_is_simplecnns():
         generality.kinds(last, config)[8] == "SimpleCNN's"
         and generality.kinds(first, config)[8] == "neither"
     )
-    assert generality.conditions(config) == "2 networks x tanh and ReLU x digits"
+    assert generality.conditions(config) == "2 networks x tanh and ReLU x MNIST-1D"
 
 
 @pytest.mark.parametrize(
