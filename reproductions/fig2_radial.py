@@ -13,25 +13,23 @@ wedge, whichever direction it is.
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 2.
 """
 
-import dataclasses
-import functools
-
 import numpy as np
 
 import wedges
 from reproductions.bench import cache, options, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import at_least, but, option
-from reproductions.common import optima, pictures, toys
-from reproductions.common.arrays import named, stacked, under
+from reproductions.common import optima, pictures, toys, wells
+from reproductions.common.arrays import named, under
+from reproductions.common.wells import BOUNDS, CORNERS
+from reproductions.common.wells import numbers as _numbers
+from reproductions.common.wells import variation as _variation
 
 WELL = "Along random directions an optimum looks like a circular well."
 OURS = {
     "source": "this project: the contrast of the two cuts",
     "says": "Not in the paper: what random cuts hide, a cut through the optima shows.",
 }
-CORNERS = 3  # optima of the second cut
-_WINDOW = 2.0  # of the cuts, in distances between optima
 
 
 @options.settings
@@ -50,81 +48,15 @@ class Config(optima.TrainedConfig):
 
 
 def measure(config):
-    """Arrays "net <number>" and "toy <number>", as `_look` names them."""
-    view = View(config.directions, config.distances, config.steps, config.seed)
+    """Arrays "net <number>" and "toy <number>", as `wells` names them, and of `_from_origin`."""
+    view = wells.View(config.directions, config.distances, config.steps, config.seed)
     toy = toys.Toy("finite", *toys.sizes(config.toy, "toy"), config.toy_k, config.seed)
     thetas = optima.trained(config, CORNERS)  # [3, D]
-    net = cache.cached(_around_optima, config.network(), thetas, view)
-    above = cache.cached(_above_wedges, toy, config.height, view)
+    net = wells.around(config.network(), thetas, view)
+    above = wells.above_wedges(toy, config.height, view)
     net |= cache.cached(_from_optima, config.network(), thetas, net["distances"], config.steps)
     above |= cache.cached(_from_wedges, toy, config.height, above["distances"], config.steps)
     return named("net", net) | named("toy", above)
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """What is looked at from a point: random directions, distances along each, points along a cut."""
-
-    directions: int
-    distances: int
-    steps: int
-    seed: int
-
-
-def _around_optima(network, thetas, view):
-    return _look(network.seen, thetas, thetas, view)
-
-
-def _above_wedges(toy, height, view):
-    """The same on the toy: three optima on its wedges, and a point above each."""
-    starts = [toys.gaussian(toy.seed + i, 1, toy.dimension) for i in range(CORNERS)]
-    corners, points = zip(*(toy.near(start, height) for start in starts), strict=True)
-    return _look(toy.landscape, np.stack(points), np.stack(corners), view)
-
-
-def _look(landscape, points, corners, view):
-    """The landscape from each of points [3, D], and on the plane through corners [3, D].
-
-    Returns what `_well` finds at each point, [3, ...]; "distances" [A]; "start" [3], the losses at the
-    points; "side" [X], "random cut" and "optima cut" [X, X], "corners" [3, 2], where the corners stand
-    on the latter.
-    """
-    gaps = [np.linalg.norm(corners[i] - corners[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
-    a = np.linspace(0, min(gaps), view.distances + 1)[1:]
-    start = np.array([landscape(p) for p in points])
-    wells = [_well(landscape, points[i], i, a, start[i], view) for i in range(len(points))]
-    side = np.linspace(-_WINDOW / 2, _WINDOW / 2, view.steps) * np.mean(gaps)
-    random = wedges.random_cut(points[0], 2, seed=view.seed)
-    through = wedges.through(corners)
-    middle = through.coordinates(corners.mean(axis=0, dtype=np.float64).astype(corners.dtype))
-    shown = wedges.AffineSubspace(through.embed(middle), through.directions)  # the window's center
-    return stacked(wells) | {
-        "distances": a,
-        "start": start,
-        "side": side,
-        "random cut": wedges.probe.plane(landscape, random, side, side),
-        "optima cut": wedges.probe.plane(landscape, shown, side, side),
-        "corners": shown.coordinates(corners).numpy(),
-    }
-
-
-def _well(landscape, point, i, a, start, view):
-    """Of point number i: "losses" [A, directions]; "doubled" [], the distance where their mean is twice
-    `start`, the loss at the point; "there" [directions], losses at that distance, "ring" [directions]
-    the same on a random 2-D cut."""
-    at = functools.partial(wedges.radial_profile, landscape, point)
-    v = wedges.isotropic(len(point), view.directions, seed=[view.seed, i])
-    losses = at(v, a).losses
-    mean = np.concatenate([[start], losses.mean(axis=1)])
-    doubled = wedges.compare.first_crossing(np.concatenate([[0.0], a]), mean, 2 * start)
-    there = around = np.full(len(v), np.nan)
-    if np.isfinite(doubled):
-        there = at(v, [doubled]).losses[0]
-        turn = 2 * np.pi * np.arange(view.directions) / view.directions
-        circle = doubled * np.stack([np.cos(turn), np.sin(turn)], axis=1).astype("float32")
-        ring = wedges.random_cut(point, 2, seed=view.seed + i).embed(circle)
-        around = at(ring - point, [1.0]).losses[0]
-    return {"losses": losses, "doubled": doubled, "there": there, "ring": around}
 
 
 def _from_optima(network, thetas, distances, steps):
@@ -175,47 +107,12 @@ def _from_origin(landscape, points, a, steps):
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
-def _variation(losses):
-    """Coefficient of variation over directions: [..., directions] -> [...]."""
-    return losses.std(axis=-1, ddof=1) / losses.mean(axis=-1)
-
-
-def _numbers(mine):
-    """What claims are about, of the arrays of network or toy: [3] each, but for the two cuts' []."""
-    start = mine["start"]
-    losses = np.insert(mine["losses"].mean(axis=-1), 0, start, axis=1)  # [3, A + 1]
-    return {
-        "steepest fall": np.diff(losses, axis=1).min(axis=1) / start,
-        "variation": _variation(mine["there"]),
-        "ring": _variation(mine["ring"]),
-        "doubled": mine["doubled"],
-        **{cut: mine[cut][far].min() / start[0] for cut, far in _far(mine).items()},
-    }
-
-
-def _far(mine):
-    """Where a cut is farther from the (first) optimum than half of the way to the next: [X, X]."""
-    x, y = np.meshgrid(mine["side"], mine["side"])
-    first, *others = mine["corners"]
-    half = np.linalg.norm(others - first, axis=1).min() / 2
-    return {
-        "random cut": np.hypot(x, y) > half,
-        "optima cut": np.hypot(x - first[0], y - first[1]) > half,
-    }
-
-
 def judged(arrays, config):
     """{claim: number}, over the three optima."""
     found = {}
     for name in ("net", "toy"):
-        n = _numbers(under(name, arrays))
-        found |= {
-            f"{name}.rises": n["steepest fall"].min(),
-            f"{name}.variation": n["variation"].max(),
-            f"{name}.ring": n["ring"].max(),
-            f"{name}.hidden": n["random cut"],
-            f"{name}.shown": n["optima cut"],
-        }
+        mine = wells.judged(under(name, arrays))
+        found |= {f"{name}.{claim}": number for claim, number in mine.items()}
     return found
 
 
@@ -228,11 +125,11 @@ def claims(arrays, config):
     far = "lowest loss beyond half of the way to the next optimum, over that at the optimum"
     for name, place in (("net", "network"), ("toy", "toy")):
         own = claim.about(f"{name}.*", place, says=WELL)
-        own("rises", f"{rise} at the optimum", ">", 0.0, threshold=THEIRS)
-        own("variation", f"{over} largest of three optima", "<=", 0.15)
-        own("ring", f"{ring} largest of three optima", "<=", 0.15)
-        claim(f"{name}.hidden", f"{place}, random cut: {far}", ">=", 2.0, **OURS)
-        claim(f"{name}.shown", f"{place}, cut through optima: {far}", "<=", 1.5, **OURS)
+        own("rises", f"{rise} at the optimum", *BOUNDS["rises"], threshold=THEIRS)
+        own("variation", f"{over} largest of three optima", *BOUNDS["variation"])
+        own("ring", f"{ring} largest of three optima", *BOUNDS["ring"])
+        claim(f"{name}.hidden", f"{place}, random cut: {far}", *BOUNDS["hidden"], **OURS)
+        claim(f"{name}.shown", f"{place}, cut through optima: {far}", *BOUNDS["shown"], **OURS)
     return claim.claims
 
 

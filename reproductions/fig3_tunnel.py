@@ -22,8 +22,9 @@ import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import at_least, between, but, one_of, option
-from reproductions.common import optima, pictures, toys
+from reproductions.common import optima, pictures, toys, tunnels
 from reproductions.common.arrays import named, stacked, under
+from reproductions.common.tunnels import BOUNDS, positions
 
 OURS = {
     "source": "beyond the paper; wedges.joint_connector",
@@ -31,7 +32,6 @@ OURS = {
 }
 HALVES = "A tunnel's deviations from the line fall into two halves, each with a direction of its own."
 PATHS = ("line", "tunnel", "joint", "bezier")
-LOW = 0.25  # of the line's barrier: what counts as low
 
 
 @options.settings
@@ -66,30 +66,14 @@ def measure(config):
     the first pair; "toy ..." """
     ends = optima.trained(config, 2 * config.pairs)  # [2 pairs, D]
     pairs = enumerate(zip(ends[::2], ends[1::2], strict=True), 1)
-    paths = Paths(config.segments, config.steps, config.rate, config.start, config.seed)
+    paths = tunnels.Paths(config.segments, config.steps, config.rate, config.start, config.seed)
     network = config.network()
     found = parallel.over(functools.partial(_pair, network, paths), list(pairs))
     plane = named("plane", _plane(network, paths, ends[:2]))
     size = config.toy_dimension, config.toy_n, config.toy_k
     landscapes = [toys.Toy("finite", *size, config.seed + i) for i in range(config.pairs)]
-    toy = parallel.over(functools.partial(cache.cached, _on_toy, config.segments), landscapes)
+    toy = parallel.over(functools.partial(tunnels.on_toy, config.segments), landscapes)
     return stacked(found) | plane | stacked(toy)
-
-
-@dataclasses.dataclass(frozen=True)
-class Paths:
-    """The tunnel between two optima, and what all paths there are trained by: see Config."""
-
-    segments: int
-    steps: int
-    rate: float
-    start: str
-    seed: int
-
-    @property
-    def total(self):
-        """Gradient steps of each path."""
-        return (self.segments - 1) * self.steps
 
 
 def _pair(network, paths, item):
@@ -97,40 +81,16 @@ def _pair(network, paths, item):
     number, ends = item
     ends, w = np.stack(ends), positions(paths.segments)  # [2, D], [2S + 1, 2]
     with progress.labelled(f"pair {number}"):
-        surfaces, found = _surfaces(network, ends, paths), {}
-        for name, surface in surfaces.items():
-            found |= optima.read(network, surface(w), name)
-        labels = optima.predicted(network, surfaces["tunnel"](w))  # [2S + 1, N]
-    truth = network.problem.source.load().y_test
-    deviations = surfaces["tunnel"].deviations  # [S - 1, D]
-    return found | {
-        "labels": wedges.label_agreement(labels[::2]),  # [S + 1, S + 1], at the vertices
-        "ends disagree": wedges.disagreement(labels[[0, -1]], truth)[0, 1],
-        "cosines": wedges.cosine_matrix(deviations),
-        "distance": np.linalg.norm(ends[1] - ends[0]),
-        "deviation": np.linalg.norm(deviations, axis=1),
-    }
+        found = tunnels.between(network, ends, paths)
+        for name, path in (("joint", _joint), ("bezier", _bezier)):
+            found |= optima.read(network, path(network, ends, paths)(w), name)
+    return found
 
 
 def _surfaces(network, ends, paths):
     """{path: a `wedges.Connector` of the ends [2, D]}."""
-    return {
-        "line": wedges.Connector(ends, wedges.simplex.Grid(1, 1)),
-        "tunnel": _tunnel(network, ends, paths),
-        "joint": _joint(network, ends, paths),
-        "bezier": _bezier(network, ends, paths),
-    }
-
-
-def positions(segments):
-    """Barycentric positions of a tunnel's vertices and the middles between, [2S + 1, 2]."""
-    t = np.linspace(0, 1, 2 * segments + 1)
-    return np.stack([1 - t, t], axis=1)
-
-
-def _tunnel(network, ends, paths):
-    how = optima.OneByOne(paths.rate, paths.steps, paths.start)
-    return optima.surface(network, ends, wedges.simplex.Grid(1, paths.segments), how, "tunnel")
+    others = {"joint": _joint(network, ends, paths), "bezier": _bezier(network, ends, paths)}
+    return tunnels.joined(network, ends, paths) | others
 
 
 def _joint(network, ends, paths):
@@ -177,51 +137,21 @@ def _on_plane(network, corners, paths, points):
     return {"x": x, "y": y, "loss": wedges.probe.plane(fewer.seen, plane, x, y), **places}
 
 
-def _on_toy(segments, toy):
-    """Line and tunnel on a toy landscape, K random wedges."""
-    _, ends = toy.two_optima()
-    line, tunnel = wedges.Connector(ends, wedges.simplex.Grid(1, 1)), toy.tunnel(ends, segments)
-    w = positions(segments)
-    return {
-        "toy line": toy.landscape(line(w)),
-        "toy tunnel": toy.landscape(tunnel(w)),
-        "toy cosines": wedges.cosine_matrix(tunnel.deviations),
-    }
-
-
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
 def _numbers(arrays, config):
     """{name: [pairs]}: what the claims are about. Heights are above the ends' mean, over the barrier."""
-    line = arrays["line train loss"]  # [pairs, 2S + 1]
-    ends = (line[:, 0] + line[:, -1]) / 2
-    rise, toy_rise = wedges.barrier(line), wedges.barrier(arrays["toy line"])
-    height = lambda losses: (losses.max(axis=1) - ends) / rise
-    within, across = wedges.compare.halves(arrays["cosines"])
-    same, other = wedges.compare.halves(arrays["labels"])
-    toy_within, toy_across = wedges.compare.halves(arrays["toy cosines"])
-    # Row i of the cosines stands at vertex i + 1, row i of the labels at vertex i.
-    turn = np.array([wedges.compare.switch(c) for c in arrays["cosines"]]) + 0.5
-    labels_turn = np.array([wedges.compare.switch(a) for a in arrays["labels"]]) - 0.5
+    rise = wedges.barrier(arrays["toy line"])
+    within, across = wedges.compare.halves(arrays["toy cosines"])
+    others = {f"{name} highest": tunnels.height(arrays, name) for name in PATHS[2:]}
     return {
-        "ends": ends,
-        "barrier": rise,
-        **{f"{name} highest": height(arrays[f"{name} train loss"]) for name in PATHS[1:]},
-        "vertices highest": height(arrays["tunnel train loss"][:, ::2]),
-        "within": within,
-        "across": across,
-        "turn": turn / config.segments,
-        "labels within": same,
-        "labels across": other,
-        "labels turn": labels_turn / config.segments,
-        "ends disagree": arrays["ends disagree"],
-        "lowest accuracy": arrays["tunnel test accuracy"].min(axis=1),
-        "end accuracy": arrays["tunnel test accuracy"][:, [0, -1]].mean(axis=1),
-        "toy vertices": arrays["toy tunnel"][:, ::2].max(axis=1) / toy_rise,
-        "toy highest": arrays["toy tunnel"].max(axis=1) / toy_rise,
-        "toy within": toy_within,
-        "toy across": toy_across,
+        **tunnels.numbers(arrays, config.segments),
+        **others,
+        "toy vertices": arrays["toy tunnel"][:, ::2].max(axis=1) / rise,
+        "toy highest": arrays["toy tunnel"].max(axis=1) / rise,
+        "toy within": within,
+        "toy across": across,
     }
 
 
@@ -231,11 +161,7 @@ def judged(arrays, config):
     mean = {name: values.mean() for name, values in n.items()}
     blocks = np.abs(n["turn"] - n["labels turn"]).max() * config.segments
     return {
-        "barrier": (n["barrier"] / n["ends"]).min(),
-        "tunnel": n["tunnel highest"].max(),
-        "within": mean["within"],
-        "across": mean["within"] - mean["across"],
-        "labels": (n["labels within"] - n["labels across"]).min(),
+        **tunnels.judged(n),
         "blocks": np.round(blocks, 6),
         "toy.vertices": n["toy vertices"].max(),
         "toy.within": mean["toy within"],
@@ -250,13 +176,14 @@ def claims(arrays, config):
     near = max(1, config.segments // 10)
     highest = "highest vertex or middle of the tunnel above its ends / line's barrier"
     line = "The straight line between two optima has a barrier."
-    claim("barrier", "line's barrier / loss of its ends", ">", 0.1, says=line)
+    claim("barrier", "line's barrier / loss of its ends", *BOUNDS["barrier"], says=line)
     tunnel = "Points minimised in the hyperplanes normal to the line form a tunnel of low loss."
-    claim("tunnel", highest, "<=", LOW, says=tunnel)
-    claim("within", "mean cosine of deviations within a half", ">=", 0.5, says=HALVES)
-    claim("across", "by how much it is lower across halves", ">=", 0.25, says=HALVES)
+    claim("tunnel", highest, *BOUNDS["tunnel"], says=tunnel)
+    claim("within", "mean cosine of deviations within a half", *BOUNDS["within"], says=HALVES)
+    claim("across", "by how much it is lower across halves", *BOUNDS["across"], says=HALVES)
     alike = {"says": "Networks of one half predict alike: labels agree in the same two blocks."}
-    claim("labels", "label agreement within a half less across", ">", 0, threshold=THEIRS, **alike)
+    labels = "label agreement within a half less across"
+    claim("labels", labels, *BOUNDS["labels"], threshold=THEIRS, **alike)
     claim("blocks", "where labels and deviations change sides: vertices apart", "<=", near, **alike)
     toy = claim.about("toy.*", "toy", says="The toy landscape shows the same.")
     toy("vertices", "highest vertex / line's barrier", "<", 1e-3)

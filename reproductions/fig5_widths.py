@@ -12,8 +12,6 @@ with L2 and with dropout until these get too strong, narrower with batch size.
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
 
-import dataclasses
-
 import numpy as np
 
 import wedges
@@ -21,7 +19,9 @@ from reproductions.bench import options, runs, sweep
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Floats, Ints, Texts, above, at_least, but, one_of, option
 from reproductions.common import data, networks, pictures, training
+from reproductions.common import widths as tunnel_widths
 from reproductions.common.arrays import mean_and_error, named, stacked
+from reproductions.common.widths import MEASURES, THRESHOLDS, in_range, widths
 
 # What the paper says of each: 1 wider with larger values, -1 narrower, 0 nothing that we know.
 EXPECTED = {"lr": 1, "l2": 1, "dropout": 1, "batch_size": -1, "width": 0}
@@ -64,7 +64,7 @@ class Config(networks.NetworkConfig):
 
 def measure(config):
     """Arrays "<hyperparameter> <number>" [values, seeds, ...] of everything the figure shows."""
-    found = sweep.over(measure_one, settings(config), figure="fig5_widths").require()
+    found = sweep.over(tunnel_widths.measure_one, settings(config), figure="fig5_widths").require()
     arrays = {}
     for name in varied(config):
         rows = [
@@ -97,26 +97,6 @@ def words(config, name, value, seed):
     return f"{'base' if value == base(config)[name] else f'{name}={value}'}, seed {seed}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """One training and the width of its tunnel: all that the result depends on.
-
-    Attributes:
-      problem, recipe: what is trained, and how.
-      target: the loss of the first `examples` training examples at which training ends.
-      directions: random ones, along which that loss is followed.
-      multiple, fixed: the thresholds, in multiples of the optimum's own loss and in nats.
-    """
-
-    problem: networks.Problem
-    recipe: training.Recipe
-    target: float
-    examples: int
-    directions: int
-    multiple: float
-    fixed: float
-
-
 def settings(config):
     """{what is special about it: Setting} of all values and seeds."""
     return {
@@ -132,93 +112,15 @@ def _setting(config, seed, at):
     problem = config.problem(initial=seed, seed=seed, **network)
     recipe = training.Recipe("adam", at["lr"], config.epochs)
     own = ("target", "examples", "directions", "multiple", "fixed")
-    return Setting(problem, recipe, **{name: getattr(config, name) for name in own})
-
-
-THRESHOLDS = ("multiple", "fixed")
-_CHECKS = 5  # of the training loss, an epoch
-_REPORTED = 10_000  # training examples in the training loss that is reported
-
-
-def measure_one(setting):
-    """Train one network until the target, and find the widths of its tunnel."""
-    problem, epoch = setting.problem, networks.landscape(setting.problem).steps_per_epoch
-    until = training.Until(setting.examples, setting.target, max(1, epoch // _CHECKS))
-    trained = training.train(problem, setting.recipe, label=f"seed {problem.seed}", until=until)
-    theta, seen = trained.theta, networks.seen(problem, setting.examples)
-    loss = float(seen(theta))
-    here = networks.seen(problem, _REPORTED).evaluate(theta)
-    there = networks.unseen(problem).evaluate(theta)
-    numbers = {
-        "loss": loss,
-        "train loss": here.loss,
-        "train accuracy": here.accuracy,
-        "test loss": there.loss,
-        "test accuracy": there.accuracy,
-        "norm": np.linalg.norm(theta),
-        "dimension": len(theta),
-        "epochs": len(trained.losses) / epoch,
-        "reached": loss <= setting.target,
-    }
-    return probe(seen, theta, loss, setting) | {name: np.array(v) for name, v in numbers.items()}
-
-
-def probe(seen, theta, loss, setting):
-    """How far both thresholds are along random directions from theta, where the loss is `loss`."""
-    v = wedges.isotropic(len(theta), setting.directions, seed=setting.problem.seed)
-    thresholds = [setting.multiple * loss, max(setting.fixed, loss)]
-    found = {}
-    for name, width in zip(THRESHOLDS, wedges.tunnel_width(seen, theta, v, thresholds), strict=True):
-        if name == "fixed" and loss > setting.fixed:  # it is crossed where it begins
-            width = width._replace(distances=0 * width.distances)
-        found |= {f"{name} distances": width.distances, f"{name} censored": width.censored}
-    return found
+    return tunnel_widths.Setting(problem, recipe, **{name: getattr(config, name) for name in own})
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
 
-MEASURES = ("distance", "angle")
-DRAWS = 2000  # of the bootstrap
-
-
-def widths(arrays, name, measure, threshold):
-    """A mean width over directions for each value and seed, [values, seeds]: distance, or degrees."""
-    distances = arrays[f"{name} {threshold} distances"]  # [values, seeds, directions]
-    if measure == "angle":
-        distances = np.degrees(np.arctan2(distances, arrays[f"{name} norm"][..., None]))
-    return distances.mean(axis=-1)
-
-
-def in_range(arrays, name):
-    """The values [values] at which every seed reached the target: where a trend is claimed."""
-    return arrays[f"{name} reached"].all(axis=1)
-
-
-def unequal(arrays, config, name):
-    """How far the training losses in range are from the target, at most, as a share of it."""
-    off = np.abs(arrays[f"{name} train loss"][in_range(arrays, name)] / config.target - 1)
-    return off.max() if off.size else np.nan
-
 
 def rank(arrays, config, name, measure, threshold="multiple"):
-    """Spearman's rank correlation of value and width in range, and its 95% bootstrap interval.
-
-    Every network is a point. The bootstrap draws the seeds of each value again. NaN where fewer than
-    three values are in range.
-    """
-    from scipy.stats import rankdata
-
-    good = in_range(arrays, name)
-    w = widths(arrays, name, measure, threshold)[good]  # [values in range, seeds]
-    if len(w) < 3 or np.isnan(w).any():
-        return np.nan, np.nan, np.nan
-    x = np.broadcast_to(np.array(values(config, name))[good][:, None], w.shape)
-    draws = np.random.default_rng(0).integers(w.shape[1], size=(DRAWS, *w.shape))
-    drawn = np.take_along_axis(w[None], draws, axis=2)  # [draws, values in range, seeds]
-    every = np.concatenate([w[None], drawn]).reshape(-1, w.size)
-    a, b = (rankdata(v, axis=-1) - (w.size + 1) / 2 for v in (x.reshape(1, -1), every))
-    rho = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))  # all draws at once
-    return rho[0], *np.quantile(rho[1:], [0.025, 0.975])
+    """As `widths.rank`, of the values of this run."""
+    return tunnel_widths.rank(arrays, values(config, name), name, measure, threshold)
 
 
 def reversal(arrays, name, measure):
@@ -253,7 +155,7 @@ def judged(arrays, config):
     """{claim: number}: an interval's end nearest to no trend; of a reversal, where one is claimed."""
     found = {}
     for name in claimed(config):
-        found[f"{name}.convergence"] = unequal(arrays, config, name)
+        found[f"{name}.convergence"] = tunnel_widths.unequal(arrays, config.target, name)
         for measure in MEASURES:
             _, low, high = rank(arrays, config, name, measure)
             found[f"{name}.{measure}"] = low if EXPECTED[name] > 0 else high
@@ -273,10 +175,11 @@ def claims(arrays, config):
     ours = "this project: what makes widths comparable"
     worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
     less = "at the strongest value less the widest in range, in standard errors"
+    bounds = tunnel_widths.BOUNDS
     for name in claimed(config):
         own = claim.about(f"{name}.*", TITLES[name], says=SAYS[name])
-        end, *bound = ("lower", ">", 0.0) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
-        own("convergence", worst, "<=", 0.1, source=ours, says=COMPARABLE)
+        end, *bound = ("lower", *bounds["distance"]) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
+        own("convergence", worst, *bounds["convergence"], source=ours, says=COMPARABLE)
         for measure in MEASURES:
             trend = f"rank correlation with the width ({measure}), "
             trend += f"{rank(arrays, config, name, measure)[0]:.2f}; {end} end of its 95% interval"

@@ -16,7 +16,6 @@ the segments that join its points. A triangle of three optima is drawn in full.
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4; surfaces, Benton et al. 2021.
 """
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -25,16 +24,16 @@ import wedges
 from reproductions.bench import options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Ints, at_least, between, option
-from reproductions.common import optima, pictures
+from reproductions.common import optima, pictures, surfaces
 from reproductions.common.arrays import named, stacked
+from reproductions.common.surfaces import BOUNDS, LOW, SURFACES
+from reproductions.common.surfaces import heights as _heights
 
 OURS = {
     "source": "beyond the paper; wedges.joint_connector",
     "says": "Not in the paper: points that are trained together make a lower surface.",
     "threshold": THEIRS,
 }
-LOW = 0.25  # of what the flat hull rises: what counts as low, as for the tunnel
-SURFACES = ("flat", "stitched", "joint")
 
 
 @options.settings
@@ -64,118 +63,29 @@ def measure(config):
     """Readings "<what> <reading>" [m's, ...] of points, corners, held-out positions and segments."""
     network, seed = config.network(), config.seed
     thetas = optima.trained(config, max(*config.m, *config.continuous, 2) + 1)  # [K, D]
-    points = Points(config.subsets, config.points, config.steps, config.rate, seed)
-    surfaces = Surfaces(config.steps, config.budget, config.rate, seed)
-    chosen = functools.partial(_chosen, network, thetas, points)
-    continuous = functools.partial(_continuous, network, thetas, surfaces, config.held_out)
+    points = surfaces.Points(config.subsets, config.points, config.steps, config.rate, seed)
+    whole = surfaces.Surfaces(config.steps, config.budget, config.rate, seed)
+    chosen = functools.partial(surfaces.chosen, network, thetas, points)
+    continuous = functools.partial(surfaces.continuous, network, thetas, whole, config.held_out)
     return {
         **stacked(parallel.over(chosen, config.m)),
         **stacked(parallel.over(continuous, config.continuous)),
         **optima.read(network, thetas, "optima"),
-        **_triangle(network, thetas[:3], surfaces, config.triangle),
+        **_triangle(network, thetas[:3], whole, config.triangle),
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Points:
-    """The paper's chosen points of one m: `count` in each of `subsets` sets of optima, each made low in
-    `steps` steps."""
-
-    subsets: int
-    count: int
-    steps: int
-    rate: float
-    seed: int
-
-
-def _chosen(network, thetas, points, m):
-    """Readings [subsets, points] on the flat hull and minimised, and how far apart these are."""
-    how = optima.OneByOne(points.rate, points.steps)
-    rng = np.random.default_rng([points.seed, m])
-    rows = []
-    for subset in range(points.subsets):
-        # The first set is that of the first optima; the others are drawn.
-        ends = thetas[rng.choice(len(thetas), m + 1, replace=False)] if subset else thetas[: m + 1]
-        random = wedges.simplex.dirichlet(m, points.count - 1, seed=[points.seed, m, subset])
-        w = np.concatenate([wedges.simplex.centroid(m), random])  # [points, m + 1]
-        basis = wedges.simplex.Scattered(w)
-        with progress.labelled(f"m = {m}, set {subset + 1}"):
-            found = optima.surface(network, ends, basis, how, "points")
-            rows.append(
-                optima.read(network, found.vertices[m + 1 :], "points")
-                | optima.read(network, found.flat(w), "points flat")
-                | {"points deviation": np.linalg.norm(found.deviations, axis=1)}
-            )
-    return stacked(rows)
-
-
-@dataclasses.dataclass(frozen=True)
-class Surfaces:
-    """Continuous connectors over the edgewise subdivision with two pieces an edge.
-
-    Attributes:
-      steps: for each point, by itself or on average; fewer where more than `budget` would come together.
-    """
-
-    steps: int
-    budget: int
-    rate: float
-    seed: int
-
-    def among(self, network, ends):
-        """{name: Connector} of the optima `ends` [m + 1, D]."""
-        basis = wedges.simplex.Grid(len(ends) - 1, 2)
-        count = len(basis.points) - len(ends)
-        steps = max(1, min(self.steps, self.budget // count))  # for each point
-        alone = optima.OneByOne(self.rate, steps)
-        together = optima.Jointly(self.rate, count * steps, self.seed, positions="faces")
-        return {
-            "flat": wedges.Connector(ends, basis),
-            "stitched": optima.surface(network, ends, basis, alone, "stitched"),
-            "joint": optima.surface(network, ends, basis, together, "joint"),
-        }
-
-
-def _continuous(network, thetas, surfaces, held_out, m):
-    """Readings [held_out] of three surfaces, at positions drawn from the whole simplex and at the
-    middles of segments of the subdivision."""
-    held = wedges.simplex.dirichlet(m, held_out, seed=[surfaces.seed, m, 1000])
-    basis = wedges.simplex.Grid(m, 2)
-    pairs = basis.neighbours()
-    picked = np.random.default_rng([surfaces.seed, m]).choice(len(pairs), held_out)
-    middles = basis.points[pairs[picked]].mean(axis=1)
-    found = {}
-    with progress.labelled(f"m = {m}"):
-        for name, surface in surfaces.among(network, thetas[: m + 1]).items():
-            found |= optima.read(network, surface(held), f"held {name}")
-            found |= optima.read(network, surface(middles), f"segments {name}")
-    return found
-
-
-def _triangle(network, ends, surfaces, edge):
+def _triangle(network, ends, whole, edge):
     """Readings [positions] all over the triangle of three optima, and the positions."""
     w = wedges.simplex.grid(2, edge - 1)
     found = {"w": w}
     with progress.labelled("triangle"):
-        for name, surface in surfaces.among(network, ends).items():
+        for name, surface in whole.among(network, ends).items():
             found |= optima.read(network, surface(w), name)
     return named("triangle", found)
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------
-
-
-def _heights(arrays):
-    """{name: height}: how far the training loss is above the optima's mean, as a share of the flat
-    hull's mean rise at the same positions. points [m's, subsets, points], others [m's, held_out]."""
-    base = arrays["optima train loss"].mean()
-    flat = lambda name, axis: (arrays[f"{name} train loss"] - base).mean(axis=axis, keepdims=True)
-    found = {"points": (arrays["points train loss"] - base) / flat("points flat", (1, 2))}
-    for where in ("held", "segments"):
-        for name in SURFACES:
-            rise = arrays[f"{where} {name} train loss"] - base
-            found[f"{where} {name}"] = rise / flat(f"{where} flat", 1)
-    return found
 
 
 def verified(heights, m):
@@ -191,11 +101,8 @@ def verified(heights, m):
 def judged(arrays, config):
     """{claim: the number it is about}."""
     h, top = _heights(arrays), config.continuous.index(max(config.continuous))
-    accuracy = arrays["optima test accuracy"].mean()
     return {
-        "points": h["points"].max(),
-        "accuracy": accuracy - arrays["points test accuracy"].min(),
-        "heldout": h["held joint"].max(),
+        **surfaces.judged(arrays, h),
         "segments": h["segments joint"].max(),
         "top": h["held joint"][top].mean(),
         "stitched": h["held stitched"].max(),
@@ -209,10 +116,12 @@ def claims(arrays, config):
     top, above = max(config.continuous), "above the optima / the flat hull's rise"
     stitched = f"points found one by one: highest held-out point, all m, {above}"
     low = "Points of the hull of m + 1 optima, minimised in the plane normal to it, are low."
-    claim("points", f"highest chosen point, all m, {above}", "<=", LOW, says=low)
-    claim("accuracy", "test accuracy: optima less the worst chosen point", "<=", 0.1, says=low)
+    claim("points", f"highest chosen point, all m, {above}", *BOUNDS["points"], says=low)
+    worst = "test accuracy: optima less the worst chosen point"
+    claim("accuracy", worst, *BOUNDS["accuracy"], says=low)
     surface = {"says": "A low-loss surface joins the optima; low between its points, we read."}
-    claim("heldout", f"joint: highest held-out point, all m, {above}", "<=", LOW, **surface)
+    held = f"joint: highest held-out point, all m, {above}"
+    claim("heldout", held, *BOUNDS["heldout"], **surface)
     claim("segments", f"joint: highest middle of a segment, all m, {above}", "<=", LOW, **surface)
     claim("top", f"joint, m = {top}: mean held-out point {above}", "<=", LOW, **surface)
     claim("stitched", stitched, "<=", LOW, **surface)

@@ -61,13 +61,14 @@ def test_the_readme_fits_on_two_screens():
 def test_the_readme_s_table_is_that_of_the_recorded_verdicts():
     from reproductions.bench import catalogue
 
-    row = r"^\| \[`(\w+)`\]\(reproductions/reference/(\w+)\.md\) \| [^|]+ \| (\d+) of (\d+) \| [^|]+ \|$"
+    row = r"^\| \[`(\w+)`\]\(reproductions/reference/(\w+)\.md\) \| [^|]+ \| ([^|]+) \| [^|]+ \|$"
     found = re.findall(row, README, re.MULTILINE)
     assert [name for name, *_ in found] == list(catalogue.FIGURES)
-    for name, page, held, made in found:
-        recorded = json.loads((HERE / f"reproductions/reference/{name}.json").read_text())
-        verdicts = recorded["paper"]["verdicts"].values()
-        assert page == name and (int(held), int(made)) == (sum(verdicts), len(verdicts)), name
+    for name, page, said in found:
+        recorded = json.loads((HERE / f"reproductions/reference/{name}.json").read_text()).get("paper")
+        verdicts = recorded["verdicts"].values() if recorded else ()
+        told = f"{sum(verdicts)} of {len(verdicts)}" if recorded else "not run yet"
+        assert page == name and said == told, name
 
 
 def test_the_readme_s_example_runs_on_two_compiled_models(images, capsys, tmp_path, monkeypatch):

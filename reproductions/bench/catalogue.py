@@ -25,6 +25,7 @@ STORY = {
         "m_connectors",
         "fig5_widths",
         "fig6_swa",
+        "generality",
         "intrinsic_dimension",
     ),
     "around one point: four local properties": (

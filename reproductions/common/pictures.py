@@ -153,6 +153,24 @@ def table(ax, values, texts, *, marked, rows, columns):
     ax.set_yticks(range(len(rows)), rows)
 
 
+HOLDS, FAILS, UNKNOWN = "#B4DDEF", "#F4B183", "#D9D9D9"  # told apart by the colour-blind, too
+
+
+def verdicts(ax, top, held, texts=None):
+    """Cells of a table of verdicts, rows from `top` downwards: held [R, C], 1 in blue, 0 in orange with
+    a black corner, NaN in grey; with a text in each where there are some."""
+    from matplotlib.patches import Polygon, Rectangle
+
+    for (i, j), verdict in np.ndenumerate(held):
+        color, y = UNKNOWN if np.isnan(verdict) else HOLDS if verdict else FAILS, top + i
+        ax.add_patch(Rectangle((j, y), 1, 1, facecolor=color, edgecolor="white", linewidth=0.8))
+        if verdict == 0:
+            corner = [(j + 1, y), (j + 1, y + 0.32), (j + 0.78, y)]
+            ax.add_patch(Polygon(corner, facecolor="black", linewidth=0))
+        if texts is not None:
+            ax.text(j + 0.5, y + 0.53, texts[i][j], ha="center", va="center", fontsize=8)
+
+
 # Of as many phases: told apart also by the colour-blind, and dark letters can be read on them.
 TINTS = ("#F2A98F", "#F7DF9A", "#CDB0DC", "#B5DCF5", "#6FC3A3")
 

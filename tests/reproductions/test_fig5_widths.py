@@ -8,12 +8,12 @@ import pytest
 import wedges
 from reproductions import fig5_widths as fig5
 from reproductions.bench import options, workplace
-from reproductions.common import data, models, networks, training
+from reproductions.common import data, models, networks, training, widths
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(fig5, "DRAWS", 100)
+    monkeypatch.setattr(widths, "DRAWS", 100)
 
 
 @pytest.fixture(autouse=True)
@@ -232,11 +232,11 @@ def setting():
     network = models.Model("fc", width=0.05, l2=1e-3)
     problem = networks.Problem(data.source("digits"), network, 32, initial=3, seed=3)
     recipe = training.Recipe("adam", 1e-2, epochs=2)
-    return fig5.Setting(problem, recipe, 1.0, examples=200, directions=3, multiple=2.0, fixed=1.5)
+    return widths.Setting(problem, recipe, 1.0, examples=200, directions=3, multiple=2.0, fixed=1.5)
 
 
 def test_one_setting_is_trained_to_the_target_and_its_widths_are_where_the_loss_crosses(setting):
-    found = fig5.measure_one(setting)
+    found = widths.measure_one(setting)
     every = 44 // 5  # steps between two looks at the loss: five an epoch of 1437 // 32
     trained = training.train(
         setting.problem, setting.recipe, label="", until=training.Until(200, 1.0, every)
@@ -262,14 +262,14 @@ def test_one_setting_is_trained_to_the_target_and_its_widths_are_where_the_loss_
 
 
 def test_the_fixed_threshold_has_width_zero_where_the_optimum_is_above_it(setting):
-    low = fig5.measure_one(dataclasses.replace(setting, fixed=0.5))
+    low = widths.measure_one(dataclasses.replace(setting, fixed=0.5))
     assert low["loss"] > 0.5
     assert low["fixed distances"].tolist() == [0, 0, 0] and (low["multiple distances"] > 0).all()
-    high = fig5.measure_one(setting)
+    high = widths.measure_one(setting)
     assert (high["fixed distances"] > 0).all()
     np.testing.assert_array_equal(high["multiple distances"], low["multiple distances"])
 
 
 def test_what_misses_the_target_in_its_epochs_is_said_to(setting):
-    found = fig5.measure_one(dataclasses.replace(setting, target=1e-3))
+    found = widths.measure_one(dataclasses.replace(setting, target=1e-3))
     assert not found["reached"] and found["epochs"] == 2

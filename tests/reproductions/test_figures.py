@@ -28,6 +28,7 @@ IDS = {
     "m_connectors": ("m-connector.",),
     "fig5_widths": ("fig5.",),
     "fig6_swa": ("fig6.",),
+    "generality": ("generality.",),
     "intrinsic_dimension": ("intrinsic.",),
     "emergent_outliers": ("emergent.outliers.",),
     "emergent_gradient": ("emergent.gradient.",),

@@ -1,0 +1,124 @@
+"""How wide a tunnel is: from a trained network to where the loss has risen, by how it was trained.
+
+Arrays of one hyperparameter are named "<hyperparameter> <number>" [values, seeds, ...].
+Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
+"""
+
+import dataclasses
+
+import numpy as np
+
+import wedges
+from reproductions.common import networks, training
+
+# What is claimed of a hyperparameter that widens the tunnel: how unequal the losses are at most, and the
+# lower end of the rank correlation's interval.
+BOUNDS = {"convergence": ("<=", 0.1), "distance": (">", 0.0), "angle": (">", 0.0)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One training and the width of its tunnel: all that the result depends on.
+
+    Attributes:
+      problem, recipe: what is trained, and how.
+      target: the loss of the first `examples` training examples at which training ends.
+      directions: random ones, along which that loss is followed.
+      multiple, fixed: the thresholds, in multiples of the optimum's own loss and in nats.
+    """
+
+    problem: networks.Problem
+    recipe: training.Recipe
+    target: float
+    examples: int
+    directions: int
+    multiple: float
+    fixed: float
+
+
+THRESHOLDS = ("multiple", "fixed")
+_CHECKS = 5  # of the training loss, an epoch
+_REPORTED = 10_000  # training examples in the training loss that is reported
+
+
+def measure_one(setting):
+    """Train one network until the target, and find the widths of its tunnel."""
+    problem, epoch = setting.problem, networks.landscape(setting.problem).steps_per_epoch
+    until = training.Until(setting.examples, setting.target, max(1, epoch // _CHECKS))
+    trained = training.train(problem, setting.recipe, label=f"seed {problem.seed}", until=until)
+    theta, seen = trained.theta, networks.seen(problem, setting.examples)
+    loss = float(seen(theta))
+    here = networks.seen(problem, _REPORTED).evaluate(theta)
+    there = networks.unseen(problem).evaluate(theta)
+    numbers = {
+        "loss": loss,
+        "train loss": here.loss,
+        "train accuracy": here.accuracy,
+        "test loss": there.loss,
+        "test accuracy": there.accuracy,
+        "norm": np.linalg.norm(theta),
+        "dimension": len(theta),
+        "epochs": len(trained.losses) / epoch,
+        "reached": loss <= setting.target,
+    }
+    return probe(seen, theta, loss, setting) | {name: np.array(v) for name, v in numbers.items()}
+
+
+def probe(seen, theta, loss, setting):
+    """How far both thresholds are along random directions from theta, where the loss is `loss`."""
+    v = wedges.isotropic(len(theta), setting.directions, seed=setting.problem.seed)
+    thresholds = [setting.multiple * loss, max(setting.fixed, loss)]
+    found = {}
+    for name, width in zip(THRESHOLDS, wedges.tunnel_width(seen, theta, v, thresholds), strict=True):
+        if name == "fixed" and loss > setting.fixed:  # it is crossed where it begins
+            width = width._replace(distances=0 * width.distances)
+        found |= {f"{name} distances": width.distances, f"{name} censored": width.censored}
+    return found
+
+
+# ---- what the numbers say ---------------------------------------------------------------------------
+
+MEASURES = ("distance", "angle")
+DRAWS = 2000  # of the bootstrap
+
+
+def widths(arrays, name, measure, threshold):
+    """A mean width over directions for each value and seed, [values, seeds]: distance, or degrees."""
+    distances = arrays[f"{name} {threshold} distances"]  # [values, seeds, directions]
+    if measure == "angle":
+        distances = np.degrees(np.arctan2(distances, arrays[f"{name} norm"][..., None]))
+    return distances.mean(axis=-1)
+
+
+def in_range(arrays, name):
+    """The values [values] at which every seed reached the target: where a trend is claimed."""
+    return arrays[f"{name} reached"].all(axis=1)
+
+
+def unequal(arrays, target, name):
+    """How far the training losses in range are from the target, at most, as a share of it."""
+    off = np.abs(arrays[f"{name} train loss"][in_range(arrays, name)] / target - 1)
+    return off.max() if off.size else np.nan
+
+
+def rank(arrays, values, name, measure, threshold="multiple"):
+    """Spearman's rank correlation of value and width in range, and its 95% bootstrap interval.
+
+    values: those of the hyperparameter, ascending.
+
+    Every network is a point. The bootstrap draws the seeds of each value again. NaN where fewer than
+    three values are in range.
+    """
+    from scipy.stats import rankdata
+
+    good = in_range(arrays, name)
+    w = widths(arrays, name, measure, threshold)[good]  # [values in range, seeds]
+    if len(w) < 3 or np.isnan(w).any():
+        return np.nan, np.nan, np.nan
+    x = np.broadcast_to(np.array(values)[good][:, None], w.shape)
+    draws = np.random.default_rng(0).integers(w.shape[1], size=(DRAWS, *w.shape))
+    drawn = np.take_along_axis(w[None], draws, axis=2)  # [draws, values in range, seeds]
+    every = np.concatenate([w[None], drawn]).reshape(-1, w.size)
+    a, b = (rankdata(v, axis=-1) - (w.size + 1) / 2 for v in (x.reshape(1, -1), every))
+    rho = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))  # all draws at once
+    return rho[0], *np.quantile(rho[1:], [0.025, 0.975])
