@@ -159,6 +159,26 @@ def colors():
     return itertools.cycle(look["color"] for look in looks())
 
 
+_NAMES = {
+    "simple_cnn": "SimpleCNN",
+    "fc": "fully connected network",
+    "lenet": "LeNet",
+    "resnet": "ResNet",
+    "digits": "digits",
+    "mnist1d": "MNIST-1D",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+}
+
+
+def named(name):
+    """What people call the network or data set of this name; a network of one's own is called as its
+    function is."""
+    return _NAMES.get(name, name.rpartition(":")[2])
+
+
 def counted(number, noun):
     """ "1 seed", "3 seeds"."""
     return f"{number} {noun}{'s' * (number != 1)}"
