@@ -321,9 +321,9 @@ def finding(arrays, config):
     grows = [way for way in WAYS if n[f"grows.star.{way}.ratio"] >= 0.8]
     how = "there, no more directions count with m"
     if grows:
-        how = f"the directions that count there grow with m, by {' and '.join(grows)}"
+        how = f"there, more directions count with m ({' and '.join(grows)})"
         if min(n[f"control.{way}.ratio"] for way in grows) <= 1:
-            how += ", but are no more than where a line is as high"
+            how += ", but no more than where a line is as high"
     return f"{where}; {how}"
 
 

@@ -129,7 +129,9 @@ def star_center(
             samples=samples,
             tolerance=tolerance,
             jit_compile=jit_compile,
-            follow=functools.partial(_followed, follow, f"star, {share:g} of each leg"),
+            follow=functools.partial(
+                _followed, follow, "star" + f", {share:g} of each leg" * (share < 1)
+            ),
         )
     # As the basis whose files can be read: the same cone.
     return Connector(tips, simplex.Scattered(simplex.centroid(basis.m)), star.vertices[-1:])

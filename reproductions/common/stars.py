@@ -237,6 +237,8 @@ def _displacements(network, theta, how):
             jit_compile=devices.compiled(),
             follow=follow,
         )
+    if not np.isfinite(moved).all():
+        raise UsageError(f"--descent_lr={how.rate:g}: descents from around a place diverge; give less.")
     return {"gram": wedges.dimensionality.gram(moved)}
 
 

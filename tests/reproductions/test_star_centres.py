@@ -10,6 +10,7 @@ import pytest
 import wedges
 from reproductions import star_centres as figure
 from reproductions.bench import cache, devices, options, store, workplace
+from reproductions.bench.errors import UsageError
 from reproductions.common import data, models, networks, optima, star_toys, stars, toys, training
 
 
@@ -146,11 +147,11 @@ def test_the_title_says_what_the_numbers_say():
     arrays = arrays_of()
     title = figure.finding(arrays, CONFIG)
     assert title.startswith("From one point all straight ways to 10 optima stay below 7% of the hull")
-    assert title.endswith("that count there grow with m, by gradients and descents")
+    assert title.endswith("there, more directions count with m (gradients and descents)")
     arrays["gradients ratio"][:, NEAR, 0] = 10 - np.arange(len(ROW))
-    assert figure.finding(arrays, CONFIG).endswith("that count there grow with m, by descents")
+    assert figure.finding(arrays, CONFIG).endswith("there, more directions count with m (descents)")
     arrays["descents ratio"][ROW["control", 10], 0] = 200
-    assert figure.finding(arrays, CONFIG).endswith("but are no more than where a line is as high")
+    assert figure.finding(arrays, CONFIG).endswith("but no more than where a line is as high")
     arrays["star legs train loss"][:] = 0.95
     arrays["descents ratio"][:, 0] = 10 - np.arange(len(ROW))
     title = figure.finding(arrays, CONFIG)
@@ -267,6 +268,12 @@ def test_gradients_and_descents_are_the_librarys(network):
     found = stars.gram(network, theta, stars.Descents(0.5, 4, 0.1, 3, seed=3), "test")
     moved = of.displacements(network.descend, theta, 0.5, 4, keras.optimizers.SGD(0.1), 3, seed=3)
     np.testing.assert_allclose(found, of.gram(moved), rtol=1e-4, atol=1e-7)
+
+
+def test_descents_that_diverge_are_said_to(network):
+    theta = ends_of(network, 1)[0]
+    with pytest.raises(UsageError, match=r"^--descent_lr=3e\+38: descents .* diverge; give less\.$"):
+        stars.gram(network, theta, stars.Descents(0.5, 4, 3e38, 3, seed=3), "test")
 
 
 def test_dimensions_are_of_all_samples_and_of_parts():
