@@ -4,11 +4,10 @@ Where m + 1 wedges of the toy cross, every straight way to an optimum is low, an
 of all wedges are short. The hull's middle, minimised as for m-connectors, lies on one wedge. A star
 centre, the point of the lowest mean loss over its legs to all optima, is the crossing.
 
-  where   on the network: how low its legs are, beside those of the hull's minimised middle
-  how     the participation ratio of gradients at a fixed distance around a place, and of what descents
-          from there undo; beside it a control as high as a star, on the line between two optima
-
-The ideas are this project's, and so are the thresholds, fixed before the runs.
+On the network: how low are its legs, beside those of the hull's minimised middle? And in how many
+directions do gradients vary at a fixed distance around such a place, and what descents from there undo,
+beside a control as high as a star on the line between two optima? The ideas are this project's, and so
+are the thresholds, fixed before the runs.
 
     python -m reproductions.star_centres --preset=quick     digits, two minutes
     python -m reproductions.star_centres                    CIFAR-10, 25 minutes after training
@@ -39,7 +38,7 @@ NUMBERS = ("ratio", "count")  # the participation ratio, and the count that hold
 @options.settings
 class Config(stars.Config):
     m: Ints = option(
-        "m of the stars", between(1, 20), paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2)
+        "m of the stars", between(1, 20), paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2, 3)
     )
     steps: int = option("gradient steps of each place", paper=780, quick=200, smoke=20)
     reach: Floats = option("share of each leg that a star's stages look at", above(0, 1), paper=(1.0,))
@@ -47,7 +46,7 @@ class Config(stars.Config):
     longer_m: Ints = option("m of these", between(1, 20), paper=(1, 3, 9), quick=(1, 2), smoke=(1,))
     points: int = option("points on each leg where the loss is read", paper=3, smoke=2)
     counted: Ints = option(
-        "m where directions count", between(1, 20), paper=(1, 2, 3, 5, 10), quick=(1, 2, 4), smoke=(1, 2)
+        "m where directions count", between(1, 20), paper=(1, 2, 3, 5, 10), quick=(1, 2, 4), smoke=(1, 3)
     )
     toy_dimension: int = option("D of the toy", between(4, 5000), paper=500, quick=300, smoke=60)
     toy_short: int = option("s, short directions of its wedges", paper=20, smoke=6)
@@ -55,11 +54,12 @@ class Config(stars.Config):
 
     def check(self):
         super().check()
-        for name in ("counted", "longer_m"):
-            given = getattr(self, name)
-            if not set(given) <= set(self.m):
-                among = f"must be among --m={options.show(self.m)}."
-                raise UsageError(f"--{name}={options.show(given)}: {among}")
+        if max(self.counted) > max(self.m):
+            most = f"must be at most --m={max(self.m)}."
+            raise UsageError(f"--counted={options.show(self.counted)}: {most}")
+        if not set(self.longer_m) <= set(self.m):
+            among = f"must be among --m={options.show(self.m)}."
+            raise UsageError(f"--longer_m={options.show(self.longer_m)}: {among}")
         if max(self.longer_m) >= max(self.m):
             left = f"must be below --m={max(self.m)}, so that an optimum is left."
             raise UsageError(f"--longer_m={options.show(self.longer_m)}: {left}")

@@ -40,18 +40,24 @@ def _places(toy, ends, m):
 
 
 def _at(toy, place, ends, line, samples):
-    of, seed = wedges.dimensionality, toy.seed
-    gradients = of.gradients(toy.landscape, place, toys.RADIUS, samples, seed=seed)
-    cg = wedges.ConjugateGradients()
-    how = {"seed": seed, "follow": _silently}
-    moved = of.displacements(toy.squared, place, toys.RADIUS, samples, cg, 30, **how)
+    where = place, toys.RADIUS, samples
+    gradients = wedges.dimensionality.gradients(toy.landscape, *where, seed=toy.seed)
+    how = wedges.ConjugateGradients(), 30
+    moved = wedges.dimensionality.displacements(
+        toy.squared, *where, *how, seed=toy.seed, follow=_silently
+    )
     ways = [wedges.connect.along(toy.landscape, np.stack([end, place]), 50)[1] for end in ends]
     return {
         "geometry": np.array(len(toy.landscape.short_directions(place, toys.NEAR))),
-        "gradients": np.array(of.participation_ratio(of.gram(gradients))),
-        "descents": np.array(of.participation_ratio(of.gram(moved))),
+        "gradients": _ratio(gradients),
+        "descents": _ratio(moved),
         "highest": np.max(ways) / line,
     }
+
+
+def _ratio(samples):
+    gram = wedges.dimensionality.gram(samples)
+    return np.array(wedges.dimensionality.participation_ratio(gram))
 
 
 def _silently(descent, steps, name):

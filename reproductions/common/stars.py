@@ -246,17 +246,19 @@ def dimensions(gram):
     """Of a Gram matrix [n, n]: the participation ratio and the count that holds 90% of the variance,
     "ratio" and "count" [2], each with its standard error; both of the first quarter, half and all of the
     samples, "by samples" [3, 2]; the eigenvalues' shares of the variance, "shares" [n - 1]."""
-    n, counted = len(gram), wedges.dimensionality
-    both = lambda part: (counted.participation_ratio(part), counted.variance_count(part))
-    ratio, count = both(gram)
-    rows = [[found.value for found in both(gram[:k, :k])] for k in parts(n)]
-    values = counted.spectrum(gram)
+    ratio, count = _both(gram)
+    rows = [[found.value for found in _both(gram[:k, :k])] for k in parts(len(gram))]
+    values = wedges.dimensionality.spectrum(gram)
     return {
         "ratio": np.array(ratio),
         "count": np.array(count),
         "by samples": np.array(rows),
         "shares": values / values.sum(),
     }
+
+
+def _both(gram):
+    return wedges.dimensionality.participation_ratio(gram), wedges.dimensionality.variance_count(gram)
 
 
 def parts(n):
