@@ -15,6 +15,7 @@ from . import compressibility as compressibility
 from . import connect as connect
 from . import curvature as curvature
 from . import diagnosis as diagnosis
+from . import dimensionality as dimensionality
 from . import distribute as distribute
 from . import hyperplane as hyperplane
 from . import interpolation as interpolation
@@ -32,6 +33,7 @@ from . import rugged as rugged
 from . import select as select
 from . import short as short
 from . import simplex as simplex
+from . import star as star
 from . import toy as toy
 from .affine import AffineSubspace as AffineSubspace
 from .affine import normal_plane as normal_plane
@@ -92,6 +94,7 @@ from .roughness import roughness_index as roughness_index
 from .short import eigenvalue_count as eigenvalue_count
 from .short import gradient_rank as gradient_rank
 from .short import smallest_cut as smallest_cut
+from .star import star_center as star_center
 from .toy import AxisWedges as AxisWedges
 from .toy import RandomWedges as RandomWedges
 from .toy import RotatedWedges as RotatedWedges

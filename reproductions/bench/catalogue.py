@@ -23,6 +23,7 @@ STORY = {
         "fig3_tunnel",
         "fig4_short_directions",
         "m_connectors",
+        "star_centres",
         "fig5_widths",
         "fig6_swa",
         "generality",

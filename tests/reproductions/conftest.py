@@ -17,7 +17,14 @@ ROOT = str(pathlib.Path(__file__).parents[2])
 
 
 # The smoke runs that take longest in one of two processes.
-SLOW = ("emergent_outliers", "fig4_short_directions", "fig5_widths", "generality", "toy_intersection")
+SLOW = (
+    "emergent_outliers",
+    "fig4_short_directions",
+    "fig5_widths",
+    "generality",
+    "star_centres",
+    "toy_intersection",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
