@@ -1,6 +1,6 @@
 """The picture of the README: the curve of low loss between two networks on MNIST-1D, two minutes.
 
-python docs/pictures/two_networks.py                writes docs/pictures/two_networks.png
+python docs/pictures/two_networks.py                writes docs/pictures/two_networks.png, prints the barriers
 """
 
 import pathlib
@@ -37,16 +37,18 @@ def main():
 
     train = wedges.NetworkLandscape(model_a, x, y, seed=0)
     a, b = train.space.read(), train.space.read(model_b)
-    adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, 800))
+    adam = keras.optimizers.Adam(3e-3)
     basis = wedges.simplex.Bernstein(1, 2)
     curve = wedges.joint_connector(train, [a, b], basis, adam, steps=800, seed=0, normal=False)
 
     plane = wedges.through(curve.path)
     side, up = wedges.plots.window(plane, curve.path, steps=61, margin=0.25)
     losses = wedges.probe.plane(train, plane, side, up)
-    highest = [np.max(wedges.probe.line(train, a, b).losses)]
     t = np.linspace(0, 1, 41)
-    highest.append(np.max(wedges.connect.readings(train, curve(np.stack([1 - t, t], 1))).loss))
+    line = wedges.probe.line(train, a, b).losses
+    bent = wedges.connect.readings(train, curve(np.stack([1 - t, t], 1))).loss
+    print(f"barrier on the line: {wedges.barrier(line):.3g}, on the curve: {wedges.barrier(bent):.2g}")
+    highest = np.max(line), np.max(bent)
     title = "Between two trained networks the straight line leaves the valley,\n"
     title += f"and a trained curve stays in it (highest loss {highest[0]:.1f} against {highest[1]:.1f})"
     paths = {"straight line": [a, b], "trained Bezier curve": curve}
