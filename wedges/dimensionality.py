@@ -238,8 +238,9 @@ def _ratio(inner):
     pairs = np.sum(inner**2)
     paths = np.sum(inner.sum(axis=1) ** 2) - pairs
     squares = (n - 2) * (n - 3) * pairs - 2 * (n - 3) * paths + disjoint(inner)
-    # Beyond that it is the ratio of a number and of rounding.
-    return float(traces / squares) if squares > 1e-9 * traces else np.nan
+    # Below that a number is rounding: of the terms whose difference it is, and of the other number.
+    rounding = 1e-12 * apart.sum() ** 2
+    return float(traces / squares) if traces > rounding and squares > 1e-9 * traces else np.nan
 
 
 def _count(inner, share):
