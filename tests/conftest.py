@@ -8,12 +8,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes share the cores
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // 2)))
 
+import hypothesis
+
 import wedges  # noqa: F401  (before TensorFlow, for its runtime defaults)
 
 import keras  # isort: skip
 import numpy as np
 import pytest
 from keras import layers
+
+# The same examples in every run: what fails here fails everywhere.
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

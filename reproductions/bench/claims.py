@@ -15,14 +15,25 @@ from wedges import archive
 REFERENCE = pathlib.Path(__file__).parents[1] / "reference"
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 OURS, THEIRS = "ours", "the source's"  # whose a bound is; ours, unless a claim says otherwise
-# What a reference's entry of one preset must have. Older ones have no verdicts.
+# What a reference's entry of one preset must have. Older ones have no verdicts, or no claims.
 _NUMBER = {
     "mean": float,
     "spread": (float, None),
     "n": range(1, 10**9),
     "values": [float],
 }
-_ENTRY = {"settings": dict, "numbers": {str: _NUMBER}, "verdicts?": {str: bool}}
+_MADE = {"id": str, "statement": str, "source": str, "says": (str, None), "measured": (float, None)}
+_MADE |= {"relation": str, "expected": float, "passed": bool}
+_BEFORE = {"settings": dict, "provenance": dict, "numbers": {str: dict}, "verdicts": {str: bool}}
+_BEFORE |= {"measured": {str: (float, None)}}
+_ENTRY = {
+    "settings": dict,
+    "provenance?": dict,
+    "numbers": {str: _NUMBER},
+    "verdicts?": {str: bool},
+    "claims?": [_MADE],
+    "before?": _BEFORE,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +143,12 @@ class Reference:
         self.path = pathlib.Path(folder) / f"{figure}.json"
 
     def write(self, preset, key, numbers, provenance, claims=()):
-        """Record `numbers`, {name: values [seeds]}, and which claims hold, as the entry of `preset`."""
+        """Record `numbers`, {name: values [seeds]}, and the claims, as the entry of `preset`.
+
+        That of the paper preset has its claims in full, and what was recorded before by other code.
+        """
         entries = self.read()
+        earlier = entries.get(preset)
         entries[preset] = {
             "settings": _settings(key),
             "provenance": provenance,
@@ -148,6 +163,10 @@ class Reference:
             },
             "verdicts": {claim.id: claim.passed for claim in claims},
         }
+        if preset == "paper":
+            entries[preset]["claims"] = [claim.as_dict() for claim in claims]
+            if before := _before(earlier, provenance):
+                entries[preset]["before"] = before
         store.write_json(self.path, entries)
 
     def deviations(self, preset, key, numbers, floor=0.005):
@@ -203,6 +222,25 @@ class Reference:
             raise UsageError(f"{error}; restore it from version control.") from None
         except OSError as error:
             raise UsageError(f"{self.path} cannot be read ({error.strerror}).") from None
+
+
+def _before(earlier, provenance):
+    """What is kept of the entry that a new one replaces: of other code, its numbers and verdicts; of the
+    same code, what that one has kept; None where there is nothing."""
+    if earlier is None:
+        return None
+    code = lambda made: (made.get("software") or {}).get("code")
+    made = earlier.get("provenance", {})
+    if code(made) == code(provenance) and earlier.get("claims"):
+        return earlier.get("before")
+    short = lambda number: {name: number[name] for name in ("mean", "spread", "n")}
+    return {
+        "settings": earlier["settings"],
+        "provenance": made,
+        "numbers": {name: short(number) for name, number in earlier["numbers"].items()},
+        "verdicts": earlier.get("verdicts", {}),
+        "measured": {claim["id"]: claim["measured"] for claim in earlier.get("claims", ())},
+    }
 
 
 def _settings(key):

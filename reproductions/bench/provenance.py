@@ -79,6 +79,20 @@ def record(name, arguments, made_by, note):
     }
 
 
+def memory():
+    """{"memory_mib": the largest memory that one process of this run has had}; {} where the system does
+    not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    most = max(
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    unit = 2**20 if platform.system() == "Darwin" else 2**10  # bytes there, KiB elsewhere
+    return {"memory_mib": round(most / unit)}
+
+
 def commit(folder=pathlib.Path(__file__).parents[2]):
     """The commit of git that a checkout is at, in short, with "+" where files have changed since; None
     where `folder` is no checkout, as of an installed package, or git is not there."""

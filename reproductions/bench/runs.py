@@ -31,6 +31,7 @@ from reproductions.bench import (
     ahead,
     devices,
     drawings,
+    findings,
     flags,
     marks,
     notice,
@@ -129,6 +130,8 @@ def run(figure, argv):
     if values.write_reference:
         reference.write(values.preset, key, numbers, made, verdict)
         say(f"recorded {len(numbers)} numbers and {len(verdict)} verdicts in {reference.path}")
+        if values.preset == "paper":
+            findings.save(reference.path.with_suffix(".md"), reference.read()["paper"])
     compared = None if overrides else reference.compare(values.preset, key, numbers)
     check = _judged(figure, values.preset, verdict, reference, compared)
     try:
@@ -238,6 +241,7 @@ def _measured(figure, values, config, directory, usual):
         if place.writes:
             store.save(results, arrays, key)
     made["seconds"] = round((datetime.datetime.now() - started).total_seconds(), 1)
+    made |= provenance.memory()
     if place.writes:
         store.write_json(about, {**key, "preset": values.preset, "provenance": made})
     return key, arrays, made

@@ -138,6 +138,7 @@ def test_a_run_leaves_its_files_and_names_its_folder_last(name, figure, run):
     assert (found["figure"], found["preset"], found["config"]) == (name, "smoke", settings)
     assert found["provenance"]["command"] == f"python -m reproductions.{name} --preset=smoke"
     assert found["provenance"]["seconds"] > 0
+    assert found["provenance"]["memory_mib"] > 100  # TensorFlow alone has more
 
 
 def test_check_json_is_as_the_contract_says(name, run):

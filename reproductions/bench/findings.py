@@ -1,0 +1,139 @@
+"""Every claim of a figure as a table, in the text beside its reference numbers: reference/<figure>.md.
+
+`runs` writes it when a paper preset is recorded, so that text and numbers cannot differ. A row has what
+the source says, what we test, the bound, the number that was recorded before, the number of now, and
+the verdict. A second table has what the reference guards and has moved since then.
+"""
+
+import math
+
+from reproductions.bench import store, verdicts
+
+HEAD = "## Every claim"
+MOVED = 2.0  # standard errors of a difference, from which on a number has moved
+_ROUNDING = 1e-6  # of a number: what has no spread has moved if it differs by more
+
+
+def save(path, entry):
+    """Put the section of an entry into a reference's page, a file, whole or not at all.
+
+    Where there is no page yet, none is made: somebody has to say first what was found.
+    """
+    if path.exists():
+        text = written(path.read_text(encoding="utf-8"), entry)
+        store.write_bytes(path, lambda file: file.write(text.encode()))
+
+
+def written(text, entry):
+    """The text of a reference's page with the section `HEAD` of this entry: in the place of the one that
+    it has, or before the section on where the numbers come from, or at the end."""
+    before, _, rest = text.partition(f"\n{HEAD}\n")
+    if rest:
+        after = rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
+    else:
+        at = text.find("\n## Where the numbers come from")
+        before, after = (text[:at], text[at:]) if at >= 0 else (text.rstrip("\n") + "\n", "")
+    return f"{before}\n{section(entry)}{after}"
+
+
+def section(entry):
+    """The section of a reference's entry, as Markdown."""
+    now, earlier = entry["provenance"], entry.get("before")
+    lines = [HEAD, "", f"Recorded {_when(now)}."]
+    if earlier:
+        lines[-1] += f" Before that {_when(earlier['provenance'])}."
+        lines += _otherwise(entry["settings"], earlier["settings"])
+    lines += ["", *_claims(entry["claims"], earlier)]
+    if earlier:
+        lines += ["", *_moved(entry["numbers"], earlier["numbers"])]
+    return "\n".join(lines) + "\n"
+
+
+def _otherwise(now, before):
+    """Which settings are others than before, as a line, if any is."""
+    words = [
+        f"{name} {before.get(name, 'unknown')} is now {now.get(name, 'gone')}"
+        for name in sorted({*now, *before})
+        if now.get(name) != before.get(name)
+    ]
+    return [f"Settings that changed in between: {'; '.join(words)}."] if words else []
+
+
+def _when(made):
+    """Of what run: its day, command, code and what it took."""
+    words = f"on {made.get('date', 'a day unknown')} by `{made.get('command', '')}`"
+    code = (made.get("software") or {}).get("code")
+    words += f", code {code[:8]}" if code else ""
+    words += f", {made['seconds']:,.0f} s" if "seconds" in made else ""
+    words += f", {made['memory_mib']:,.0f} MiB at its peak" if "memory_mib" in made else ""
+    return words
+
+
+def _claims(rows, earlier):
+    """A row for every claim; what one source says of several is written once."""
+    lines = [
+        "| what the source says | what we test | wanted | before | now | |",
+        "|---|---|---|---|---|---|",
+    ]
+    last = None
+    for claim in rows:
+        says = f"{verdicts.said(claim)} ({claim['source']})"
+        verdict = verdicts.HOLDS if claim["passed"] else "**fails**"
+        cells = [
+            "" if says == last else says,
+            f"{claim['statement']} `{claim['id']}`",
+            f"{claim['relation']} {claim['expected']:.4g}",
+            _earlier(claim["id"], earlier),
+            _number(claim["measured"]),
+            verdict,
+        ]
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        last = says
+    return lines
+
+
+def _earlier(id, earlier):
+    """What was recorded of a claim before: its number, else its verdict, else that it is new."""
+    if earlier is None:
+        return ""
+    if id in earlier.get("measured", {}):
+        return _number(earlier["measured"][id])
+    held = earlier.get("verdicts", {}).get(id)
+    return "new" if held is None else "held" if held else "failed"
+
+
+def _number(value):
+    return "no number" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def _cell(text):
+    """Text that a table's cell can hold."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def moved(now, before):
+    """[(name, mean before, mean now, standard errors)] of the numbers that both entries have and that
+    differ by more than `MOVED` standard errors of their difference; these are infinite where a number
+    has no spread."""
+    found = []
+    for name in now.keys() & before.keys():
+        a, b = before[name], now[name]
+        apart = abs(b["mean"] - a["mean"])
+        error = math.sqrt(sum((e["spread"] or 0.0) ** 2 / e["n"] for e in (a, b)))
+        if apart > max(MOVED * error, _ROUNDING * abs(a["mean"])) or math.isnan(apart):
+            found.append((name, a["mean"], b["mean"], apart / error if error else math.inf))
+    return sorted(found)
+
+
+def _moved(now, before):
+    """Which of the guarded numbers have moved since the entry before, in words and as a table."""
+    both, found = len(now.keys() & before.keys()), moved(now, before)
+    words = f"Of {both} numbers that both runs have, {len(found)} moved by more than {MOVED:g}"
+    chance = "By chance one in twenty does, of few seeds one in nine"
+    lines = [f"{words} standard errors of the difference. {chance}{':' if found else '.'}"]
+    if found:
+        lines += ["", "| number | before | now | standard errors |", "|---|---|---|---|"]
+        for name, a, b, errors in found:
+            far = "no spread" if math.isinf(errors) else f"{errors:.1f}"
+            lines.append(f"| {_cell(name)} | {_number(a)} | {_number(b)} | {far} |")
+    return lines

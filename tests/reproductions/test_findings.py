@@ -1,0 +1,145 @@
+"""The table of every claim in a reference's page: what it says, where it stands, that it is of now."""
+
+import json
+import math
+
+import pytest
+
+from reproductions.bench import catalogue, claims, findings
+from reproductions.bench.claims import Claim, Reference
+
+KEY = {"config": {"seed": 0, "size": 100}}
+PAGE = "# A figure\n\nWords.\n\n## Where the numbers come from\n\nA run.\n"
+
+
+def provenance(code, day="2026-01-02"):
+    return {"command": "python -m it", "date": day, "software": {"code": code}, "seconds": 1234.4}
+
+
+def claim(id, measured, says="They are one."):
+    return Claim(f"fig.{id}", f"what | is {id}", "they, Fig. 1", measured, "<", 1.0, says=says)
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return Reference("fig", tmp_path)
+
+
+def record(reference, code, values, made, preset="paper", key=KEY):
+    reference.write(preset, key, values, provenance(code), made)
+    findings.save(reference.path.with_suffix(".md"), reference.read()[preset])
+    return reference.read()[preset]
+
+
+def rows(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_a_row_has_the_words_the_bound_both_numbers_and_the_verdict(reference):
+    record(reference, "a" * 16, {"x": [1.0, 3.0]}, [claim("one", 0.25), claim("two", 2.0)])
+    entry = record(
+        reference,
+        "b" * 16,
+        {"x": [1.5, 3.5]},
+        [claim("one", 0.125), claim("two", math.nan), claim("three", 7.0, says=None)],
+    )
+    assert rows(findings.section(entry)) == [
+        "| what the source says | what we test | wanted | before | now | |",
+        "|---|---|---|---|---|---|",
+        "| They are one. (they, Fig. 1) | what \\| is one `fig.one` | < 1 | 0.25 | 0.125 | holds |",
+        "|  | what \\| is two `fig.two` | < 1 | 2 | no number | **fails** |",
+        "| In no source's words; see the test. (they, Fig. 1) | what \\| is three `fig.three` | < 1 "
+        "| new | 7 | **fails** |",
+    ]
+    said = findings.section(entry).splitlines()[2]
+    assert said.startswith("Recorded on 2026-01-02 by `python -m it`, code bbbbbbbb, 1,234 s. Before")
+
+
+def test_of_a_reference_from_before_there_were_claims_the_verdicts_are_known(reference):
+    entry = record(reference, "a" * 16, {"x": [1.0]}, [claim("one", 0.25), claim("two", 2.0)])
+    content = reference.read()
+    del content["paper"]["claims"]
+    reference.path.write_text(json.dumps(content))
+    entry = record(reference, "a" * 16, {"x": [1.0]}, [claim("one", 0.5), claim("two", 0.5)])
+    assert [row.split(" | ")[3:5] for row in rows(findings.section(entry))[2:4]] == [
+        ["held", "0.5"],
+        ["failed", "0.5"],
+    ]
+
+
+def test_the_same_code_keeps_what_was_recorded_before_other_code(reference):
+    record(reference, "a" * 16, {"x": [1.0]}, [claim("one", 0.25)])
+    record(reference, "b" * 16, {"x": [2.0]}, [claim("one", 0.5)])
+    entry = record(reference, "b" * 16, {"x": [3.0]}, [claim("one", 0.75)])
+    assert entry["before"]["measured"] == {"fig.one": 0.25}
+    assert record(reference, "c" * 16, {"x": [3.0]}, [])["before"]["measured"] == {"fig.one": 0.75}
+
+
+def test_only_the_paper_preset_has_a_table(reference):
+    reference.write("smoke", KEY, {"x": [1.0]}, provenance("a"), [claim("one", 0.25)])
+    reference.write("smoke", KEY, {"x": [1.0]}, provenance("b"), [claim("one", 0.25)])
+    assert not {"claims", "before"} & reference.read()["smoke"].keys()
+
+
+def test_settings_that_changed_are_named(reference):
+    record(reference, "a", {"x": [1.0]}, [claim("one", 0.25)])
+    entry = record(reference, "b", {"x": [1.0]}, [claim("one", 0.25)], key={"config": {"size": 200}})
+    assert "\nSettings that changed in between: size 100 is now 200.\n" in findings.section(entry)
+
+
+def number(mean, spread=None, n=1):
+    return {"mean": mean, "spread": spread, "n": n}
+
+
+@pytest.mark.parametrize(
+    "before, now, errors",
+    [
+        (number(1.0, 0.3, 9), number(1.3, 0.4, 16), 0.3 / math.hypot(0.1, 0.1)),  # 2.1
+        (number(1.0, 0.3, 9), number(1.28, 0.4, 16), None),  # 1.98
+        (number(1.0), number(1.0 + 1e-5), math.inf),
+        (number(1.0), number(1.0 + 1e-7), None),  # rounding
+        (number(1.0, 0.3, 9), number(math.nan, 0.4, 16), math.nan),
+    ],
+)
+def test_what_has_moved_by_more_than_two_standard_errors_of_the_difference(before, now, errors):
+    found = findings.moved({"x": now, "new": number(1.0)}, {"x": before, "old": number(1.0)})
+    assert [name for name, *_ in found] == (["x"] if errors is not None else [])
+    if found:
+        assert found[0][3] == pytest.approx(errors, nan_ok=True)
+
+
+def test_moved_numbers_have_a_table(reference):
+    record(reference, "a", {"x": [1.0, 1.2], "y": [1.0]}, [claim("one", 0.25)])
+    entry = record(reference, "b", {"x": [2.0, 2.2], "y": [1.0]}, [claim("one", 0.25)])
+    assert (
+        "Of 2 numbers that both runs have, 1 moved by more than 2 standard errors"
+        in findings.section(entry)
+    )
+    assert rows(findings.section(entry))[-1] == "| x | 1.1 | 2.1 | 7.1 |"  # 1 / (0.1 sqrt(2))
+
+
+@pytest.mark.parametrize("page", [PAGE, "# A figure\n\nWords.\n"])
+def test_the_page_keeps_its_own_words_and_is_replaced_in_place(reference, page):
+    path = reference.path.with_suffix(".md")
+    path.write_text(page)
+    record(reference, "a", {"x": [1.0]}, [claim("one", 0.25)])
+    first = path.read_text()
+    assert first.replace(f"\n{findings.section(reference.read()['paper'])}", "") == page
+    record(reference, "b", {"x": [1.0]}, [claim("one", 0.5)])
+    second = path.read_text()
+    assert second.count(findings.HEAD) == 1 and "0.5 | holds" in second
+    assert second.replace(f"\n{findings.section(reference.read()['paper'])}", "") == page
+
+
+def test_no_page_is_made_where_there_is_none(reference, tmp_path):
+    record(reference, "a", {"x": [1.0]}, [claim("one", 0.25)])
+    assert [path.name for path in tmp_path.iterdir()] == ["fig.json"]
+
+
+RECORDED = [n for n in catalogue.FIGURES if "claims" in Reference(n).read().get("paper", {})]
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_page_of_a_figure_has_the_table_of_its_reference(name):
+    page = (claims.REFERENCE / f"{name}.md").read_text(encoding="utf-8")
+    assert findings.written(page, Reference(name).read()["paper"]) == page
