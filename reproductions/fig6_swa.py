@@ -179,8 +179,12 @@ def plot(arrays, config):
         title = "Weights average well only while snapshots stay in one valley, predictions anywhere"
     name, data, optimizer = map(pictures.named, (config.model, config.dataset, config.optimizer))
     epochs = pictures.counted(config.cycle_epochs, "epoch")
-    title += f"\n{name} on {data}, {pictures.counted(config.seeds, 'seed')}, "
-    title += f"{config.cycles} cosine cycles of {epochs} by {optimizer}"
+    title += f"\n{name} on {data}, {pictures.counted(config.seeds, 'seed')}"
+    title += " (bars: standard deviation)" if config.seeds > 1 else ""
+    title += f", {config.cycles} cosine cycles of {epochs} by {optimizer}; a cycle moves the weights by "
+    step = (arrays["distance"] / arrays["norm"][..., :-1]).mean(axis=(0, 2))  # [rates]
+    moved = [f"{100 * by:.2g}% at rate {lr:g}" for by, lr in zip(step, config.lr, strict=True)]
+    title += ", ".join(moved).replace("%", "% of their length", 1)
     figure, axes = wedges.plots.grid(2, 2, title=title, panel=(4.3, 3.3))
     _draw_gains(axes[0, 0], arrays, config)
     _draw_accuracy(axes[0, 1], arrays, config)

@@ -234,3 +234,11 @@ def test_a_wheel_holds_every_package_and_every_file_that_is_read():
 def test_the_file_of_the_license_and_the_readme_are_there():
     assert PROJECT["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
     assert (ROOT / PROJECT["readme"]).exists() and "License ::" not in str(PROJECT["classifiers"])
+
+
+def test_a_folder_called_wedges_does_not_hide_the_library(tmp_path):
+    """As the parent of a checkout has one: an editable installation must be a path, not a hook."""
+    (tmp_path / "wedges").mkdir()
+    code = "import wedges; print(wedges.__version__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.strip() == wedges.__version__, found.stderr

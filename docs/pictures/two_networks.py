@@ -1,6 +1,6 @@
 """The picture of the README: the curve of low loss between two networks on MNIST-1D, two minutes.
 
-python docs/pictures/two_networks.py                writes docs/pictures/two_networks.png, prints the barriers
+python docs/pictures/two_networks.py           writes two_networks.png beside it, prints the barriers
 """
 
 import pathlib

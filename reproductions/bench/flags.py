@@ -12,6 +12,17 @@ from absl import flags
 from reproductions.bench import devices, drawings, options, parallel, usage
 from reproductions.bench.errors import UsageError
 
+
+class _Whole(flags.IntegerParser):
+    """A whole number, or an error in words rather than in Python's."""
+
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+
+
 # How a shared flag's text is read, its default, and what --help says of it.
 _TEXT, _TRUTH = flags.ArgumentParser(), flags.BooleanParser()
 SHARED = {
@@ -34,7 +45,7 @@ SHARED = {
         "png",
         "files of the picture, with commas: png (always made), pdf, svg",
     ),
-    "dpi": (flags.IntegerParser(30, 1200), None, "dots an inch of PNG files; by default the style's"),
+    "dpi": (_Whole(30, 1200), None, "dots an inch of PNG files; by default the style's"),
     "style": (
         flags.EnumParser(drawings.STYLES),
         "screen",
@@ -61,7 +72,7 @@ SHARED = {
         "the TPU's name or address, with --strategy=tpu; by default the local one",
     ),
     "jobs": (
-        flags.IntegerParser(1),
+        _Whole(1),
         1,
         "seeds or points measured at the same time, in processes that share the cores; sums round "
         "differently with another share, so results of another --jobs are measured again",

@@ -141,7 +141,7 @@ def run(figure, argv):
         files = drawings.save(directory, drawn, wanted, values.dpi)
         page = _save_page(figure, directory / "figure.html", arrays, config)
         tables.save_series(directory, arrays, figure.axes(config) if hasattr(figure, "axes") else {})
-        told = tables.latex(verdict, made.get("command") or name_of(figure))
+        told = tables.latex(check["claims"], made.get("command") or name_of(figure))
         store.write_bytes(directory / "claims.tex", lambda file: file.write(told.encode()))
         store.write_json(directory / "check.json", check)
     finally:  # also where nothing can be written: what was found is known

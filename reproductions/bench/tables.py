@@ -155,16 +155,17 @@ def latex_text(text):
 
 
 def latex(claims, about):
-    """The claims as a table for LaTeX, with the package booktabs; `about` is a comment on top."""
+    """The claims, as check.json has them, as a table for LaTeX with the package booktabs; `about` is a
+    comment on top."""
     rows = [
-        f"{latex_text(c.statement)} & {_number(c.measured)} & "
-        f"${_RELATIONS[c.relation]} {_bare(c.expected)}$ & {'holds' if c.passed else 'fails'} \\\\"
+        f"{latex_text(c['statement'])} & {_number(c['measured'])} & "
+        f"${_RELATIONS[c['relation']]} {_bare(c['expected'])}$ & {c['verdict']} \\\\"
         for c in claims
     ]
     lines = [
         f"% {' '.join(about.split())}",
         r"% \usepackage{booktabs}",
-        r"\begin{tabular}{@{}p{0.56\linewidth}rll@{}}",
+        r"\begin{tabular}{@{}p{0.56\linewidth}rlp{0.13\linewidth}@{}}",
         r"\toprule",
         r"Claim & Measured & Threshold & Verdict \\",
         r"\midrule",
@@ -176,7 +177,7 @@ def latex(claims, about):
 
 
 def _number(value):
-    return f"${_bare(value)}$" if np.isfinite(value) else "not measured"
+    return "none" if value is None else f"${_bare(value)}$"
 
 
 def _bare(value):

@@ -267,7 +267,7 @@ def test_the_claims_are_a_table_for_latex(run):
     statement = r"share of \textbar{}a\_1\textbar{} \& 50\% of \#2, a -\textgreater{} b"
     assert f"{statement} & $0.25$ & $> 0.1$ & holds \\\\" in text
     falls = r"\textasciitilde{}\{x\}\textasciicircum{}2"
-    assert f"{falls} & not measured & $\\le 1.5 \\times 10^{{-7}}$ & fails \\\\" in text
+    assert f"{falls} & none & $\\le 1.5 \\times 10^{{-7}}$ & not measurable \\\\" in text
 
 
 def printed(tex):

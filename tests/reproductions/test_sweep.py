@@ -599,7 +599,7 @@ BAD = [
         "--address=127.0.0.1:9: no Ray cluster answers|needs R",
     ),
     (["--jobs=0"], "--jobs=0"),
-    (["--jobs=two"], "--jobs=two"),
+    (["--jobs=two"], "--jobs=two: must be a whole number"),
     (["--strategy=mirrored", "--jobs=2"], "--jobs=2: only with --strategy=default"),
 ]
 
