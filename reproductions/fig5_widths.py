@@ -4,10 +4,12 @@ Networks are trained with one of five hyperparameters at several values, several
 have the same training loss (or the epochs are over). From each optimum the loss is followed along random
 directions until it crosses a threshold: twice the optimum's own loss, and a fixed one. The width of the
 tunnel is that distance, or the angle arctan(distance / |theta|). The paper: wider with learning rate,
-with L2 and with dropout until these get too strong, narrower with batch size.
+with L2 and with dropout until these get too strong, narrower with batch size. Dropout, whose effect is
+no larger than the spread over seeds, is looked at twice more: with twice the seeds, and where each
+network has come to rest, at a loss of its own.
 
-    python -m reproductions.fig5_widths --preset=quick              digits, a minute or two
-    python -m reproductions.fig5_widths --jobs=2                    CIFAR-10, 80 minutes on two cores
+    python -m reproductions.fig5_widths --preset=quick              digits, three minutes
+    python -m reproductions.fig5_widths --jobs=2                    CIFAR-10, two hours on two cores
     python -m reproductions.fig5_widths --hyperparameter=lr         CIFAR-10, one of the five
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
@@ -29,7 +31,11 @@ WHAT = one_of("all", *EXPECTED)
 # The values to sweep.
 LR = dict(paper=(3e-4, 5e-4, 1e-3, 2e-3, 4e-3), quick=(1e-3, 3e-3, 1e-2), smoke=(2e-3, 4e-3, 8e-3))
 L2 = dict(paper=(0.0, 3e-4, 1e-3, 3e-3, 1e-2, 0.1), quick=(0.0, 1e-3, 1e-2), smoke=(0.0, 1e-3, 0.1))
-DROPOUT = dict(paper=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7), quick=(0.0, 0.2, 0.5))
+DROPOUT = dict(paper=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7), quick=(0.0, 0.1, 0.2, 0.5), smoke=(0.0, 0.3))
+# Dropout looked at again: rates up to which the recorded run had all networks at the common loss, how
+# many times the seeds, and in how many more epochs a network comes to rest.
+MILD, TIMES, RESTING = 0.3, 2, 6
+MORE, REST = "more dropout", "rest dropout"  # what its arrays are named by
 
 
 @options.settings
@@ -37,7 +43,7 @@ class Config(networks.NetworkConfig):
     """Settings of the figure: five that are varied, where those stay meanwhile, what is common."""
 
     hyperparameter: Texts = option(
-        "what is varied, one column each", WHAT, paper=("all",), smoke=("lr", "l2")
+        "what is varied, one column each", WHAT, paper=("all",), smoke=("lr", "dropout")
     )
     lr: Floats = option("Adam's constant learning rates to sweep", **LR)
     l2: Floats = option("L2 coefficients c to sweep, penalty c sum(w^2) of kernels", at_least(0), **L2)
@@ -63,16 +69,26 @@ class Config(networks.NetworkConfig):
 
 
 def measure(config):
-    """Arrays "<hyperparameter> <number>" [values, seeds, ...] of everything the figure shows."""
-    found = sweep.over(tunnel_widths.measure_one, settings(config), figure="fig5_widths").require()
+    """Arrays "<hyperparameter> <number>" [values, seeds, ...] of everything the figure shows; of dropout
+    "more dropout ..." and "rest dropout ..." [mild rates, twice the seeds, ...], too."""
+    again = dropout_again(config)
+    every = settings(config) | again
+    found = sweep.over(tunnel_widths.measure_one, every, figure="fig5_widths").require()
     arrays = {}
     for name in varied(config):
-        rows = [
-            stacked([found.arrays(words(config, name, value, seed)) for seed in config.repeats])
-            for value in values(config, name)
-        ]
-        arrays |= named(name, stacked(rows))
+        arrays |= named(name, _table(found, config, name, values(config, name), config.repeats))
+    if again:
+        at_rest = {name: tunnel_widths.Rest(setting, RESTING) for name, setting in again.items()}
+        rested = sweep.over(tunnel_widths.measure_at_rest, at_rest, figure="fig5_widths").require()
+        for name, done in ((MORE, found), (REST, rested)):
+            arrays |= named(name, _table(done, config, "dropout", mild(config), more_repeats(config)))
     return arrays
+
+
+def _table(found, config, name, among, seeds):
+    """Arrays [values, seeds, ...] of what a sweep has found."""
+    of = lambda value, seed: found.arrays(words(config, name, value, seed))
+    return stacked([stacked([of(value, seed) for seed in seeds]) for value in among])
 
 
 def varied(config):
@@ -104,6 +120,30 @@ def settings(config):
         for name in varied(config)
         for value in values(config, name)
         for seed in config.repeats
+    }
+
+
+def mild(config):
+    """The dropout rates that are looked at again."""
+    return [rate for rate in values(config, "dropout") if rate <= MILD]
+
+
+def more_repeats(config):
+    """The seeds of these: the figure's, and as many after them."""
+    return range(config.seed, config.seed + TIMES * config.seeds)
+
+
+def looks_again(config):
+    """Whether dropout is varied, and mild somewhere."""
+    return "dropout" in varied(config) and bool(mild(config))
+
+
+def dropout_again(config):
+    """{what is special about it: Setting} of mild dropout with more seeds, if it is looked at again."""
+    return {
+        words(config, "dropout", rate, seed): _setting(config, seed, {**base(config), "dropout": rate})
+        for rate in (mild(config) if looks_again(config) else ())
+        for seed in more_repeats(config)
     }
 
 
@@ -151,6 +191,16 @@ SAYS = {
 COMPARABLE = "Not in the paper: only networks that are trained equally far are compared."
 
 
+def judged_again(arrays, config):
+    """{claim: number} of dropout with more seeds, and at rest."""
+    rank = lambda name, measure: tunnel_widths.rank(arrays, mild(config), name, measure)
+    found = {"dropout.more.convergence": tunnel_widths.unequal(arrays, config.target, MORE)}
+    found["dropout.rest.still"] = arrays[f"{REST} moves"].max()
+    for name, what in ((MORE, "more"), (REST, "rest")):
+        found |= {f"dropout.{what}.{measure}": rank(name, measure)[1] for measure in MEASURES}
+    return found
+
+
 def judged(arrays, config):
     """{claim: number}: an interval's end nearest to no trend; of a reversal, where one is claimed."""
     found = {}
@@ -161,7 +211,7 @@ def judged(arrays, config):
             found[f"{name}.{measure}"] = low if EXPECTED[name] > 0 else high
             again = reversal(arrays, name, measure) if name in REVERSES else None
             found[f"{name}.reversal.{measure}"] = again
-    return found
+    return found | (judged_again(arrays, config) if looks_again(config) else {})
 
 
 def claimed(config):
@@ -186,7 +236,37 @@ def claims(arrays, config):
             own(measure, trend, *bound, threshold=THEIRS)
         for measure in MEASURES:
             own(f"reversal.{measure}", f"width ({measure}) {less}", "<", -2.0)
+    if looks_again(config):
+        _claim_again(claim, arrays, config)
     return claim.claims
+
+
+AGAIN = {
+    MORE: "dropout with twice the seeds",
+    REST: "dropout with twice the seeds, where each network has come to rest",
+}
+RESTED = "Not in the paper: networks are compared where they have come to rest, at losses of their own."
+
+
+def _claim_again(claim, arrays, config):
+    """Of dropout with more seeds, and at rest: the same claims by the same bounds."""
+    ours, bounds = "this project: what makes widths comparable", tunnel_widths.BOUNDS
+    worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
+    moves = (
+        "the training loss of the last epoch against that of the one before, largest change, as a share"
+    )
+    for name, what in ((MORE, "more"), (REST, "rest")):
+        own = claim.about(f"dropout.{what}.*", AGAIN[name], says=SAYS["dropout"])
+        if name == MORE:
+            own("convergence", worst, *bounds["convergence"], source=ours, says=COMPARABLE)
+        else:
+            own("still", moves, *tunnel_widths.STILL, source=ours, says=RESTED)
+        for measure in MEASURES:
+            rho, *_ = tunnel_widths.rank(arrays, mild(config), name, measure)
+            trend = (
+                f"rank correlation with the width ({measure}), {rho:.2f}; lower end of its 95% interval"
+            )
+            own(measure, trend, *bounds[measure], threshold=THEIRS)
 
 
 def summary(arrays, config):
@@ -197,12 +277,23 @@ def summary(arrays, config):
         numbers |= {f"{m}, {t}": widths(arrays, name, m, t) for m in MEASURES for t in THRESHOLDS}
         for i, value in enumerate(values(config, name)):
             found |= {f"{name} {value:g}: {what}": each[i] for what, each in numbers.items()}
+    for name in (MORE, REST) if looks_again(config) else ():
+        numbers = {loss: arrays[f"{name} {loss}"] for loss in ("train loss", "test loss")}
+        numbers |= {f"{m}, {t}": widths(arrays, name, m, t) for m in MEASURES for t in THRESHOLDS}
+        for i, value in enumerate(mild(config)):
+            found |= {f"{name} {value:g}: {what}": each[i] for what, each in numbers.items()}
     return found
 
 
 def axes(config):
     """What the arrays run over: the columns of series/*.csv."""
-    return {f"{name} *": {name: values(config, name), "seed": config.repeats} for name in varied(config)}
+    found = {
+        f"{name} *": {name: values(config, name), "seed": config.repeats} for name in varied(config)
+    }
+    if looks_again(config):
+        along = {"dropout": mild(config), "seed": more_repeats(config)}
+        found |= {f"{name} *": along for name in (MORE, REST)}
+    return found
 
 
 # ---- the picture ------------------------------------------------------------------------------------
@@ -214,8 +305,9 @@ def plot(arrays, config):
 
 
 def more_pictures(arrays, config):
-    """The distance in place of the angle; the losses of the networks."""
-    return {"distances": _widths(arrays, config, "distance"), "losses": _losses(arrays, config)}
+    """The distance in place of the angle; the losses of the networks; dropout looked at again."""
+    found = {"distances": _widths(arrays, config, "distance"), "losses": _losses(arrays, config)}
+    return found | ({"dropout": _again(arrays, config)} if looks_again(config) else {})
 
 
 def words_of(name):
@@ -343,6 +435,74 @@ def _losses(arrays, config):
     open_ = "open: some seed stayed above that,\nand no trend is claimed there"
     last.legend(*panels[0].get_legend_handles_labels(), loc="center left", title=open_, frameon=False)
     return figure
+
+
+def _again(arrays, config):
+    """Dropout with more seeds: widths at equal loss and at rest, losses at rest, rank correlations."""
+    plots, x = wedges.plots, np.arange(len(mild(config)))
+    ticks = {i: f"{rate:g}" for i, rate in enumerate(mild(config))}
+    seeds = pictures.counted(len(more_repeats(config)), "seed")
+    title = f"{finding_again(arrays, config)}\n{pictures.named(config.model)} on "
+    title += f"{pictures.named(config.dataset)}; {seeds}, {config.directions} directions each; "
+    title += (
+        f"means with standard errors, dots: seeds; at rest: after {RESTING} more epochs, in which the"
+    )
+    title += f" rate falls to 0; widths to {config.multiple:g} x the optimum's own loss"
+    figure, (equal, rest, losses, ranks) = pictures.panels(4, title=title, panel=(4.3, 3.2))
+    looks = {MORE: (plots.BLUE, "equal loss"), REST: (plots.ORANGE, "at rest")}
+    for ax, (name, (color, where)) in zip((equal, rest), looks.items(), strict=True):
+        _draw_seeds(ax, x, widths(arrays, name, "angle", "multiple"), color)
+        plots.label_axes(ax, title=f"Width, {where}", x="dropout rate", ticks=ticks)
+    pictures.share_y([equal, rest], "width: angle (degrees)")
+    for name, (color, where) in looks.items():
+        _draw_seeds(losses, x, arrays[f"{name} train loss"], color, label=where)
+    how = {"x": "dropout rate", "y": "training loss (nats)", "ticks": ticks, "legend": 8}
+    plots.label_axes(losses, title="The losses there", **how)
+    _draw_again(ranks, arrays, config)
+    return figure
+
+
+def _draw_seeds(ax, x, values, color, label=None):
+    """Every seed of values [rates, seeds] as a dot, and their mean with its standard error."""
+    mean, error = mean_and_error(values)
+    ax.plot(x, values, ".", color=color, alpha=0.35, markersize=5)
+    ax.errorbar(x, mean, error, color=color, marker="o", markersize=4, capsize=3, label=label)
+
+
+def _draw_again(ax, arrays, config):
+    """Rank correlations of dropout with the width and their intervals: as before, with more seeds, at
+    rest."""
+    plots = wedges.plots
+    rows = [("dropout", values(config, "dropout"), f"equal loss, {config.seeds} seeds")]
+    for name, where in ((MORE, "equal loss"), (REST, "at rest")):
+        rows.append((name, mild(config), f"{where}, {len(more_repeats(config))} seeds"))
+    for i, (name, among, label) in enumerate(rows[::-1]):
+        ax.text(-1.05, i + 0.25, label, ha="left", va="bottom")
+        for measure, color, y in (("distance", plots.GREEN, i + 0.1), ("angle", plots.BLUE, i - 0.1)):
+            rho, low, high = tunnel_widths.rank(arrays, among, name, measure)
+            ax.plot([low, high], [y, y], "-|", color=color, markersize=6)
+            ax.plot(rho, y, "o", color=color, markersize=5, label=measure if i == 0 else None)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(xlim=(-1.1, 1.1), ylim=(-0.5, len(rows) - 0.2))
+    ax.set_yticks([])
+    x = "Spearman's rho, 95% interval"
+    plots.label_axes(ax, title="Rank correlations", x=x, ticks=(-1, -0.5, 0, 0.5, 1), legend=8)
+
+
+def finding_again(arrays, config):
+    """What the second look at dropout says, in a sentence."""
+    ways = {}
+    for name, where in ((MORE, "at equal loss"), (REST, "at rest")):
+        lows, highs = zip(
+            *(tunnel_widths.rank(arrays, mild(config), name, m)[1:] for m in MEASURES), strict=True
+        )
+        if np.isnan(lows).any():
+            return "Dropout with twice the seeds, and where networks have come to rest"
+        way = "wider" if min(lows) > 0 else "narrower" if max(highs) < 0 else "no clear trend"
+        ways.setdefault(way, []).append(where)
+    return "With dropout tunnels are: " + "; ".join(
+        f"{way} {' and '.join(w)}" for way, w in ways.items()
+    )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 theta = theta_0 + P z, P a random orthonormal map from R^d, z trained from 0 by Adam. Accuracy rises with
 d; the d at which it reaches 90% of the accuracy of training all D weights is the intrinsic
-dimension d_int90. Measured: test and training accuracy and loss for each d and for all weights.
+dimension d_int90. Measured: test and training accuracy and loss for each d and for all weights, their
+means over seeds and standard errors. Claims compare the means; d_int90 is that of the mean accuracy.
 
     python -m reproductions.intrinsic_dimension --preset=quick     digits, about a minute
-    python -m reproductions.intrinsic_dimension                    CIFAR-10, LeNet, half an hour
+    python -m reproductions.intrinsic_dimension                    CIFAR-10, LeNet, 75 minutes
     python -m reproductions.intrinsic_dimension --dataset=fashion_mnist --model=fc
 Source: Li et al. 2018, arXiv:1804.08838; Fort & Jastrzebski 2019, arXiv:1906.04724, section 3.
 """
@@ -20,7 +21,7 @@ from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.errors import UsageError
 from reproductions.bench.options import Ints, above, option
 from reproductions.common import data, models, networks, pictures, training
-from reproductions.common.arrays import stacked
+from reproductions.common.arrays import mean_and_error, stacked
 
 DIMS = {"paper": (250, 500, 1000, 2000, 2900, 5000), "quick": (10, 20, 50, 100, 200, 400)}
 HELD = options.one_of("auto", "dense", "transform")
@@ -31,7 +32,7 @@ class Config(data.DataConfig):
     """Settings of the figure. Li et al.'s: Adam at 1e-3, batches of 128."""
 
     dims: Ints = option("dimensions d of the random cuts", **DIMS, smoke=(20, 400))
-    seeds: int = option("repetitions (weights, cut, minibatches)", paper=1, quick=2, smoke=1)
+    seeds: int = option("repetitions (weights, cut, minibatches)", paper=3, quick=2, smoke=1)
     method: str = option(
         "a cut held dense (d D numbers), by a transform (D), or auto: dense to 32 MB", HELD, paper="auto"
     )
@@ -123,7 +124,8 @@ def compared(config):
 
 
 def judged(arrays, config):
-    """{claim: number}; those about Li et al.'s where they report this network on these data."""
+    """{claim: number}, of means over seeds; those about Li et al.'s where they report this network on
+    these data."""
     mean, (_, reached) = arrays["test_accuracy"].mean(axis=0), d90(arrays)
     cuts, known = mean[1:][np.argsort(arrays["dims"])], compared(config)
     found = {"rises": cuts[-1] - cuts[0] if len(cuts) > 1 else None, "d90": reached / arrays["ambient"]}
@@ -140,28 +142,34 @@ def claims(arrays, config):
     """Accuracy rises with d and comes near that of all weights; Li et al.'s numbers where known."""
     claim = Verdict("intrinsic", "Li et al. 2018, arXiv:1804.08838", judged(arrays, config))
     few = "Far fewer dimensions than weights suffice for 90% of the accuracy."
-    rises = "test accuracy of the largest d minus that of the smallest"
+    mean = "mean over seeds" if config.seeds > 1 else "of one seed"
+    rises = f"test accuracy ({mean}) of the largest d minus that of the smallest"
     claim("rises", rises, ">", 0.0, says="Accuracy rises with d.", threshold=THEIRS)
-    claim("d90", "d that reaches 90% of the accuracy of all weights, over D", "<=", 0.1, says=few)
+    reaches = f"d whose test accuracy ({mean}) reaches 90% of that of all weights, over D"
+    claim("d90", reaches, "<=", 0.1, says=few)
     if known := compared(config):
-        off = "test accuracy, |ours - Li et al.'s|"
+        off = f"test accuracy, |ours ({mean}) - Li et al.'s|"
         for d, theirs in zip(known["dims"], known["accuracy"], strict=True):
             claim(f"li.{d}", f"d = {d}: {off}", "<=", 0.03, says=f"d = {d}: accuracy {theirs}.")
         says = f"All weights: accuracy {known['baseline']}."
         claim("li.all", f"all weights: {off}", "<=", 0.03, says=says)
         says = f"90% of that from d = {known['d90']:,} on."
-        claim("li.d90", "|log2(our d_int90 / Li et al.'s)|", "<=", 0.5, says=says)
+        octaves = f"|log2(our d_int90 / Li et al.'s)|, ours by the test accuracy ({mean})"
+        claim("li.d90", octaves, "<=", 0.5, says=says)
     return claim.claims
 
 
 def summary(arrays, config):
-    """{"d 250: test_accuracy": values [seeds], ...}: what the reference guards."""
+    """{"d 250: test_accuracy": values [seeds], ...}, and d_int90 [seeds] as a share of D: what the
+    reference guards, with its spread over seeds."""
     labels = ["all weights", *(f"d {d}" for d in arrays["dims"])]
-    return {
+    found = {
         f"{label}: {name}": arrays[name][:, i]
         for i, label in enumerate(labels)
         for name in ("test_accuracy", "train_accuracy")
     }
+    each, _ = d90(arrays)
+    return found | ({"d_int90 / D": each / arrays["ambient"]} if np.isfinite(each).all() else {})
 
 
 def axes(config):
@@ -175,14 +183,16 @@ def axes(config):
 
 def plot(arrays, config):
     """Accuracy, and loss, against d, up to the D of all weights."""
-    ambient, (_, reached) = int(arrays["ambient"]), d90(arrays)
+    ambient, (each, reached) = int(arrays["ambient"]), d90(arrays)
     title = f"Training inside a random cut of d of the D = {ambient:,} weights"
     if np.isfinite(reached):
         title = f"{reached:,.0f} of {ambient:,} dimensions reach 90% of the accuracy of all weights"
     title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}, "
     title += f"{pictures.counted(config.seeds, 'seed')}; Adam at {config.lr:g}, {config.epochs} epochs"
+    if config.seeds > 1:
+        title += "; means over seeds, bars: standard errors"
     figure, ((accuracy, loss),) = wedges.plots.grid(1, 2, title=title, panel=(4.3, 3.6))
-    _draw_accuracy(accuracy, arrays, config, reached)
+    _draw_accuracy(accuracy, arrays, config, each, reached)
     _draw_loss(loss, arrays)
     return figure
 
@@ -194,9 +204,11 @@ def _draw_curves(ax, arrays, quantity, scale):
     for split, color, marker in (("test", plots.BLUE, "o"), ("training", plots.GREY, "s")):
         values = scale * arrays[f"{split.removesuffix('ing')}_{quantity}"]  # [seeds, 1 + dims]
         values = np.concatenate([values[:, 1:][:, order], values[:, :1]], axis=1)
-        look = {"color": color, "marker": marker}
-        plots.curve(ax, d[:-1], values[:, :-1], **look, label="_")
-        plots.curve(ax, d[-2:], values[:, -2:], **look, style="--", label=f"{split} data")
+        mean, error = mean_and_error(values.T)
+        look = {"color": color, "marker": marker, "markersize": 4}
+        ax.errorbar(d, mean, error, linestyle="", capsize=3, **look)
+        ax.plot(d[:-1], mean[:-1], **look)
+        ax.plot(d[-2:], mean[-2:], linestyle="--", **look, label=f"{split} data")
 
 
 def _label(ax, arrays, **how):
@@ -209,7 +221,7 @@ def _label(ax, arrays, **how):
     wedges.plots.label_axes(ax, x=x, log="x", ticks=ticks, **how)
 
 
-def _draw_accuracy(ax, arrays, config, reached):
+def _draw_accuracy(ax, arrays, config, each, reached):
     _draw_curves(ax, arrays, "accuracy", 100)
     target = 90 * arrays["test_accuracy"][:, 0].mean()
     pictures.level(ax, target)
@@ -220,7 +232,12 @@ def _draw_accuracy(ax, arrays, config, reached):
         point = {"color": wedges.plots.ORANGE, "markersize": 9, "zorder": 5}
         ax.plot([reached], [target], "*", **point)
         how = {"xytext": (6, -12), "textcoords": "offset points", "color": wedges.plots.ORANGE}
-        ax.annotate(f"d = {reached:,.0f}", (reached, target), **how)
+        _, error = mean_and_error(each)
+        words = f"d = {reached:,.0f}"
+        if error is not None and np.isfinite(error):
+            ax.errorbar([reached], [target], xerr=error, capsize=3, color=wedges.plots.ORANGE)
+            words += f" ± {error:,.0f}"
+        ax.annotate(words, (reached, target), **how)
     if known := published(config):
         d, theirs = known["dims"], known["accuracy"]
         if compared(config):

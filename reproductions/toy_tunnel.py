@@ -5,11 +5,11 @@ segments whose vertices are minimised in the hyperplanes normal to the line; (3)
 corner, moved until the whole path is low, which leads it through the two wedges' intersection.
 Measured: loss along all three; cosines between the vertices' deviations from the line, which fall
 into two aligned halves where there are few wedges; short directions at the crossing; and a map over
-(D, n, K) of where the two halves are found.
+(D, n, K) of where the two halves are found, for all axis-aligned wedges from small to large n / D.
 
     python -m reproductions.toy_tunnel --preset=quick     half a minute
-    python -m reproductions.toy_tunnel                    two minutes on two cores
-    python -m reproductions.toy_tunnel --dimension=300 --n=240 --k=5
+    python -m reproductions.toy_tunnel                    four minutes on two cores
+    python -m reproductions.toy_tunnel --optimizer=sgd    by gradient descent on L, as the paper says
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 3; the path with a corner is ours.
 """
 
@@ -21,8 +21,8 @@ import numpy as np
 import wedges
 from reproductions.bench import cache, options, parallel, progress, runs
 from reproductions.bench.claims import Verdict
-from reproductions.bench.options import Floats, Ints, at_least, between, either, inside, option
-from reproductions.common import pictures, toys
+from reproductions.bench.options import Floats, Ints, at_least, between, either, inside, one_of, option
+from reproductions.common import descending, known_halves, pictures, toys
 from reproductions.common.arrays import under
 
 OURS = {
@@ -32,6 +32,8 @@ OURS = {
 WITHIN, ACROSS = 0.8, 0.2  # what counts as two halves
 SAMPLES = 10  # of the loss on each segment
 COUNTS = ("end short", "corner short", "end rank", "corner rank")
+KINDS = {"cg": toys.Toy, "sgd": descending.Descended}  # by how optima and tunnels are minimised
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _D = between(4, 5000)
 
 
@@ -54,34 +56,53 @@ class Config(options.Config):
         paper=(3, 10, 0),
         smoke=(3,),
     )
-    map_pairs: int = option("pairs of optima for each cell of the map", paper=2, quick=1)
+    map_all: Floats = option(
+        "n / D of the longer map of all axis-aligned wedges",
+        inside(0, 1),
+        paper=SHARES,
+        quick=(0.1, 0.5, 0.9),
+        smoke=(0.2,),
+    )
+    map_pairs: int = option("pairs of optima for each cell of the maps", paper=2, quick=1)
+    optimizer: str = option(
+        "of optima and tunnels: conjugate gradients, or gradient descent", one_of(*KINDS), paper="cg"
+    )
 
 
 # ---- measuring --------------------------------------------------------------------------------------
 
 
 def measure(config):
-    """In detail "<variant> <name>" [pairs, ...]; the map "map within", "map across" [D, n, K]."""
+    """In detail "<variant> <name>" [pairs, ...]; the map "map within", "map across" [D, n, K]; that of
+    all axis-aligned wedges, "all within", "all across" [D, n]."""
+    kind = KINDS[config.optimizer]
     pairs = [
-        toys.Toy(variant, config.dimension, config.n, config.k, config.seed + pair)
+        kind(variant, config.dimension, config.n, config.k, config.seed + pair)
         for variant in toys.VARIANTS
         for pair in range(config.pairs)
     ]
     watched = progress.bar("paths", iterable=pairs, unit="pair")
     found = parallel.over(functools.partial(cache.cached, paths, config.segments), watched)
     arrays = toys.by_variant(pairs, found)
-    axes = (config.map_dimensions, config.map_long, config.map_k)
+    shape = (config.map_dimensions, config.map_long, config.map_k)
+    arrays |= _mapped(config, "map", shape)
+    longer = _mapped(config, "all", (config.map_dimensions, config.map_all, (0,)))
+    return arrays | {name: values[..., 0] for name, values in longer.items()}
+
+
+def _mapped(config, name, shape):
+    """Mean cosines "<name> within", "<name> across" [D, n, K] over pairs of optima."""
+    kind = KINDS[config.optimizer]
     cells = [
-        toys.Toy("finite" if k else "axis", dimension, round(share * dimension), k, config.seed + pair)
+        kind("finite" if k else "axis", d, max(1, round(share * d)), k, config.seed + pair)
         for pair in range(config.map_pairs)
-        for dimension, share, k in itertools.product(*axes)
+        for d, share, k in itertools.product(*shape)
     ]
-    watched = progress.bar("map", iterable=cells, unit="pair")
+    watched = progress.bar(f"map ({name})", iterable=cells, unit="pair")
     found = parallel.over(functools.partial(cache.cached, halves, config.segments), watched)
-    for name in ("within", "across"):
-        each = np.array([f[name] for f in found]).reshape(config.map_pairs, *map(len, axes))
-        arrays[f"map {name}"] = each.mean(axis=0)
-    return arrays
+    each = {n: np.array([f[n] for f in found]) for n in ("within", "across")}
+    sizes = (config.map_pairs, *map(len, shape))
+    return {f"{name} {n}": values.reshape(sizes).mean(axis=0) for n, values in each.items()}
 
 
 def paths(segments, toy):
@@ -195,10 +216,16 @@ def summary(arrays, config):
     found = {f"{v}: {name}": n for v, at in numbers(arrays, config).items() for name, n in at.items()}
     cells = itertools.product(config.map_dimensions, config.map_long, config.map_k)
     maps = {name: arrays[f"map {name}"].ravel() for name in ("within", "across")}
-    return found | {
+    found |= {
         f"map D {dimension}, n/D {share}, K {k}: {name}": [values[i]]
         for i, (dimension, share, k) in enumerate(cells)
         for name, values in maps.items()
+    }
+    return found | {
+        f"all wedges, D {dimension}, n/D {share}: {name}": [arrays[f"all {name}"][i, j]]
+        for i, dimension in enumerate(config.map_dimensions)
+        for j, share in enumerate(config.map_all)
+        for name in ("within", "across")
     }
 
 
@@ -219,13 +246,14 @@ def plot(arrays, config):
 
 
 def more_pictures(arrays, config):
-    """The same of rotated wedges; the map of where the two halves are found."""
+    """The same of rotated wedges; the map of where the two halves are found; that of all axis-aligned
+    wedges over all n / D."""
     held = {v: [c.passed for c in claims(arrays, config) if c.id.endswith(v)] for v in toys.VARIANTS}
     title = "Three paths between two optima where the axis-aligned wedges are rotated"
     if held["rotated"] == held["axis"]:
         title = "Rotated wedges have such paths as axis-aligned ones have"
     pair = _pairs(arrays, config, ("rotated",), title)
-    return {"rotated": pair, "map": _map(arrays, config)}
+    return {"rotated": pair, "map": _map(arrays, config), "all": _all(arrays, config)}
 
 
 def _pairs(arrays, config, variants, title):
@@ -234,6 +262,7 @@ def _pairs(arrays, config, variants, title):
     more = f"the first of {config.pairs} pairs of optima, numbers are means"
     title += f"{more if config.pairs > 1 else 'one pair of optima'}; the tunnel's "
     title += f"{config.segments - 1} vertices are minimised in the hyperplanes normal to the line"
+    title += ", by gradient descent" if config.optimizer == "sgd" else ""
     figure, axes = wedges.plots.grid(len(variants), 2, title=title, panel=(4.3, 3.2))
     for i, (v, (path, cosines)) in enumerate(zip(variants, axes, strict=True)):
         own = {name: values[0] for name, values in under(v, arrays).items()}
@@ -292,6 +321,59 @@ def _map(arrays, config):
         name = f"K = {k} random wedges" if k else "all axis-aligned wedges"
         wedges.plots.label_axes(ax, title=name, x="n / D", y=None if j else "D", grid=False)
     return figure
+
+
+def _all(arrays, config):
+    """Both cosines over n / D: of all axis-aligned wedges, which never leave both on the right side of
+    their bounds where D is large, and of K random ones."""
+    several = arrays["all within"].size
+    aligned = arrays["all within"] >= WITHIN
+    found = aligned & (arrays["all across"] <= ACROSS)
+    title = f"All axis-aligned wedges: two aligned halves in {found.sum()} of {several} landscapes"
+    if aligned.any() and not found.any():
+        title += "; where halves are aligned within, they are alike"
+    title += (
+        f"\nmean cosines between deviations, {pictures.counted(config.map_pairs, 'pair')} of optima; "
+    )
+    title += (
+        f"dotted: {WITHIN:g}, which within a half must reach, and {ACROSS:g}, which across must not "
+    )
+    title += "exceed; lines: what is expected for D without limit"
+    figure, ((left, right),) = wedges.plots.grid(1, 2, title=title, panel=(4.3, 3.6))
+    shares = np.linspace(0.02, 0.98, 25)
+    expected = np.transpose([known_halves.all_wedges(x, config.segments) for x in shares])
+    own = (config.map_all, arrays["all within"][..., None], arrays["all across"][..., None], [0])
+    random = [j for j, k in enumerate(config.map_k) if k]
+    pick = lambda name: arrays[f"map {name}"][:, :, random]
+    few = (config.map_long, pick("within"), pick("across"), random)
+    _draw_all(left, config, shares, expected, own, "all axis-aligned wedges")
+    known = np.array([np.ones_like(shares), known_halves.few_wedges(shares)])
+    values = [config.map_k[j] for j in random]
+    name = (
+        f"K = {pictures.listed(list(map(str, values)))} random wedges" if values else "few random wedges"
+    )
+    _draw_all(right, config, shares, known, few, name)
+    wedges.plots.label_axes(left, y="cosine", legend=8)
+    return figure
+
+
+def _draw_all(ax, config, shares, expected, measured, title):
+    """Expected and measured cosines within and across halves, a marker for each D."""
+    long, within, across, each = measured
+    colors = {"within": wedges.plots.BLUE, "across": wedges.plots.ORANGE}
+    for (word, color), line in zip(colors.items(), expected, strict=True):
+        ax.plot(shares, line, color=color, label=f"{word} {'a half' if word == 'within' else 'halves'}")
+    markers = itertools.cycle("osD^v")
+    for i, (dimension, marker) in enumerate(zip(config.map_dimensions, markers, strict=False)):
+        for values, color in ((within, wedges.plots.BLUE), (across, wedges.plots.ORANGE)):
+            for j in range(len(each)):
+                ax.plot(long, values[i, :, j], marker, color=color, markersize=4, alpha=0.7)
+        look = {"color": "black", "markersize": 4, "linestyle": ""}
+        ax.plot([], [], marker=marker, label=f"D = {dimension:,}", **look)
+    for bound in (WITHIN, ACROSS):
+        pictures.level(ax, bound)
+    ax.set(xlim=(0, 1), ylim=(-0.1, 1.05))
+    wedges.plots.label_axes(ax, title=title, x="n / D")
 
 
 if __name__ == "__main__":

@@ -76,8 +76,49 @@ def probe(seen, theta, loss, setting):
     return found
 
 
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """A network that goes on from where its `Setting` ended, until it comes to rest.
+
+    Attributes:
+      setting: how it was trained until then, and how its width is measured.
+      epochs: more of training by the same optimizer, two or more; the rate falls to 0 by a cosine.
+    """
+
+    setting: Setting
+    epochs: int
+
+
+def measure_at_rest(rest):
+    """Let one network go on until it is at rest, and find the widths of its tunnel there.
+
+    Besides the widths and losses of `measure_one`: "reached", whether it started at the common loss, and
+    "moves", by which share the last epoch's mean training loss differs from that of the epoch before.
+    """
+    setting, problem = rest.setting, rest.setting.problem
+    epoch = networks.landscape(problem).steps_per_epoch
+    until = training.Until(setting.examples, setting.target, max(1, epoch // _CHECKS))
+    label = f"seed {problem.seed}"
+    start = training.train(problem, setting.recipe, label=label, until=until).theta
+    falling = dataclasses.replace(setting.recipe, epochs=rest.epochs, cycle_epochs=rest.epochs)
+    trained = training.train(problem, falling, label=f"{label}, to rest", start=start)
+    theta, seen = trained.theta, networks.seen(problem, setting.examples)
+    loss = float(seen(theta))
+    means = trained.losses.reshape(rest.epochs, epoch).mean(axis=1, dtype=np.float64)
+    numbers = {
+        "loss": loss,
+        "train loss": networks.seen(problem, _REPORTED).evaluate(theta).loss,
+        "test loss": networks.unseen(problem).evaluate(theta).loss,
+        "norm": np.linalg.norm(theta),
+        "moves": abs(means[-1] / means[-2] - 1),
+        "reached": float(seen(start)) <= setting.target,
+    }
+    return probe(seen, theta, loss, setting) | {name: np.array(v) for name, v in numbers.items()}
+
+
 # ---- what the numbers say ---------------------------------------------------------------------------
 
+STILL = ("<=", 0.02)  # what is claimed of "moves"
 MEASURES = ("distance", "angle")
 DRAWS = 2000  # of the bootstrap
 

@@ -49,6 +49,12 @@ def made(name, means, spread=0.01, reached=None, seeds=3, directions=4, norm=1.0
     }
 
 
+def again(means, **how):
+    """Arrays of dropout looked at again: with six seeds, and at rest."""
+    arrays = made(fig5.MORE, means, seeds=6, **how) | made(fig5.REST, means, seeds=6, **how)
+    return arrays | {f"{fig5.REST} moves": np.full((len(means), 6), 0.01)}
+
+
 def claims(arrays, config):
     return {c.id: c.passed for c in fig5.claims(arrays, config)}
 
@@ -158,13 +164,16 @@ def test_the_papers_picture_passes_and_its_opposite_fails():
     last = [True, True, True, False]
     good = made("lr", [1, 2, 3]) | made("batch_size", [3, 2, 1]) | made("width", [1, 2])
     good |= made("l2", [1, 2, 3, 0.1], reached=last) | made("dropout", [1, 2, 3, 0.1], reached=last)
+    good |= again([1, 2, 3])
     found = claims(good, config)
-    assert len(found) == 4 * 3 + 2 * 2 and all(found.values())
+    assert len(found) == 4 * 3 + 2 * 2 + 2 * 3 and all(found.values())
     assert not any(".width." in id for id in found)  # the paper says nothing of it
     bad = made("lr", [3, 2, 1]) | made("batch_size", [1, 2, 3]) | made("width", [1, 2])
     bad |= made("l2", [3, 2, 1, 9], reached=last) | made("dropout", [3, 2, 1, 9], reached=last)
-    for name in ("lr", "l2", "dropout", "batch_size"):
+    bad |= again([3, 2, 1])
+    for name in ("lr", "l2", "dropout", "batch_size", fig5.MORE):
         bad[f"{name} train loss"] *= 1.2
+    bad[f"{fig5.REST} moves"][1, 4] = 0.03
     assert claims(bad, config).keys() == found.keys() and not any(claims(bad, config).values())
 
 
@@ -224,6 +233,98 @@ def test_a_width_is_drawn_only_where_it_says_something():
     assert fig5.plot(nothing, config).axes and fig5.more_pictures(nothing, config)["losses"].axes
 
 
+# ---- dropout again ----------------------------------------------------------------------------------
+
+
+def dropout_config(**changes):
+    rates = {"dropout": (0.0, 0.1, 0.2, 0.3, 0.5), "hyperparameter": ("dropout",)}
+    return preset(**{**rates, **changes})
+
+
+def dropout_arrays():
+    """Wider with mild dropout in all looks, narrower where it is too strong."""
+    reached = [True, True, True, True, False]
+    return made("dropout", [1, 2, 3, 4, 0.1], reached=reached) | again([1, 2, 3, 4])
+
+
+def test_mild_dropout_has_twice_the_seeds_and_the_others_keep_theirs():
+    config = dropout_config(seed=4)
+    assert fig5.mild(config) == [0.0, 0.1, 0.2, 0.3] and list(fig5.more_repeats(config)) == [
+        *range(4, 10)
+    ]
+    first, more = fig5.settings(config), fig5.dropout_again(config)
+    assert len(first) == 5 * 3 and len(more) == 4 * 6
+    assert {n for n in first if n not in more} == {f"dropout=0.5, seed {seed}" for seed in (4, 5, 6)}
+    # What both name is one training, which is not made again.
+    assert all(first[name] == more[name] for name in first.keys() & more.keys())
+    assert {s.problem.seed for s in more.values()} == set(range(4, 10))
+
+
+@pytest.mark.parametrize("changes", [{"dropout": (0.5, 0.7)}, {"hyperparameter": ("lr",)}])
+def test_where_no_dropout_is_mild_nothing_is_looked_at_again(changes):
+    config = dropout_config(**changes)
+    assert not fig5.looks_again(config) and fig5.dropout_again(config) == {}
+    arrays = made("dropout", [1, 2]) | made("lr", [1, 2, 3, 4, 5])
+    assert not any(".more." in id or ".rest." in id for id in claims(arrays, config))
+    assert "dropout" not in fig5.more_pictures(arrays, config)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "failing"),
+    [
+        (f"{fig5.MORE} train loss", 1.2, {"more.convergence"}),
+        (f"{fig5.REST} train loss", 1.2, set()),  # each has a loss of its own there
+        (f"{fig5.REST} moves", 2.1, {"rest.still"}),
+        (f"{fig5.REST} moves", np.nan, {"rest.still"}),
+        (f"{fig5.MORE} multiple distances", np.array([[[4.0]], [[1]], [[1 / 3]], [[1 / 4]]]),
+         {"more.distance", "more.angle"}),
+        (f"{fig5.REST} multiple distances", np.array([[[4.0]], [[1]], [[1 / 3]], [[1 / 4]]]),
+         {"rest.distance", "rest.angle"}),
+        (f"{fig5.REST} multiple distances", np.nan, {"rest.distance", "rest.angle"}),
+        (f"{fig5.REST} norm", np.array([[1.0], [3], [9], [27]]), {"rest.angle"}),
+        ("dropout multiple distances", np.nan, {"distance", "angle"}),
+    ],
+)  # fmt: skip
+def test_each_look_at_dropout_fails_alone(name, change, failing):
+    config, arrays = dropout_config(), dropout_arrays()
+    failed = lambda: {id for id, passed in claims(arrays, config).items() if not passed}
+    assert failed() == set()
+    arrays[name] = arrays[name] * change
+    assert failed() == {f"fig5.dropout.{what}" for what in failing}
+
+
+def test_only_rates_at_which_every_seed_came_to_the_common_loss_count_at_rest():
+    config, arrays = dropout_config(), dropout_arrays()
+    for name in (fig5.MORE, fig5.REST):
+        arrays[f"{name} multiple distances"][3] = 0.1
+    assert not claims(arrays, config)["fig5.dropout.rest.distance"]
+    for name in (fig5.MORE, fig5.REST):
+        arrays[f"{name} reached"][3, 5] = False
+    found = claims(arrays, config)
+    assert found["fig5.dropout.rest.distance"] and found["fig5.dropout.more.distance"]
+
+
+def test_the_picture_of_dropout_says_what_each_look_finds():
+    config, arrays = dropout_config(), dropout_arrays()
+    title = lambda: fig5.more_pictures(arrays, config)["dropout"].get_suptitle().split("\n")[0]
+    assert title() == "With dropout tunnels are: wider at equal loss and at rest"
+    arrays |= made(fig5.REST, [4, 3, 2, 1], seeds=6)
+    assert title() == "With dropout tunnels are: wider at equal loss; narrower at rest"
+    arrays |= made(fig5.MORE, [1, 1, 1, 1], seeds=6)
+    assert title() == "With dropout tunnels are: no clear trend at equal loss; narrower at rest"
+    figure = fig5.more_pictures(arrays, config)["dropout"]
+    assert len(figure.axes) == 4 and " 6 seeds, " in figure.get_suptitle()
+    arrays[f"{fig5.REST} multiple distances"] *= np.nan
+    assert title().startswith("Dropout with twice the seeds")
+
+
+def test_the_reference_guards_all_looks_at_dropout_by_seed():
+    numbers = fig5.summary(dropout_arrays(), dropout_config())
+    assert len(numbers) == (5 + 2 * 4) * (2 + 2 * 2)
+    assert len(numbers["rest dropout 0.2: distance, multiple"]) == 6
+    assert len(numbers["dropout 0.2: distance, multiple"]) == 3
+
+
 # ---- one setting ------------------------------------------------------------------------------------
 
 
@@ -273,3 +374,23 @@ def test_the_fixed_threshold_has_width_zero_where_the_optimum_is_above_it(settin
 def test_what_misses_the_target_in_its_epochs_is_said_to(setting):
     found = widths.measure_one(dataclasses.replace(setting, target=1e-3))
     assert not found["reached"] and found["epochs"] == 2
+
+
+def test_a_network_comes_to_rest_from_where_it_ended_while_the_rate_falls_to_0(setting):
+    """Against Keras' own cosine decay; the width is where the loss there has doubled."""
+    until = training.Until(200, 1.0, 44 // 5)
+    start = training.train(setting.problem, setting.recipe, label="", until=until).theta
+    landscape, seen = networks.landscape(setting.problem), networks.seen(setting.problem, 200)
+    by_hand = wedges.minimize(landscape, start, training.cosine_adam(1e-2, 3 * 44), 3 * 44)
+    found = widths.measure_at_rest(widths.Rest(setting, 3))
+    assert found["loss"] == pytest.approx(float(seen(by_hand.theta)), rel=1e-3)
+    assert found["loss"] < float(seen(start)) and found["reached"]
+    assert found["norm"] == pytest.approx(np.linalg.norm(by_hand.theta), rel=1e-4)
+    before, last = by_hand.losses[44:].reshape(2, 44).mean(axis=1)
+    assert found["moves"] == pytest.approx(1 - last / before, rel=0.02)
+    v = wedges.isotropic(len(start), 3, seed=3)
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    crossing = by_hand.theta + found["multiple distances"][:, None] * v
+    np.testing.assert_allclose(seen(crossing.astype(np.float32)), 2 * found["loss"], rtol=2e-2)
+    strict = dataclasses.replace(setting, target=1e-3)
+    assert not widths.measure_at_rest(widths.Rest(strict, 3))["reached"]

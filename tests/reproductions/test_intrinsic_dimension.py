@@ -235,6 +235,49 @@ def test_d90_of_each_seed_and_of_their_mean():
     assert mean == pytest.approx(10 * 100 ** (5 / 14))
 
 
+def three_seeds():
+    """Accuracies a little apart: all weights the same, d_int90 of 10, 10 * 100 ** 0.5 and 1000."""
+    accuracy = [[1.0, 0.9, 0.95], [1.0, 0.8, 1.0], [1.0, 0.6, 0.9]]
+    arrays = made(accuracy, dims=(10, 1000), ambient=10_000)
+    return arrays | {"train_accuracy": arrays["test_accuracy"]}
+
+
+def test_the_reference_guards_the_spread_of_d90_over_seeds():
+    config = intrinsic_dimension.Config(**options.preset(intrinsic_dimension.Config, "paper"))
+    assert config.seeds == 3
+    found = intrinsic_dimension.summary(three_seeds(), config)
+    np.testing.assert_allclose(found["d_int90 / D"], [1e-3, 1e-2, 1e-1])
+    np.testing.assert_allclose(found["d 10: test_accuracy"], [0.9, 0.8, 0.6])
+    never = three_seeds()
+    never["test_accuracy"][1, 1:] = 0.5
+    assert "d_int90 / D" not in intrinsic_dimension.summary(never, config)
+
+
+def test_claims_compare_the_mean_over_seeds_and_say_so():
+    spread = np.array([[0.05], [-0.05], [0.0]])
+    assert all(verdicts(made(np.array(LI) + spread)).values())
+    assert not verdicts(made(np.array(LI) + spread + 0.04))["li.250"]
+    for seeds, words in ((3, "(mean over seeds)"), (1, "(of one seed)")):
+        settings = {**options.preset(intrinsic_dimension.Config, "paper"), "seeds": seeds}
+        config = intrinsic_dimension.Config(**settings)
+        assert all(words in c.statement for c in intrinsic_dimension.claims(made(LI), config))
+
+
+def test_the_picture_has_bars_of_one_standard_error():
+    arrays = three_seeds()
+    arrays |= {f"{split}_loss": 1 - arrays[f"{split}_accuracy"] for split in ("test", "train")}
+    settings = {**options.preset(intrinsic_dimension.Config, "paper"), "dataset": "digits"}
+    config = intrinsic_dimension.Config(**settings)
+    figure = intrinsic_dimension.plot(arrays, config)
+    bars = figure.axes[0].containers[0].lines[2][0].get_segments()  # d = 10, d = 1000, all weights
+    error = np.std([90, 80, 60], ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose(bars[0][:, 1], [230 / 3 - error, 230 / 3 + error])
+    assert "bars: standard errors" in figure.get_suptitle()
+    each = np.array([10, 100, 1000])
+    said = [t.get_text() for t in figure.axes[0].texts]
+    assert any(t.endswith(f"± {np.std(each, ddof=1) / np.sqrt(3):,.0f}") for t in said)
+
+
 # ---- training inside a cut --------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import wedges
 from reproductions import fig1_wedges, toy_cut, toy_intersection, toy_probe, toy_tunnel
 from reproductions.bench import cache, marks, options, parallel, runs
 from reproductions.bench.errors import UsageError
-from reproductions.common import toys
+from reproductions.common import descending, known_halves, toys
 from wedges import compare
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -279,6 +279,7 @@ def blocks(size, split, across=0.0, within=1.0):
 def tunnel_arrays():
     """The line rises to 1; s = 5 of D = 10: 7.5 short directions at axis-aligned crossings, else 10."""
     arrays = {"map within": np.ones((1, 1, 3)), "map across": np.zeros((1, 1, 3))}
+    arrays |= {"all within": np.ones((1, 1)), "all across": np.zeros((1, 1))}
     for v in toys.VARIANTS:
         each = {
             "start": 2.0,
@@ -559,6 +560,100 @@ def test_fig1_each_claim_fails_alone(changes, claims):
     assert failures(fig1_wedges, arrays, config) == {f"fig1.{c}" for c in claims}
 
 
+# ---- what halves must be ----------------------------------------------------------------------------
+
+
+def deviations(normals, a, b, t):
+    """The shortest way from a (1 - t) + b t, in the hyperplane normal to b - a, to where the normals
+    [s, D] of a wedge see nothing: [D]."""
+    along = (b - a) / np.linalg.norm(b - a)
+    inside = normals - np.outer(normals @ along, along)
+    return -inside.T @ np.linalg.solve(inside @ inside.T, normals @ ((1 - t) * a + t * b))
+
+
+def test_the_halves_of_few_random_wedges_are_as_far_apart_as_the_formula_says():
+    rng = np.random.default_rng(0)
+    for share in (0.3, 0.5, 0.8):
+        found = []
+        for _ in range(5):
+            frames = [np.linalg.qr(rng.standard_normal((120, 120)))[0] for _ in "ab"]
+            n = round(share * 120)
+            a, b = (f[:, :n] @ rng.standard_normal(n) for f in frames)
+            a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+            one, same, other = (
+                deviations(frames[i][:, n:].T, a, b, t) for i, t in ((0, 0.2), (0, 0.4), (1, 0.7))
+            )
+            assert compare.cosine_matrix([one, same])[0, 1] == pytest.approx(1)
+            found.append(compare.cosine_matrix([one, other])[0, 1])
+        assert np.mean(found) == pytest.approx(known_halves.few_wedges(share), abs=0.07)
+    np.testing.assert_allclose(known_halves.few_wedges([1.0, 0.5, 0.0]), [0, 1 / 3, 1])
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9])
+def test_the_halves_of_all_axis_aligned_wedges_are_those_of_a_large_sample(share):
+    """The quadrature against 60,000 components drawn at random, each vertex on the wedge nearest to its
+    point of the line."""
+    count, n = 60_000, round(share * 60_000)
+    largest = lambda x: np.where(np.abs(x) >= np.sort(np.abs(x))[-n], x, 0)
+    a, b = map(largest, np.random.default_rng(1).standard_normal((2, count)))
+    moved = []
+    for t in np.arange(1, 8) / 8:
+        p = (1 - t) * a + t * b
+        away = p - largest(p)
+        moved.append(away - (away @ (b - a)) / ((b - a) @ (b - a)) * (b - a))
+    within, across = compare.halves(compare.cosine_matrix(moved))
+    assert known_halves.all_wedges(share, 8) == pytest.approx((within, across), abs=0.04)
+
+
+def test_all_axis_aligned_wedges_have_the_two_halves_nowhere():
+    """Where the cosine within a half is large enough, so is that across, and the other way round."""
+    found = np.array([known_halves.all_wedges(share, 20) for share in np.linspace(0.02, 0.98, 13)])
+    within, across = found.T
+    assert (np.diff(within) < 0).all() and (np.diff(across) < 0.005).all()  # as n / D rises
+    assert within[0] > 0.9 and across[-1] < 0.01
+    assert not ((within >= toy_tunnel.WITHIN) & (across <= 2 * toy_tunnel.ACROSS)).any()
+
+
+# ---- gradient descent in place of conjugate gradients -----------------------------------------------
+
+
+@pytest.mark.parametrize("variant", ["axis", "finite"])
+def test_gradient_descent_finds_optima_and_tunnels_of_its_own(variant):
+    toy = descending.Descended(variant, 40, 32, 3, 0, descent=400)
+    start, ends = toy.two_optima()
+    assert toy.landscape(ends).numpy().max() < 1e-4 * start
+    tunnel = toy.tunnel(ends, 6)
+    barrier = wedges.barrier(wedges.connect.along(toy.landscape, ends, 60)[1])
+    assert toy.landscape(tunnel.path).numpy().max() < 1e-2 * barrier
+    # Vertices stay in the hyperplanes normal to the line.
+    line = ends[1] - ends[0]
+    np.testing.assert_allclose(tunnel.deviations @ line / np.linalg.norm(line) ** 2, 0, atol=1e-5)
+
+
+def test_gradient_descent_from_a_start_goes_straight_down_to_the_nearest_wedge():
+    """As conjugate gradients on half the square do, so what is found near an optimum is the same."""
+    own = toys.Toy("axis", 60, 48, None, 0), descending.Descended("axis", 60, 48, None, 0)
+    starts = toys.gaussian(0, 4, 60)
+    one, other = (toy.optima(starts) for toy in own)
+    np.testing.assert_allclose(other, one, atol=1e-4)
+    np.testing.assert_array_equal(np.abs(one) > 1e-3, np.abs(other) > 1e-3)
+
+
+@pytest.mark.parametrize(("d", "succeed"), [(7, 0), (12, 6)])
+def test_gradient_descent_in_a_random_cut_succeeds_from_as_many_dimensions_on(d, succeed):
+    """s = 8: not below 0.9 s, and always some way above s, where fewer steps do than at s + 2."""
+    import keras
+
+    toy = toys.Toy("finite", 40, 32, 5, 0)
+    starts = toys.gaussian(3, 6, 40)
+    planes = wedges.random_cut(starts, d, seed=range(6))
+    steepest = (np.sqrt(d) + np.sqrt(toy.s)) ** 2 / 40  # the largest curvature in a cut, about
+    descent = keras.optimizers.SGD(1 / steepest)
+    found = wedges.minimize(toy.squared, starts, descent, 1500, subspace=planes)
+    ratio = toy.landscape(found.theta).numpy() / toy.landscape(starts).numpy()
+    assert (ratio < toy_cut.SUCCESS).sum() == succeed
+
+
 # ---- helpers, by hand -------------------------------------------------------------------------------
 
 
@@ -679,6 +774,26 @@ def test_toy_tunnels_map_counts_the_landscapes_of_two_halves():
     assert [ax.texts[0].get_text() for ax in picture.axes] == ["1.00\n0.00", "0.79\n0.00", "1.00\n0.00"]
     boxes = [sum(p.get_fill() is False for p in ax.patches) for ax in picture.axes]
     assert boxes == [1, 0, 1]
+
+
+def test_toy_tunnels_longer_map_counts_the_landscapes_of_all_wedges():
+    arrays, config = tunnel_arrays(), tunnel_config(map_all=(0.1, 0.5), map_dimensions=(40, 80))
+    arrays |= {f"map {name}": np.ones((2, 1, 3)) for name in ("within", "across")}
+    arrays["all within"] = np.array([[0.9, 0.6], [0.8, 0.79]])
+    arrays["all across"] = np.array([[0.6, 0.1], [0.2, 0.1]])
+    drawn = lambda: toy_tunnel.more_pictures(arrays, config)["all"]
+    title = lambda figure: figure.get_suptitle().split("\n")[0]
+    assert title(drawn()) == "All axis-aligned wedges: two aligned halves in 1 of 4 landscapes"
+    arrays["all across"][1, 0] = 0.21
+    figure = drawn()
+    says = "in 0 of 4 landscapes; where halves are aligned within, they are alike"
+    assert title(figure).endswith(says)
+    left, right = figure.axes
+    shown = [line for line in left.lines if line.get_marker() == "s" and len(line.get_xdata())]
+    np.testing.assert_allclose([line.get_ydata() for line in shown], [[0.8, 0.79], [0.21, 0.1]])
+    assert right.get_title() == "K = 3 and 10 random wedges"
+    guarded = toy_tunnel.summary(arrays, config)
+    assert guarded["all wedges, D 80, n/D 0.1: across"] == [0.21]
 
 
 def test_toy_intersections_title_says_only_what_holds():
