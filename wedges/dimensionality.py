@@ -126,7 +126,7 @@ def gram(samples: ArrayLike) -> np.ndarray:
     Raises:
       ValueError: fewer than two vectors, numbers that are not finite.
     """
-    samples = np.asarray(samples)
+    samples = _checks.array("samples", samples)
     if samples.ndim != 2 or len(samples) < 2 or samples.dtype.kind not in "fiu":
         raise ValueError(
             f"samples must be at least two vectors, [n, D]; received {samples.dtype} {samples.shape}."
@@ -195,7 +195,7 @@ def variance_count(gram: ArrayLike, share: float = 0.9) -> Estimate:
 
 def _checked(gram, least):
     """A Gram matrix of `least` samples or more, in float64."""
-    inner = np.asarray(gram, np.float64)
+    inner = _checks.floats("gram", gram)
     if inner.ndim != 2 or inner.shape[0] != inner.shape[1] or len(inner) < least:
         raise ValueError(
             f"gram must be the inner products [n, n] of at least {least} samples; received shape "
