@@ -267,7 +267,7 @@ def test_descents_of_a_network_go_on_bit_for_bit_and_see_the_same_minibatches(im
         (lambda q: displacements(q, [1, 1], 0.1, 3, CG, -1, seed=0), "steps must .*received -1"),
         (lambda q: gram([1.0, 2.0]), r"samples must be .*received float64 \(2,\)"),
         (lambda q: gram([[1.0, 2.0]]), r"samples must be .*received float64 \(1, 2\)"),
-        (lambda q: gram([["a"], ["b"]]), "samples must be .*received <U1"),
+        (lambda q: gram([["a"], ["b"]]), "samples must be numbers"),
         (lambda q: gram([[1.0], [np.nan]]), "samples must be finite"),
         (lambda q: spectrum(np.ones((3, 2))), r"gram must .*at least 2 .*received shape \(3, 2\)"),
         (lambda q: participation_ratio(np.eye(3)), r"gram must .*at least 4 .*received shape \(3, 3\)"),
