@@ -11,7 +11,8 @@ from reproductions.bench import store, verdicts
 
 HEAD = "## Every claim"
 MOVED = 2.0  # standard errors of a difference, from which on a number has moved
-_ROUNDING = 1e-6  # of a number: what has no spread has moved if it differs by more
+# What differs by less is rounding: of a number, and whatever it is.
+_ROUNDING, _SMALLEST = 1e-4, 1e-6
 
 
 def save(path, entry):
@@ -120,7 +121,7 @@ def moved(now, before):
         a, b = before[name], now[name]
         apart = abs(b["mean"] - a["mean"])
         error = math.sqrt(sum((e["spread"] or 0.0) ** 2 / e["n"] for e in (a, b)))
-        if apart > max(MOVED * error, _ROUNDING * abs(a["mean"])) or math.isnan(apart):
+        if apart > max(MOVED * error, _ROUNDING * abs(a["mean"]), _SMALLEST) or math.isnan(apart):
             found.append((name, a["mean"], b["mean"], apart / error if error else math.inf))
     return sorted(found)
 

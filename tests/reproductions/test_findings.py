@@ -96,8 +96,9 @@ def number(mean, spread=None, n=1):
     [
         (number(1.0, 0.3, 9), number(1.3, 0.4, 16), 0.3 / math.hypot(0.1, 0.1)),  # 2.1
         (number(1.0, 0.3, 9), number(1.28, 0.4, 16), None),  # 1.98
-        (number(1.0), number(1.0 + 1e-5), math.inf),
-        (number(1.0), number(1.0 + 1e-7), None),  # rounding
+        (number(1.0), number(1.001), math.inf),
+        (number(1.0), number(1.0 + 1e-5), None),  # rounding
+        (number(2e-7), number(7e-7), None),
         (number(1.0, 0.3, 9), number(math.nan, 0.4, 16), math.nan),
     ],
 )
