@@ -28,12 +28,22 @@ def network(seed):
     return model
 
 
-def main():
+def examples(which=""):
+    """x [N, 40, 1] and y [N] of MNIST-1D that are trained on; of its test set if `which` is "_test"."""
     data = mnist1d.data.make_dataset(mnist1d.data.get_dataset_args())
-    x, y = data["x"][..., None].astype("float32"), data["y"]
-    model_a, model_b = network(0), network(1)
-    for model in (model_a, model_b):
-        model.fit(x, y, batch_size=64, epochs=40, verbose=0)
+    return data[f"x{which}"][..., None].astype("float32"), data[f"y{which}"]
+
+
+def trained(seed, x, y):
+    """The network of a seed after its training."""
+    model = network(seed)
+    model.fit(x, y, batch_size=64, epochs=40, verbose=0)
+    return model
+
+
+def main():
+    x, y = examples()
+    model_a, model_b = (trained(seed, x, y) for seed in range(2))
 
     train = wedges.NetworkLandscape(model_a, x, y, seed=0)
     a, b = train.space.read(), train.space.read(model_b)
