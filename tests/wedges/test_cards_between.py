@@ -1,5 +1,7 @@
 """What a card says between checkpoints: pictures, a trained curve, verdict, weights of examples."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,19 +9,10 @@ import tensorflow as tf
 from keras import layers
 
 from tests.conftest import SPARSE
-from wedges.cards import between, curve, drawing, fit, judging, kept, losses, phase, reading, words
+from tests.wedges.subjects import subject_of
+from wedges import phases
+from wedges.cards import between, curve, drawing, fit, judging, kept, phase, reading, words
 from wedges.cards.budget import Cut
-from wedges.cards.subject import Subject
-
-
-def subject_of(models, data, **settings):
-    """A subject as the card makes it, its passes timed."""
-    found = reading.data_of(data, "data", examples=None, seed=0)
-    names = [f"model {k}" for k in range(len(models))]
-    chosen = losses.loss_of(models[0], found, None)
-    made = Subject(names, models, found, settings.get("held_out"), chosen, seed=0)
-    made.measure()
-    return made
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
@@ -117,6 +110,44 @@ def test_a_curve_that_the_budget_ended_is_no_barrier(far_apart, monkeypatch):
         phase.phase(far_apart, results_of(found))
 
 
+class Clock:
+    """A time of its own: each look at it takes a while, as long as it likes."""
+
+    def __init__(self, seed, fastest, slowest):
+        self.now, self.rng, self.range = 0.0, np.random.default_rng(seed), (fastest, slowest)
+
+    def monotonic(self):
+        self.now += self.rng.uniform(*self.range)
+        return self.now
+
+
+def test_equal_numbers_of_steps_are_equal_curves_bit_for_bit(far_apart, monkeypatch):
+    """However fast they were taken, and whether the clock ended them or their number."""
+    found = []
+    # Three looks at the clock beside each ten steps: in 30 s of the last one's time they are not many.
+    for seed, slowest, most, seconds in ((1, 1e-6, 630, 600), (2, 0.4, 630, 600), (3, 0.4, 9999, 30)):
+        monkeypatch.setattr(curve, "time", Clock(seed, slowest / 9, slowest))
+        monkeypatch.setattr(curve, "_MOST", most)
+        found.append(curve.curve(far_apart, seconds))
+    first, second, short = found
+    assert first["steps"] == second["steps"] == 630 > short["steps"] > 50
+    monkeypatch.setattr(curve, "_MOST", short["steps"])
+    monkeypatch.setattr(curve, "time", Clock(4, 1e-7, 1e-6))
+    for one, other in ((first, second), (short, curve.curve(far_apart, 600.0))):
+        for name in one.keys() - {"seconds_of_training"}:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_rates_fall_in_stages_that_double():
+    """From 0.003 to a hundredth of it by half a cosine, and up again."""
+    rate = curve._Falling()
+    for begin, end in ((0, 125), (125, 250), (250, 500), (256_000, 512_000)):
+        middle = (begin + end) / 2
+        assert float(rate(begin)) == pytest.approx(3e-3, rel=1e-4)
+        assert float(rate(middle)) == pytest.approx(3e-3 * 0.505, rel=1e-3)
+        assert float(rate(end - 1)) < 3e-3 * 0.011
+
+
 def test_a_curve_without_time_is_cut(far_apart):
     with pytest.raises(Cut, match="^50 steps of a curve's training would take"):
         curve.curve(far_apart, 1e-3)
@@ -127,12 +158,44 @@ def test_a_curve_without_time_is_cut(far_apart):
 )
 def test_a_phase_needs_a_curve_that_converged(mc, converged, name):
     found = {"unit": "error", "mc": mc, "mc_from_mean": mc, "peak": 40.0, "converged": converged}
-    found |= {"steps": 20, "accuracy": [0.7, 0.5, 0.7], "loss": [1.0, 2.0, 1.0]}
+    found |= {"steps": 20, "accuracy": [0.7, 0.5, 0.7], "loss": [1.0, 2.0, 1.0], "joined": mc == 0.0}
     if name is None:
         with pytest.raises(Cut):
             phase.phase(None, results_of(found))
     else:
         assert phase.phase(None, results_of(found))["phase"] == name
+
+
+FITTED = "Their training error, {}%, is {} the 0.1% that count as fitted. "
+
+
+@pytest.mark.parametrize(
+    ("error", "mc", "cka", "joined", "straight", "said"),
+    [  # two networks of 98 to 99% training accuracy whose straight line falls to 41%
+        (1.54, 0.271, 0.8, True, [0.982, 0.4117, 0.987], FITTED.format(1.54, "above") + "A low curve "
+         "joins them, though on the straight line the accuracy falls to 41.17%."),
+        (1.54, 0.0, 0.8, True, [0.98, 0.979, 0.98], FITTED.format(1.54, "above") + "A low curve joins "
+         "them, and so does the straight line."),
+        (30, -9.0, 0.8, False, [0.7, 0.2, 0.7], FITTED.format(30, "above") + "No low path was found: "
+         "where it is worst at five points the trained curve rises 9 points of error above the chord "
+         "between its ends, more than the 1 that counts as a barrier."),
+        (0.05, -0.8, 0.4, False, None, FITTED.format(0.05, "within") + "No low path was found: where it "
+         "is worst at five points the trained curve rises 0.8 points of error above the chord between "
+         "its ends, no more than the 1 that counts as a barrier. They compute unlike functions: a CKA "
+         "of 0.4, where 0.563 parts unlike from like."),
+    ],
+)  # fmt: skip
+def test_a_phase_says_what_was_measured(error, mc, cka, joined, straight, said):
+    """Of no basin and no floor, which nobody saw; and of the straight line what the page says of it."""
+    lines = []
+    if straight is not None:
+        a, middle, b = straight
+        lines = [{"accuracy": straight, "error_barrier": 100 * max(0, (a + b) / 2 - middle)}]
+    found = phases.phase(error, mc, cka)
+    assert phase.meaning(found, {"joined": joined}, lines) == said
+    assert not re.search(
+        "wide|basin|valley|floor", found.meaning + phase.meaning(found, {"joined": True}, [])
+    )
 
 
 # ---- heights of a path ------------------------------------------------------------------------------
