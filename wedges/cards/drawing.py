@@ -98,7 +98,7 @@ def _density(some):
         ax.set_ylim(bottom=max(bells.max() * 1e-7, 1e-9))
         plots.label_axes(ax, title=r["checkpoint"], x="eigenvalue of the Hessian", y="density", log="y")
     axes[0].legend(fontsize=8, loc="upper right")
-    return "Spectral density of the Hessian. " + title, _png(figure)
+    return f"Spectral density of the Hessian. {title}", _png(figure)
 
 
 def _surfaces(some):

@@ -24,7 +24,7 @@ _RADIUS = 0.05  # Foret et al.'s rho
 
 def curvature_cost(subject: Subject, n: int) -> Cost:
     """On n examples; a graph of the Hessian is traced once for all checkpoints, or for each."""
-    fresh = 1 if subject.own_state or subject.has_batch_norm else 1 / subject.count
+    fresh = 1 if subject.not_shared or subject.has_batch_norm else 1 / subject.count
     each, tracing = PRODUCT * n * subject.rates.gradient, fresh * TRACING * subject.rates.tracing
     least, full = _FEWEST_STEPS + _FEWEST_SIGNS + 4, _ORDER * _STARTS + _SIGNS + 4
     return Cost(1.2 * least * each + tracing, full * each + tracing)
@@ -42,7 +42,7 @@ def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
       Cut: too few products fit, or the loss has no second derivatives.
     """
     begin = time.monotonic()
-    landscape, theta = subject.own(k, subject.working), subject.thetas[k]
+    landscape, theta = subject.at(k), subject.thetas[k]
     rng = np.random.default_rng([subject.seed, 1])
     dimension = subject.dimension
     H = curvature.hessian(landscape, theta)
@@ -140,11 +140,9 @@ def _layers(subject, H, theta, gradient, vector, signs, rng):
 
 def rise_cost(subject: Subject, n: int) -> Cost:
     """On n examples: gradients for sharpness, losses for widths."""
-    gradients = (
-        (_ASCENTS + 2) * subject.rates.gradient * (subject.moved / max(subject.rates.forward, 1e-12))
-    )
-    fresh = subject.rates.tracing * (2 if subject.has_batch_norm else 0.5)
-    widths = _DIRECTIONS * _LOOKS * subject.moved
+    gradients = (_ASCENTS + 2) * subject.rates.gradient
+    fresh = subject.rates.tracing * (1.5 if subject.has_batch_norm else 0.5)
+    widths = _DIRECTIONS * _LOOKS * subject.rates.forward
     return Cost(n * gradients + fresh, n * (gradients + widths) + fresh)
 
 
@@ -168,7 +166,7 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     gradients = rise_cost(subject, subject.working).least
     if gradients > max(seconds, 0.0):
         raise too_long("it", gradients, seconds)
-    landscape, theta = subject.around, subject.thetas[k]
+    landscape, theta = subject.at(k), subject.thetas[k]
     loss, gradient = (np.asarray(a) for a in landscape.value_and_gradient(theta))
     found: dict[str, Any] = {
         "checkpoint": subject.names[k],
@@ -178,7 +176,7 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     }
     left = seconds - (time.monotonic() - begin)
     try:
-        directions = count(left, _LOOKS * subject.look(), 2, _DIRECTIONS, "directions of a width")
+        directions = count(left, _LOOKS * subject.look(k), 2, _DIRECTIONS, "directions of a width")
     except Cut as cut:
         return {**found, "directions": 0, "widths": [], "left_out": str(cut)}
     v = probe.isotropic(subject.dimension, directions, seed=[subject.seed, 2], dtype=theta.dtype)

@@ -25,7 +25,7 @@ import wedges
 from wedges import _checks, archive
 from wedges.cards import reading
 
-VERSION = 2  # of what sections hold: an older card of the same models is made anew, beside it
+VERSION = 3  # of what sections hold: an older card of the same models is made anew, beside it
 _WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 _BLOCK = 2**20
