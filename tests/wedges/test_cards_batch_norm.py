@@ -10,7 +10,7 @@ from keras import layers
 
 from tests.conftest import SPARSE
 from tests.wedges.subjects import subject_of
-from wedges.cards import between, curve, fit, flat, look, phase
+from wedges.cards import between, curve, fit, flat, judging, look, phase, words
 
 N, AWAY = 200, 3.0  # examples, and how far their mean is from what moving statistics begin with
 
@@ -134,3 +134,55 @@ def test_what_else_is_not_trained_is_each_checkpoints_own():
 
 def test_statistics_alone_are_no_other_weights(subject):
     assert subject.own_state and not subject.not_shared
+
+
+# ---- as saved against found anew --------------------------------------------------------------------
+
+
+def right(model, x, y, *, anew):
+    """Which examples are right, in NumPy's float64."""
+    kernel, bias, scale, shift, *saved, last, end = (w.astype(float) for w in model.get_weights())
+    before = x @ kernel + bias
+    mean, variance = (before.mean(axis=0), before.var(axis=0)) if anew else saved
+    h = (before - mean) / np.sqrt(variance + 1e-3) * scale + shift
+    return (np.tanh(h) @ last + end).argmax(axis=1) == y
+
+
+def test_both_numbers_are_of_the_same_examples(models):
+    """Also where sections work on some of them, and where a card was stopped in between."""
+    x, y = examples()
+    with pytest.warns(UserWarning, match="has other batch-norm statistics"):
+        subject = subject_of(models, (x, y))
+    subject.working = 90
+    order = subject.data.x, subject.data.y
+    fit.fit(subject, 100.0)
+    found = between.mean(subject, 100.0)
+    subject.saved.clear()
+    assert between.mean(subject, 100.0)["statistics"] == found["statistics"]
+    for k, (each, model) in enumerate(zip(found["statistics"], models, strict=True)):
+        x, y = (part[:90] for part in order)
+        before, after = (right(model, x.astype(np.float64), y, anew=a) for a in (False, True))
+        d = after.astype(float) - before
+        assert each["examples"] == 90 and each["anew"] == pytest.approx(found["accuracy"][k], abs=1e-6)
+        assert each["saved"] == pytest.approx(before.mean()) != pytest.approx(each["anew"])
+        assert each["difference"] == pytest.approx(d.mean())
+        assert each["error"] == pytest.approx(d.std(ddof=1) / np.sqrt(90))
+
+
+def line_of(better, worse, n=64):
+    """What is said where so many examples of n are right only anew, and so many only as saved."""
+    right = np.arange(n) < n // 2
+    anew = right.astype(float)
+    anew[:worse], anew[n - better :] = 0, 1
+    numbers = [{"accuracy": (v.astype(float), None), "loss": None} for v in (right, anew)]
+    return words.statistics_lines({"statistics": [judging.changed(*numbers)]}, ["a"])
+
+
+def test_chance_is_no_finding():
+    """Exact two-sided tests of 64 pairs: 4 to 0 p = 0.125, 5 to 0 0.06, 6 to 0 0.03, 12 to 6 0.24."""
+    assert not any(map(line_of, (0, 4, 5, 12), (0, 0, 0, 6)))
+    for better, worse, said in ((6, 0, "does not fit its weights."), (0, 6, "does better than these.")):
+        (line,) = line_of(better, worse)
+        assert line.startswith("On the same 64 examples a has an accuracy of 50.00% ")
+        assert line.endswith(said) and "9.3" in line
+    assert not line_of(9, 0, 1000)  # sure, but less than a point

@@ -11,8 +11,7 @@ import numpy as np
 import wedges
 from wedges import average, connect, phases, probe
 from wedges.cards.budget import Cost, Cut, count, too_long
-from wedges.cards.fit import one
-from wedges.cards.judging import judged
+from wedges.cards.judging import judged, numbers, one
 from wedges.cards.subject import Subject
 from wedges.phases.likeness import mixable
 
@@ -98,13 +97,33 @@ def mean(subject: Subject, seconds: float) -> dict[str, Any]:
     landscape, where = subject.judged
     each = landscape.size * subject.moved
     count(max(seconds, 1.0), each, subject.count + 1, 10**9, "passes over the data")
-    result = judged(landscape, [*subject.thetas, _mean_of(subject.thetas)], subject.seed)
+    saved = _as_saved(subject, where, seconds - (subject.count + 1) * each)
+    result = judged(landscape, [*subject.thetas, _mean_of(subject.thetas)], subject.seed, saved)
     pairs = itertools.combinations(range(subject.count), 2)
     equal = [pair for pair in pairs if np.array_equal(*(subject.thetas[k] for k in pair))]
     result["equal"] = [[subject.names[k] for k in pair] for pair in equal]
     result |= {"names": subject.names, "where": where, "batch_norm": subject.has_batch_norm}
     result["soup"] = _soup(subject, landscape, result, where)
     return result
+
+
+def _as_saved(subject, where, seconds):
+    """Numbers of each example with statistics as saved; None without batch norm, or without the time.
+
+    Loss and accuracy have left them, but in a card that was stopped after these.
+    """
+    if not subject.has_batch_norm:
+        return None
+    if where not in subject.saved:
+        n = subject.working if subject.held_out is None else subject.held_out.size
+        if subject.count * (n * subject.rates.forward + subject.rates.tracing / 2) > seconds:
+            return None
+        own = [subject.own(k, subject.working) for k in range(subject.count)]
+        if where == "held out":
+            own = [subject.on_held_out(landscape, n) for landscape in own]
+        pairs = zip(own, subject.thetas, strict=True)
+        subject.saved[where] = [numbers(ls, ls.evaluate(theta)) for ls, theta in pairs]
+    return subject.saved[where]
 
 
 def _mean_of(thetas):

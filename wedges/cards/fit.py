@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
+from wedges.cards import judging
 from wedges.cards.budget import FEWEST, Cost, count
 from wedges.cards.subject import Subject
 from wedges.cards.words import number
@@ -105,12 +106,12 @@ def fit(subject: Subject, seconds: float) -> dict[str, Any]:
     each = subject.count * subject.rates.forward
     n = count(max(seconds, 1.0), each, min(FEWEST, subject.data.size), subject.data.size, "examples")
     found: dict[str, Any] = {"examples": n, "weighted": _weighted(subject)}
-    found |= _readings(subject, lambda k: subject.own(k, n))
+    found |= _readings(subject, lambda k: subject.own(k, n), "the examples given")
     if subject.held_out is not None:
         some = count(seconds, each, 1, subject.held_out.size, "examples")
         on = functools.cache(lambda k: subject.on_held_out(subject.own(k, n), some))
         own = lambda k: on(k if subject.own_state else 0)
-        found["held_out"] = {"examples": some, **_readings(subject, own)}
+        found["held_out"] = {"examples": some, **_readings(subject, own, "held out")}
     return found
 
 
@@ -121,14 +122,14 @@ def _weighted(subject):
     return " and ".join(with_weights)
 
 
-def _readings(subject, landscape):
-    found = [landscape(k).evaluate(theta) for k, theta in enumerate(subject.thetas)]
+def _readings(subject, landscape, where):
+    found, each = [], []
+    for k, theta in enumerate(subject.thetas):
+        found.append(landscape(k).evaluate(theta))
+        if subject.has_batch_norm:
+            each.append(judging.numbers(landscape(k), found[-1]))
+    subject.saved[where] = each  # to be compared with the same examples' where statistics are found anew
     return {
         "loss": [float(each.loss) for each in found],
-        "accuracy": [one(each.accuracy) for each in found],
+        "accuracy": [judging.one(each.accuracy) for each in found],
     }
-
-
-def one(accuracy: Any) -> float | None:
-    """The accuracy, where a model has one."""
-    return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
-from wedges.cards.fit import one
 from wedges.landscape import Evaluation
 from wedges.network.landscape import NetworkLandscape
 
@@ -25,6 +24,16 @@ Each = tuple[np.ndarray, np.ndarray | None]
 
 
 # ---- numbers of each example ------------------------------------------------------------------------
+
+
+def one(accuracy: Any) -> float | None:
+    """The accuracy, where a model has one."""
+    return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None
+
+
+def numbers(landscape: NetworkLandscape, found: Evaluation) -> dict[str, Each | None]:
+    """What each example counts for accuracy and loss, by unit; None where it has no number."""
+    return {"accuracy": hits(landscape, found), "loss": losses(landscape, found)}
 
 
 def weights_of(landscape: NetworkLandscape) -> np.ndarray | None:
@@ -75,19 +84,65 @@ def losses(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
     return next(filter(agrees, ways), None)
 
 
+# ---- differences, example by example ----------------------------------------------------------------
+
+
+def paired(d: np.ndarray, w: np.ndarray | None, *, counted: bool) -> dict[str, Any]:
+    """The mean of the differences of N examples [N], its standard error, and whether it is not chance.
+
+    "sure": it is more than 1.96 standard errors from 0. A count moves in steps of one example, half a
+    step to either side of what a normal distribution says: there one example has to be to spare.
+
+    >>> change = [0.0] * 60 + [1.0] * 4  # 4 of 64 examples, all for the better: p = 1/8
+    >>> wedges.cards.judging.paired(np.array(change), None, counted=True)["sure"]
+    False
+    """
+    w = np.ones(len(d)) if w is None else w
+    mean, n = float(np.average(d, weights=w)), int(np.count_nonzero(w))
+    spread = float(np.sqrt(np.sum((w * (d - mean)) ** 2))) / float(np.sum(w))
+    error = spread * np.sqrt(n / (n - 1)) if n > 1 else np.inf
+    step = float(w.max() / w.sum()) if counted else 0.0
+    return {"difference": mean, "error": error, "sure": abs(mean) - step > 1.96 * error}
+
+
+def changed(saved: dict[str, Each | None], anew: dict[str, Each | None]) -> dict[str, Any] | None:
+    """What statistics found anew change, on the examples that both have numbers of.
+
+    Args:
+      saved, anew: `numbers` of one model on examples in one order; one may have more of them.
+    """
+    for unit in ("accuracy", "loss"):
+        before, after = saved[unit], anew[unit]
+        if before is None or after is None or (before[1] is None) != (after[1] is None):
+            continue
+        n = min(len(before[0]), len(after[0]))
+        w, values = None if after[1] is None else after[1][:n], [before[0][:n], after[0][:n]]
+        means = dict(zip(("saved", "anew"), np.average(values, axis=1, weights=w), strict=True))
+        apart = paired(values[1] - values[0], w, counted=unit == "accuracy")
+        return {"unit": unit, "examples": n, **means, **apart}
+    return None
+
+
 # ---- the mean against the models --------------------------------------------------------------------
 
 
-def judged(landscape: NetworkLandscape, thetas: Any, seed: int) -> dict[str, Any]:
+def judged(
+    landscape: NetworkLandscape,
+    thetas: Any,
+    seed: int,
+    saved: list[dict[str, Each | None]] | None = None,
+) -> dict[str, Any]:
     """Loss and accuracy of models and their mean, what it gains, and the answer, on one landscape.
 
     Args:
       landscape: whose examples judge; batch-norm statistics are those of each theta alike.
       thetas: of the models [K, D], and last of their mean: [K + 1, D].
       seed: of the resamples.
+      saved: `numbers` of the models with statistics as saved, on the same examples, if there are any.
     """
     found = [landscape.evaluate(theta) for theta in thetas]
     *models, middle = found
+    each = [numbers(landscape, f) for f in found]
     result: dict[str, Any] = {
         "examples": landscape.size,
         "loss": [float(f.loss) for f in models],
@@ -96,8 +151,9 @@ def judged(landscape: NetworkLandscape, thetas: Any, seed: int) -> dict[str, Any
         "mean_accuracy": one(middle.accuracy),
         "ensemble_accuracy": _ensemble(landscape, models),
         "same": all(np.array_equal(thetas[0], theta) for theta in thetas[1:-1]),
-        "gain": _gain([hits(landscape, f) for f in found], 1.0, seed),
-        "loss_gain": _gain([losses(landscape, f) for f in found], -1.0, seed),
+        "gain": _gain([e["accuracy"] for e in each], 1.0, seed),
+        "loss_gain": _gain([e["loss"] for e in each], -1.0, seed),
+        "statistics": [changed(*pair) for pair in zip(saved or [], each[:-1], strict=False)],
     }
     return {**result, "verdict": verdict(result)}
 

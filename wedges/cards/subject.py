@@ -37,6 +37,7 @@ class Subject:
       working: on how many examples sections work; to be set before `around` is asked for.
       microbatch, batch_size: examples in memory at once, and in a step of training.
       rates: how long passes take, once `measure` was called.
+      saved: {where: of each model with batch norm as it was saved `judging.numbers`}, where looked at.
 
     Raises:
       ValueError: checkpoints of several architectures, examples that do not fit.
@@ -58,6 +59,7 @@ class Subject:
         self.thetas = np.stack([_point(self.space, *each) for each in zip(names, models, strict=True)])
         self.working = data.size
         self.rates, self._traced = Rates(0.0, 0.0, 0.0), set[int]()
+        self.saved: dict[str, list[dict[str, Any]]] = {}
         self.microbatch = microbatch(models[0])
         self.batch_size = min(128, self.microbatch, data.size)
         both = [("y", data), *([] if held_out is None else [("y of held_out", held_out)])]

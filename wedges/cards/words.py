@@ -17,7 +17,8 @@ VERDICTS = {
 }
 
 _RANK = {"no": 0, "below": 1, "unclear": 1, "yes": 2, "same": 2}  # how far averaging is advised
-STATISTICS = 0.01  # of the accuracy: saved batch-norm statistics that cost more are spoken of
+# Saved batch-norm statistics that cost more are spoken of: of the accuracy, and share of the loss.
+STATISTICS, STATISTICS_OF_LOSS = 0.01, 0.05
 
 
 def number(value: Any) -> str:
@@ -142,25 +143,40 @@ def verdict_class(found: dict[str, Any], aligned: dict[str, Any] | None = None) 
     return answer if answer == "yes" or (answer == "no" and not rescued) else "unclear"
 
 
-def statistics_lines(found: dict[str, Any], fit: dict[str, Any], names: Sequence[str]) -> list[str]:
-    """Of each model with batch norm, what its saved statistics cost or gain, where that is over a point.
+def statistics_lines(found: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Of each model with batch norm, what its saved statistics cost or gain, where that is no chance.
+
+    More than a point of accuracy (5% of the loss), and more than 1.96 standard errors of the difference
+    of the same examples.
 
     Args:
-      found: the section about the mean, whose statistics were found anew.
-      fit: the section about the models as they were saved.
+      found: the section about the mean.
       names: of the models.
     """
-    saved = fit.get("held_out") if found["where"] == "held out" else fit
-    if not found["batch_norm"] or saved is None:
-        return []
-    pairs = zip(names, saved["accuracy"], found["accuracy"], strict=True)
     return [
-        f"{name} has an accuracy of {percent(before)} with its batch-norm statistics as saved, and of "
-        f"{percent(after)} with statistics found anew: what it saved does "
-        f"{'not fit its weights' if after > before else 'better than these'}."
-        for name, before, after in pairs
-        if before is not None and after is not None and abs(after - before) > STATISTICS
+        _statistics(name, each)
+        for name, each in zip(names, found.get("statistics", []), strict=False)
+        if each is not None and each["sure"] and abs(each["difference"]) > _noticed(each)
     ]
+
+
+def _noticed(each):
+    return STATISTICS if each["unit"] == "accuracy" else STATISTICS_OF_LOSS * abs(each["saved"])
+
+
+def _statistics(name, each):
+    better, half = each["difference"] > 0, 1.96 * each["error"]
+    if each["unit"] == "accuracy":
+        unit, saved, anew = "an accuracy", percent(each["saved"]), percent(each["anew"])
+        change = f"{points(each['difference'])} ± {100 * half:.2f} points"
+    else:
+        unit, saved, anew, better = "a loss", number(each["saved"]), number(each["anew"]), not better
+        change = f"{each['difference']:+.3g} ± {number(half)}"
+    return (
+        f"On the same {each['examples']:,} examples {name} has {unit} of {saved} with its batch-norm "
+        f"statistics as saved, and of {anew} with statistics found anew ({change}, 95%): what it saved "
+        f"{'does not fit its weights' if better else 'does better than these'}."
+    )
 
 
 def _reason(found, names):
