@@ -215,6 +215,18 @@ def test_what_a_path_does_is_about_its_inner_points(accuracy, said):
     assert words.falls(accuracy) == said
 
 
+@pytest.mark.parametrize(
+    ("mc", "unit", "said"),
+    [
+        (-2.5, "error", "is farthest from that chord where it is 2.5 points of error above it"),
+        (0.0129, "loss", "is farthest from that chord where it is 0.0129 below it"),
+        (0.0, "error", "is on that chord"),
+    ],
+)
+def test_a_mode_connectivity_is_told_with_its_side(mc, unit, said):
+    assert words.farthest({"mc": mc, "unit": unit}) == said
+
+
 def test_a_path_between_unequal_ends_has_no_barrier():
     """Of two checkpoints of one run the later is better, and the line goes down all the way."""
     line = {
@@ -400,3 +412,69 @@ def test_two_accuracies_of_one_model_are_told_apart():
     )
     lines = words.statistics_lines(found, ["a", "b"])
     assert lines and all("as saved" in line and "found anew" in line for line in lines)
+
+
+# ---- no better than one answer for all --------------------------------------------------------------
+
+
+def test_a_mean_of_models_that_know_nothing_is_no_yes():
+    """Two untrained ones of ten classes; their mean may well be better than both."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(600, 5)).astype("float32"), rng.integers(0, 10, 600)
+    models = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        models.append(keras.Sequential([keras.Input((5,)), layers.Dense(10)]))
+        models[-1].compile("adam", SPARSE)
+    found = between.mean(subject_of(models, (x, y)), 100.0)
+    most, best = np.bincount(y).max() / 600, max(found["accuracy"])
+    right = [np.asarray(m(x)).argmax(axis=1) == y for m in models]
+    each = found["constant"]
+    assert each["of_constant"] == pytest.approx(most) and each["of_best"] == pytest.approx(
+        best, rel=1e-6
+    )
+    d = right[each["best"]].astype(float) - (y == np.bincount(y).argmax())
+    assert each["difference"] == pytest.approx(d.mean())
+    assert each["error"] == pytest.approx(d.std(ddof=1) / np.sqrt(600))
+    assert not each["better"] and found["verdict"]["constant"]
+    said = words.verdict_line(found, ["a", "b"])
+    assert (
+        said.startswith("Not worth averaging yet: the best of the models, ")
+        and "none is clearly" in said
+    )
+    assert f"the most frequent class as the answer for all {100 * most:.2f}%" in said
+    assert words.verdict_class(found) == "unclear"
+
+
+@pytest.mark.parametrize(("slope", "better"), [(1.0, True), (0.0, False)])
+def test_a_regression_is_held_against_the_mean_target(slope, better):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2)).astype("float32")
+    y = (x[:, 0] + 3 + 0.1 * rng.normal(size=80)).astype("float32")
+    models = []
+    for off in (0.0, 0.01):
+        model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.set_weights([np.array([[slope], [off]], "float32"), np.array([3.0], "float32")])
+        models.append(model)
+    found = between.mean(subject_of(models, (x, y)), 100.0)
+    assert found["constant"]["of_constant"] == pytest.approx(np.var(y.astype(float)), rel=1e-5)
+    assert found["constant"]["better"] is better and found["verdict"]["constant"] is not better
+    start = (
+        "Yes: " if better else "Not worth averaging yet: the best of the models, [ab], has a loss of "
+    )
+    assert re.match(start, words.verdict_line(found, ["a", "b"]))
+
+
+@pytest.mark.parametrize("kind", ["one-hot", "column", "binary"])
+def test_the_most_frequent_class_of_targets_of_every_kind(kind):
+    """Weighted as the accuracy is: of class 1 there are few examples, and they count most."""
+    y, w = np.array([0] * 40 + [1] * 20), np.array([1.0] * 40 + [3.0] * 20, "float32")
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1 if kind == "binary" else 2)])
+    binary = keras.losses.BinaryCrossentropy(from_logits=True)
+    one_hot = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile("adam", {"one-hot": one_hot, "column": SPARSE, "binary": binary}[kind])
+    y = np.eye(2)[y] if kind == "one-hot" else y[:, None]
+    found = between.mean(subject_of([model, keras.models.clone_model(model)][:1] * 2, (x, y, w)), 100.0)
+    assert found["constant"]["of_constant"] == pytest.approx(0.6)

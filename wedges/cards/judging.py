@@ -153,9 +153,73 @@ def judged(
         "same": all(np.array_equal(thetas[0], theta) for theta in thetas[1:-1]),
         "gain": _gain([e["accuracy"] for e in each], 1.0, seed),
         "loss_gain": _gain([e["loss"] for e in each], -1.0, seed),
+        "constant": constant(landscape, each[:-1]),
         "statistics": [changed(*pair) for pair in zip(saved or [], each[:-1], strict=False)],
     }
     return {**result, "verdict": verdict(result)}
+
+
+def constant(landscape: NetworkLandscape, each: list[dict[str, Each | None]]) -> dict[str, Any] | None:
+    """What the best of some models gains over one answer for all of the same examples.
+
+    That is their most frequent class, where there is an accuracy; the mean of their targets in a
+    regression. None where an answer for all is not known.
+
+    Args:
+      landscape: whose examples judge.
+      each: `numbers` of the models.
+    """
+    unit = "loss" if any(e["accuracy"] is None for e in each) else "accuracy"
+    known = [found for e in each if (found := e[unit]) is not None]
+    values = _most_frequent(landscape) if unit == "accuracy" else _mean_target(landscape)
+    if values is None or len(known) < len(each) or values.shape != known[0][0].shape:
+        return None
+    w, sign = known[0][1], 1.0 if unit == "accuracy" else -1.0
+    means = [float(np.average(numbers, weights=w)) for numbers, _ in known]
+    best = int(np.argmax(sign * np.array(means)))
+    if not np.isfinite(means[best]):
+        return None
+    gain = paired(sign * (known[best][0] - values), w, counted=unit == "accuracy")
+    return {
+        "unit": unit,
+        "best": best,
+        "of_best": means[best],
+        "of_constant": float(np.average(values, weights=w)),
+        **gain,
+        "better": bool(gain["sure"] and gain["difference"] > 0),
+    }
+
+
+def _most_frequent(landscape):
+    """Which examples are of the most frequent class, 0 to 1 [N]; None where targets are no classes."""
+    if not tf.is_tensor(landscape.y):
+        return None
+    y, w = np.asarray(landscape.y), weights_of(landscape)
+    if y.ndim > 1 and y.shape[-1] > 1 and landscape.readout.meanings[0].kind == "one-hot":
+        y = y.argmax(axis=-1)
+    y = np.round(y).astype(np.int64).reshape(len(y), -1)
+    classes, at = np.unique(y, return_inverse=True)
+    w = np.ones(len(y)) if w is None else w
+    counts = np.bincount(at.ravel(), np.repeat(w, y.shape[1]), len(classes))
+    return (y == classes[counts.argmax()]).mean(axis=1)
+
+
+def _mean_target(landscape):
+    """The loss of each example [N] where the mean target is predicted; None of what is no regression."""
+    y, several = landscape.y, keras.tree.flatten(landscape.loss)
+    meanings = landscape.readout.meanings
+    if not tf.is_tensor(y) or len(several) != 1 or several[0] is None or meanings[0].kind is not None:
+        return None
+    w = weights_of(landscape)
+    y = tf.cast(y, landscape.dtype)
+    y = tf.reshape(y, [landscape.size, -1])
+    mean = np.average(np.asarray(y, np.float64), axis=0, weights=w)
+    z = tf.broadcast_to(tf.cast(mean, y.dtype), y.shape)
+    try:
+        values = np.asarray(_keras.resolved_loss(several[0], y, z).call(y, z), np.float64)
+    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError):
+        return None
+    return values.reshape(landscape.size, -1).mean(axis=1)
 
 
 def _ensemble(landscape, found):
@@ -219,6 +283,7 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
     best of the models (5% of the loss where there are no accuracies); "no" where they say that it loses
     more against the models' average; "below" where it loses more against the best alone, which then is
     what to take; "same" where the models have equal weights; else "unclear", these examples are too few.
+    "constant" says beside it that none of the models is clearly better than one answer for all.
 
     >>> gain = {"mean": -0.3, "low": -0.32, "high": -0.28, "best_low": -0.33, "best_high": -0.3}
     >>> wedges.cards.judging.verdict({"gain": gain, "loss_gain": None, "loss": [0.1, 0.1]})["answer"]
@@ -239,4 +304,6 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
             answer = "no"
         elif gain["best_high"] < -allowed:
             answer = "below"
-    return {"answer": answer, "unit": unit, "allowed": allowed}
+    one_for_all = found.get("constant")
+    pointless = one_for_all is not None and not one_for_all["better"] and answer != "same"
+    return {"answer": answer, "unit": unit, "allowed": allowed, "constant": pointless}

@@ -14,6 +14,7 @@ VERDICTS = {
     "below": "Better not",
     "unclear": "Not clear",
     "same": "Nothing to average",
+    "constant": "Not worth averaging yet",
 }
 
 _RANK = {"no": 0, "below": 1, "unclear": 1, "yes": 2, "same": 2}  # how far averaging is advised
@@ -111,6 +112,10 @@ def verdict_line(
     if answer == "same":
         return f"{VERDICTS[answer]}: {_joined(names) or 'the models'} have the same weights."
     reason = _reason(found, names)
+    if found["verdict"].get("constant"):
+        return (
+            f"{VERDICTS['constant']}: {_no_better(found['constant'], names)} As for their mean: {reason}"
+        )
     ordered = None if aligned is None else aligned["judged"]
     if ordered is None or _RANK[ordered["verdict"]["answer"]] <= _RANK[answer]:
         return f"{VERDICTS[answer]}: {reason}"
@@ -129,6 +134,26 @@ def verdict_line(
     )
 
 
+def _no_better(found, names):
+    """That no model is clearly better than one answer for all, in a sentence."""
+    best = _called(names, found["best"])
+    half = 1.96 * found["error"]
+    if found["unit"] == "accuracy":
+        of, what, shown = "an accuracy", "the most frequent class as the answer for all", percent
+        gain = f"{points(found['difference'])} ± {100 * half:.2f} points"
+    else:
+        of, what, shown = "a loss", "the mean target as the answer for all", number
+        gain = f"{-found['difference']:+.3g} ± {number(half)}"
+    return (
+        f"the best of the models, {best}, has {of} of {shown(found['of_best'])}, and {what} "
+        f"{shown(found['of_constant'])} ({gain}, 95%), so that none is clearly better than that."
+    )
+
+
+def _called(names, k):
+    return names[k] if len(names) > k else f"number {k + 1}"
+
+
 def _off(d, unit):
     """How far a mean is above or below something, from what it gains."""
     if unit == "accuracy":
@@ -139,6 +164,8 @@ def _off(d, unit):
 def verdict_class(found: dict[str, Any], aligned: dict[str, Any] | None = None) -> str:
     """How the verdict looks: as yes, no, or unclear, which what needs a second look is as well."""
     answer = found["verdict"]["answer"]
+    if found["verdict"].get("constant"):
+        return "unclear"
     rescued = aligned is not None and aligned["judged"]["verdict"]["answer"] == "yes"
     return answer if answer == "yes" or (answer == "no" and not rescued) else "unclear"
 
@@ -197,7 +224,7 @@ def _reason(found, names):
         allowed = f"{number(said['allowed'])} of loss"
     if not all(np.isfinite(v) for v in gain.values() if v is not None) or None in gain.values():
         return f"the {unit} of some is not finite ({where})."
-    best = names[gain["best"]] if len(names) > gain["best"] else f"number {gain['best'] + 1}"
+    best = _called(names, gain["best"])
     but = "though" if (gain["mean"] >= 0) != (gain["over_best"] >= 0) else "and"
     what = (
         f"the mean's {unit} is {_off(gain['over_best'], unit)} the best of them, {best} (95%: "
@@ -229,6 +256,19 @@ def rises(height: Any, unit: str) -> str:
         return "never rises above the chord between its ends"
     of = "points of error" if unit == "error" else "of loss"
     return f"rises {number(height)} {of} above the chord between its ends"
+
+
+def farthest(curve: dict[str, Any]) -> str:
+    """Where a trained curve is farthest from the chord between its ends, of the points that count.
+
+    >>> wedges.cards.words.farthest({"mc": 0.271, "unit": "error"})
+    'is farthest from that chord where it is 0.271 points of error below it'
+    """
+    far, of = curve["mc"], " points of error" if curve["unit"] == "error" else ""
+    if abs(far) <= 1e-6:
+        return "is on that chord"
+    side = "below" if far > 0 else "above"
+    return f"is farthest from that chord where it is {number(abs(far))}{of} {side} it"
 
 
 def falls(accuracy: Sequence[float | None]) -> str:
