@@ -48,6 +48,29 @@ def test_a_picture_of_one_line_or_several_says_which():
     )
 
 
+def test_surfaces_share_one_scale_and_are_cut_off_where_it_ends(monkeypatch):
+    """Of ten losses each the two highest are above 4/5 of both; the frame says where 1 is."""
+    seen = []
+    monkeypatch.setattr(drawing, "_png", seen.append)
+    x = np.linspace(-1, 1, 3).tolist()
+    rows = lambda *values: np.reshape(values, (3, 3)).tolist()
+    losses = [rows(1, 2, 3, 4, 5, 6, 7, 8, 9), rows(11, 12, 13, 14, 15, 16, 17, 18, 100)]
+    some = {
+        f"look-{k}": {"checkpoint": f"model {k}", "x": x, "y": x, "losses": each, "centre": each[1][1]}
+        for k, each in enumerate(losses, 1)
+    }
+    drawing.drawn(some)
+    # Of 18 losses, 13.6 of the 17 steps up from the lowest.
+    assert drawing.cut_at(losses) == pytest.approx(15 + 0.6)
+    (figure,) = seen
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_ylim() for bar in bars] == 2 * [(1.0, pytest.approx(15.6))]
+    assert not any(bar._colorbar.extend in ("max", "both") for bar in bars)
+    for ax in figure.axes:
+        if ax not in bars:
+            assert [t.get_text().strip() for t in ax.texts] == ["\N{MINUS SIGN}1", "0", "1"]
+
+
 def test_dropout_is_no_other_card():
     """Its state of random numbers is another one in each process, and changes no result."""
     drop = layers.Dropout(0.5, name="drop")
@@ -267,8 +290,9 @@ def test_a_mean_below_the_best_is_no_yes():
     found = judgement(gains(0.0192, -0.0196), 0.7268)
     assert found["verdict"]["answer"] == "below" and words.verdict_class(found) == "unclear"
     assert words.verdict_line(found, ["big_a", "big_a2"]) == (
-        "Better not: the mean's accuracy is 1.96 points below the best of them, big_a2 (95%: -2.06 to "
-        "-1.86; 100 examples held out), though 1.92 points above their average; big_a2 alone is better."
+        "Better not: the mean's accuracy is 1.96 points below that of big_a2, the best of them (95%: "
+        "-2.06 to -1.86; 100 examples held out), though 1.92 points above their average; big_a2 alone is "
+        "better."
     )
     assert judgement(gains(0.03, -0.002), 0.8)["verdict"]["answer"] == "yes"
     assert judgement(gains(0.03, -0.0095), 0.8)["verdict"]["answer"] == "unclear"
@@ -282,7 +306,7 @@ def test_the_headline_says_that_order_helps():
         "No as they are; with their units in order: yes, 95.25% (0.20 points above the best). As they "
     )
     assert said.startswith(
-        f"{start}are the mean's accuracy is 31.00 points below the best of them, {{b}} "
+        f"{start}are the mean's accuracy is 31.00 points below that of {{b}}, the best of them "
     )
     assert words.verdict_class(found, aligned) == "unclear"
     several = words.verdict_line(found, ["a", "b", "c"], aligned)

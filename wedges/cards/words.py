@@ -156,6 +156,8 @@ def _called(names, k):
 
 def _off(d, unit):
     """How far a mean is above or below something, from what it gains."""
+    if abs(d) <= 1e-9:
+        return "exactly"
     if unit == "accuracy":
         return f"{100 * abs(d):.2f} points {'above' if d >= 0 else 'below'}"
     return f"{number(abs(d))} {'below' if d >= 0 else 'above'}"
@@ -221,13 +223,13 @@ def _reason(found, names):
         allowed = f"{100 * said['allowed']:g} point"
     else:
         interval = f"{number(-gain['best_high'])} to {number(-gain['best_low'])}"
-        allowed = f"{number(said['allowed'])} of loss"
+        allowed = f"{number(said['allowed'])}, 5% of the models' mean loss"
     if not all(np.isfinite(v) for v in gain.values() if v is not None) or None in gain.values():
         return f"the {unit} of some is not finite ({where})."
     best = _called(names, gain["best"])
     but = "though" if (gain["mean"] >= 0) != (gain["over_best"] >= 0) else "and"
     what = (
-        f"the mean's {unit} is {_off(gain['over_best'], unit)} the best of them, {best} (95%: "
+        f"the mean's {unit} is {_off(gain['over_best'], unit)} that of {best}, the best of them (95%: "
         f"{interval}; {where}), {but} {_off(gain['mean'], unit)} their average"
     )
     ends = {
@@ -247,6 +249,8 @@ def _joined(names):
 def rises(height: Any, unit: str) -> str:
     """How high a path rises above the chord between its ends: `wedges.barrier` of its values.
 
+    The unit is "error", "loss", or "" where it is clear that the loss rises.
+
     >>> wedges.cards.words.rises(2.5, "error")
     'rises 2.5 points of error above the chord between its ends'
     """
@@ -254,8 +258,8 @@ def rises(height: Any, unit: str) -> str:
         return "is not finite everywhere"
     if height <= 1e-6:
         return "never rises above the chord between its ends"
-    of = "points of error" if unit == "error" else "of loss"
-    return f"rises {number(height)} {of} above the chord between its ends"
+    of = {"error": " points of error", "loss": " of loss", "": ""}[unit]
+    return f"rises {number(height)}{of} above the chord between its ends"
 
 
 def farthest(curve: dict[str, Any]) -> str:
