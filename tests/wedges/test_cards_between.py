@@ -11,8 +11,9 @@ from keras import layers
 from tests.conftest import SPARSE
 from tests.wedges.subjects import subject_of
 from wedges import phases
-from wedges.cards import between, curve, drawing, fit, judging, kept, phase, reading, words
-from wedges.cards.budget import Cut
+from wedges.cards import between, curve, drawing, fit, flat, judging, kept, look, phase, reading, words
+from wedges.cards.budget import Cut, Rates
+from wedges.network.landscape import NetworkLandscape
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
@@ -291,8 +292,8 @@ def test_a_mean_below_the_best_is_no_yes():
     assert found["verdict"]["answer"] == "below" and words.verdict_class(found) == "unclear"
     assert words.verdict_line(found, ["big_a", "big_a2"]) == (
         "Better not: the mean's accuracy is 1.96 points below that of big_a2, the best of them (95%: "
-        "-2.06 to -1.86; 100 examples held out), though 1.92 points above their average; big_a2 alone is "
-        "better."
+        "-2.06 to -1.86; 100 examples held out), though 1.92 points above their average; big_a2 alone "
+        "is better."
     )
     assert judgement(gains(0.03, -0.002), 0.8)["verdict"]["answer"] == "yes"
     assert judgement(gains(0.03, -0.0095), 0.8)["verdict"]["answer"] == "unclear"
@@ -502,3 +503,74 @@ def test_the_most_frequent_class_of_targets_of_every_kind(kind):
     y = np.eye(2)[y] if kind == "one-hot" else y[:, None]
     found = between.mean(subject_of([model, keras.models.clone_model(model)][:1] * 2, (x, y, w)), 100.0)
     assert found["constant"]["of_constant"] == pytest.approx(0.6)
+
+
+# ---- what a look costs ------------------------------------------------------------------------------
+
+
+SECTIONS = {
+    "lines": between.lines,
+    "mean": between.mean,
+    "likeness": between.alike,
+    "units in order": between.aligned,
+    "curve": curve.curve,
+    "curvature": lambda subject, seconds: flat.sharp(subject, 0, seconds),
+    "widths": lambda subject, seconds: flat.rise(subject, 0, seconds),
+    "surface": lambda subject, seconds: look.surface(subject, 0, seconds),
+}
+
+
+def forbid(monkeypatch):
+    def ran(*given):
+        raise AssertionError("a pass ran, which may take a minute to be traced")
+
+    for name in ("__call__", "evaluate", "value_and_gradient", "hessian_product"):
+        monkeypatch.setattr(NetworkLandscape, name, ran)
+
+
+def normed(seed):
+    keras.utils.set_random_seed(seed)
+    some = [keras.Input((5,)), layers.Dense(4), layers.BatchNormalization(), layers.Dense(3)]
+    model = keras.Sequential(some)
+    model.compile("adam", SPARSE)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "rates"),
+    [
+        (classifier, Rates(0.1, 0.3, 1.0)),  # seconds: passes over 200 examples take 20
+        (normed, Rates(1e-4, 3e-4, 40.0)),  # passes are quick, and their graphs are not
+    ],
+)
+def test_what_does_not_fit_is_known_before_anything_is_traced(build, rates, monkeypatch):
+    subject = subject_of([build(1), build(2)], weighted()[:2])
+    subject.rates = rates
+    assert subject.working == 200
+    forbid(monkeypatch)
+    for name, section in SECTIONS.items():
+        with pytest.raises(Cut, match="would take"):
+            section(subject, 16.0)
+            raise AssertionError(name)
+
+
+def test_a_look_costs_a_small_share_of_what_is_left(monkeypatch):
+    """A pass, or two and a tracing; where that is more than a tenth, what was expected is taken."""
+    subject = subject_of([classifier(1), classifier(2)], weighted()[:2])
+    subject.rates = Rates(0.1, 0.3, 40.0)
+    assert 0 < subject.look(1000.0) < 20.0  # 60 s were expected, and it is measured
+    assert subject.tracing(subject.around, "losses") == 0.0
+    forbid(monkeypatch)
+    fresh = subject.at(0).on(*subject.data.first(50))
+    assert subject.tracing(fresh, "losses") == 20.0
+    assert subject.look(199.0) == pytest.approx(20.0)
+
+
+def test_a_trace_depends_on_the_number_of_its_own_products_alone(monkeypatch):
+    subject = subject_of([classifier(1)], weighted()[:2])
+    found = []
+    for starts in (1, 2):
+        monkeypatch.setattr(flat, "_STARTS", starts)
+        found.append(flat.sharp(subject, 0, 1000.0))
+    assert found[0]["products"] < found[1]["products"]
+    assert found[0]["trace"] == found[1]["trace"] and found[0]["layers"] == found[1]["layers"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import weakref
 from typing import Any
 
 import keras
@@ -21,6 +22,9 @@ from wedges.network.weights import WeightSpace
 # Numbers that the layers of a microbatch put out, 128 MB of float32; a product with the Hessian holds
 # several times as many.
 _NUMBERS, _MOST = 2**25, 500
+_LOOK = 0.1  # of the seconds that a section has: what it may take to find out how many passes fit
+# Tracing a pass that finds batch norm's statistics, in tracings of a gradient that does not.
+STATISTICS = 1.25
 
 
 class Subject:
@@ -58,7 +62,9 @@ class Subject:
         self.space = WeightSpace(models[0])
         self.thetas = np.stack([_point(self.space, *each) for each in zip(names, models, strict=True)])
         self.working = data.size
-        self.rates, self._traced = Rates(0.0, 0.0, 0.0), set[int]()
+        self.rates = Rates(0.0, 0.0, 0.0)
+        self._traced: weakref.WeakKeyDictionary[NetworkLandscape, set[str]]
+        self._traced = weakref.WeakKeyDictionary()
         self.saved: dict[str, list[dict[str, Any]]] = {}
         self.microbatch = microbatch(models[0])
         self.batch_size = min(128, self.microbatch, data.size)
@@ -125,6 +131,7 @@ class Subject:
         _, first = timed(lambda: self._probe.value_and_gradient(theta))
         _, gradient = timed(lambda: self._probe.value_and_gradient(theta))
         self._probe.evaluate(theta)
+        self.ran(self._probe, "evaluation")
         _, forward = timed(lambda: self._probe.evaluate(theta))
         self.rates = Rates(forward / n, gradient / n, max(0.0, first - gradient))
 
@@ -133,16 +140,38 @@ class Subject:
         """Seconds that an example takes in a pass away from the checkpoints' own weights."""
         return self.rates.forward * (2.5 if self.has_batch_norm else 1.0)
 
-    def look(self, k: int | None = None) -> float:
-        """Seconds that the loss of one point takes on the working examples, as the machine is now.
+    def ran(self, landscape: NetworkLandscape, kind: str) -> None:
+        """Note that a kind of pass ran, so that its graph is traced: "losses" or "evaluation"."""
+        self._traced.setdefault(landscape, set()).update((kind, "statistics"))
 
-        Near checkpoint k, or anywhere.
+    def tracing(self, landscape: NetworkLandscape, kind: str) -> float:
+        """Seconds that the graph of such a pass still takes to be traced, without tracing it."""
+        traced = self._traced.get(landscape, set())
+        if kind in traced:
+            return 0.0
+        anew = landscape.batch_norm == "reestimate" and self.has_batch_norm
+        return self.rates.tracing * (0.5 + STATISTICS * (anew and "statistics" not in traced))
+
+    def look(self, seconds: float, k: int | None = None, kind: str = "losses") -> float:
+        """Seconds that one point takes on the working examples, near checkpoint k or anywhere.
+
+        As the machine is now; as it was when passes were timed, where to find out would take more than a
+        tenth of the seconds that there are.
         """
-        landscape, point = self.around if k is None else self.at(k), self.thetas[k or 0][None]
-        if id(landscape) not in self._traced:
-            landscape(point)
-            self._traced.add(id(landscape))
-        return timed(lambda: landscape(point))[1]
+        landscape, point = self.around if k is None else self.at(k), self.thetas[k or 0]
+        expected = landscape.size * (self.moved if k is None else self.rates.forward)
+        tracing = self.tracing(landscape, kind)
+        if (2 if tracing else 1) * expected + tracing > _LOOK * seconds:
+            return expected
+        run = (
+            (lambda: landscape.evaluate(point))
+            if kind == "evaluation"
+            else lambda: landscape(point[None])
+        )
+        if tracing:
+            run()
+            self.ran(landscape, kind)
+        return timed(run)[1]
 
     # ---- landscapes ---------------------------------------------------------------------------------
 
