@@ -254,6 +254,11 @@ def test_the_page_loads_nothing_and_shows_what_was_found(card):
         assert words.number(number) in text
     shown = card._repr_html_()
     assert shown.startswith("<iframe srcdoc=") and "<script" not in shown
+    inner = html.unescape(shown)  # a notebook is elsewhere: no link leads to what lies beside the page
+    assert not [
+        link for link in re.findall(r'href="([^"]*)"', inner) if not re.match("#|https:|about:", link)
+    ]
+    assert f"<code>{card.json.resolve()}</code>" in inner and '<base href="about:srcdoc">' in inner
     assert repr(card).startswith("Card(")
 
 
@@ -330,6 +335,30 @@ def test_progress_is_told_with_the_time_left(card):
     starts = [line for line in card.lines if " ..." in line]
     assert len(starts) >= 12 and all(re.match(r" *\d+:\d\d  ", line) for line in starts)
     assert any("left)" in line for line in starts) and card.lines[0] == str(card.page)
+
+
+def test_checkpoints_may_have_names_of_ones_own(folder, tmp_path):
+    """In a dict; of a list of models those that Keras made up say nothing."""
+    x, y = X, Y
+    models_of_mine = [keras.Sequential([keras.Input((FEATURES,)), layers.Dense(3)]) for _ in range(3)]
+    asked = lambda of: given.checked(of, (x, y), loss=SPARSE, minutes=1e-3, out_dir=tmp_path)
+    assert asked(models_of_mine).names == ["model (1)", "model (2)", "model (3)"]
+    of = dict(zip(("early", "late", "last"), models_of_mine, strict=True))
+    found = wedges.card(of, (x, y), loss=SPARSE, minutes=1e-3, out_dir=tmp_path, say=lambda line: None)
+    assert found.results["about"]["checkpoints"] == ["early", "late", "last"]
+    assert found.page.parent.name.startswith("early-late-last-")
+    files = {"before": folder / "a.keras", "after": folder / "b.keras"}
+    one, other = (
+        given.checked(files, folder / "mine.npz"),
+        given.checked([*files.values()], folder / "mine.npz"),
+    )
+    assert one.mark != other.mark and one.command is None and one.names == ["before", "after"]
+    with pytest.raises(ValueError, match="^checkpoints must have names that are text; received 3.$"):
+        asked({3: models_of_mine[0]})
+    with pytest.raises(
+        ValueError, match="^checkpoints must be at least one file or model; received none"
+    ):
+        asked({})
 
 
 def must_not_run(*given):

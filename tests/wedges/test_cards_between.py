@@ -1,5 +1,7 @@
 """What a card says between checkpoints: pictures, a trained curve, verdict, weights of examples."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,19 +9,11 @@ import tensorflow as tf
 from keras import layers
 
 from tests.conftest import SPARSE
-from wedges.cards import between, curve, drawing, fit, judging, kept, losses, phase, reading, words
-from wedges.cards.budget import Cut
-from wedges.cards.subject import Subject
-
-
-def subject_of(models, data, **settings):
-    """A subject as the card makes it, its passes timed."""
-    found = reading.data_of(data, "data", examples=None, seed=0)
-    names = [f"model {k}" for k in range(len(models))]
-    chosen = losses.loss_of(models[0], found, None)
-    made = Subject(names, models, found, settings.get("held_out"), chosen, seed=0)
-    made.measure()
-    return made
+from tests.wedges.subjects import subject_of
+from wedges import phases
+from wedges.cards import between, curve, drawing, fit, flat, judging, kept, look, phase, reading, words
+from wedges.cards.budget import Cut, Rates
+from wedges.network.landscape import NetworkLandscape
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
@@ -53,6 +47,29 @@ def test_a_picture_of_one_line_or_several_says_which():
     assert drawing._finding(lines, None).startswith(
         "On the straight line from a to b the accuracy falls"
     )
+
+
+def test_surfaces_share_one_scale_and_are_cut_off_where_it_ends(monkeypatch):
+    """Of ten losses each the two highest are above 4/5 of both; the frame says where 1 is."""
+    seen = []
+    monkeypatch.setattr(drawing, "_png", seen.append)
+    x = np.linspace(-1, 1, 3).tolist()
+    rows = lambda *values: np.reshape(values, (3, 3)).tolist()
+    losses = [rows(1, 2, 3, 4, 5, 6, 7, 8, 9), rows(11, 12, 13, 14, 15, 16, 17, 18, 100)]
+    some = {
+        f"look-{k}": {"checkpoint": f"model {k}", "x": x, "y": x, "losses": each, "centre": each[1][1]}
+        for k, each in enumerate(losses, 1)
+    }
+    drawing.drawn(some)
+    # Of 18 losses, 13.6 of the 17 steps up from the lowest.
+    assert drawing.cut_at(losses) == pytest.approx(15 + 0.6)
+    (figure,) = seen
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_ylim() for bar in bars] == 2 * [(1.0, pytest.approx(15.6))]
+    assert not any(bar._colorbar.extend in ("max", "both") for bar in bars)
+    for ax in figure.axes:
+        if ax not in bars:
+            assert [t.get_text().strip() for t in ax.texts] == ["\N{MINUS SIGN}1", "0", "1"]
 
 
 def test_dropout_is_no_other_card():
@@ -117,6 +134,44 @@ def test_a_curve_that_the_budget_ended_is_no_barrier(far_apart, monkeypatch):
         phase.phase(far_apart, results_of(found))
 
 
+class Clock:
+    """A time of its own: each look at it takes a while, as long as it likes."""
+
+    def __init__(self, seed, fastest, slowest):
+        self.now, self.rng, self.range = 0.0, np.random.default_rng(seed), (fastest, slowest)
+
+    def monotonic(self):
+        self.now += self.rng.uniform(*self.range)
+        return self.now
+
+
+def test_equal_numbers_of_steps_are_equal_curves_bit_for_bit(far_apart, monkeypatch):
+    """However fast they were taken, and whether the clock ended them or their number."""
+    found = []
+    # Three looks at the clock beside each ten steps: in 30 s of the last one's time they are not many.
+    for seed, slowest, most, seconds in ((1, 1e-6, 630, 600), (2, 0.4, 630, 600), (3, 0.4, 9999, 30)):
+        monkeypatch.setattr(curve, "time", Clock(seed, slowest / 9, slowest))
+        monkeypatch.setattr(curve, "_MOST", most)
+        found.append(curve.curve(far_apart, seconds))
+    first, second, short = found
+    assert first["steps"] == second["steps"] == 630 > short["steps"] > 50
+    monkeypatch.setattr(curve, "_MOST", short["steps"])
+    monkeypatch.setattr(curve, "time", Clock(4, 1e-7, 1e-6))
+    for one, other in ((first, second), (short, curve.curve(far_apart, 600.0))):
+        for name in one.keys() - {"seconds_of_training"}:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_rates_fall_in_stages_that_double():
+    """From 0.003 to a hundredth of it by half a cosine, and up again."""
+    rate = curve._Falling()
+    for begin, end in ((0, 125), (125, 250), (250, 500), (256_000, 512_000)):
+        middle = (begin + end) / 2
+        assert float(rate(begin)) == pytest.approx(3e-3, rel=1e-4)
+        assert float(rate(middle)) == pytest.approx(3e-3 * 0.505, rel=1e-3)
+        assert float(rate(end - 1)) < 3e-3 * 0.011
+
+
 def test_a_curve_without_time_is_cut(far_apart):
     with pytest.raises(Cut, match="^50 steps of a curve's training would take"):
         curve.curve(far_apart, 1e-3)
@@ -127,12 +182,44 @@ def test_a_curve_without_time_is_cut(far_apart):
 )
 def test_a_phase_needs_a_curve_that_converged(mc, converged, name):
     found = {"unit": "error", "mc": mc, "mc_from_mean": mc, "peak": 40.0, "converged": converged}
-    found |= {"steps": 20, "accuracy": [0.7, 0.5, 0.7], "loss": [1.0, 2.0, 1.0]}
+    found |= {"steps": 20, "accuracy": [0.7, 0.5, 0.7], "loss": [1.0, 2.0, 1.0], "joined": mc == 0.0}
     if name is None:
         with pytest.raises(Cut):
             phase.phase(None, results_of(found))
     else:
         assert phase.phase(None, results_of(found))["phase"] == name
+
+
+FITTED = "Their training error, {}%, is {} the 0.1% that count as fitted. "
+
+
+@pytest.mark.parametrize(
+    ("error", "mc", "cka", "joined", "straight", "said"),
+    [  # two networks of 98 to 99% training accuracy whose straight line falls to 41%
+        (1.54, 0.271, 0.8, True, [0.982, 0.4117, 0.987], FITTED.format(1.54, "above") + "A low curve "
+         "joins them, though on the straight line the accuracy falls to 41.17%."),
+        (1.54, 0.0, 0.8, True, [0.98, 0.979, 0.98], FITTED.format(1.54, "above") + "A low curve joins "
+         "them, and so does the straight line."),
+        (30, -9.0, 0.8, False, [0.7, 0.2, 0.7], FITTED.format(30, "above") + "No low path was found: "
+         "where it is worst at five points the trained curve rises 9 points of error above the chord "
+         "between its ends, more than the 1 that counts as a barrier."),
+        (0.05, -0.8, 0.4, False, None, FITTED.format(0.05, "within") + "No low path was found: where it "
+         "is worst at five points the trained curve rises 0.8 points of error above the chord between "
+         "its ends, no more than the 1 that counts as a barrier. They compute unlike functions: a CKA "
+         "of 0.4, where 0.563 parts unlike from like."),
+    ],
+)  # fmt: skip
+def test_a_phase_says_what_was_measured(error, mc, cka, joined, straight, said):
+    """Of no basin and no floor, which nobody saw; and of the straight line what the page says of it."""
+    lines = []
+    if straight is not None:
+        a, middle, b = straight
+        lines = [{"accuracy": straight, "error_barrier": 100 * max(0, (a + b) / 2 - middle)}]
+    found = phases.phase(error, mc, cka)
+    assert phase.meaning(found, {"joined": joined}, lines) == said
+    assert not re.search(
+        "wide|basin|valley|floor", found.meaning + phase.meaning(found, {"joined": True}, [])
+    )
 
 
 # ---- heights of a path ------------------------------------------------------------------------------
@@ -150,6 +237,18 @@ def test_a_phase_needs_a_curve_that_converged(mc, converged, name):
 )
 def test_what_a_path_does_is_about_its_inner_points(accuracy, said):
     assert words.falls(accuracy) == said
+
+
+@pytest.mark.parametrize(
+    ("mc", "unit", "said"),
+    [
+        (-2.5, "error", "is farthest from that chord where it is 2.5 points of error above it"),
+        (0.0129, "loss", "is farthest from that chord where it is 0.0129 below it"),
+        (0.0, "error", "is on that chord"),
+    ],
+)
+def test_a_mode_connectivity_is_told_with_its_side(mc, unit, said):
+    assert words.farthest({"mc": mc, "unit": unit}) == said
 
 
 def test_a_path_between_unequal_ends_has_no_barrier():
@@ -192,8 +291,9 @@ def test_a_mean_below_the_best_is_no_yes():
     found = judgement(gains(0.0192, -0.0196), 0.7268)
     assert found["verdict"]["answer"] == "below" and words.verdict_class(found) == "unclear"
     assert words.verdict_line(found, ["big_a", "big_a2"]) == (
-        "Better not: the mean's accuracy is 1.96 points below the best of them, big_a2 (95%: -2.06 to "
-        "-1.86; 100 examples held out), though 1.92 points above their average; big_a2 alone is better."
+        "Better not: the mean's accuracy is 1.96 points below that of big_a2, the best of them (95%: "
+        "-2.06 to -1.86; 100 examples held out), though 1.92 points above their average; big_a2 alone "
+        "is better."
     )
     assert judgement(gains(0.03, -0.002), 0.8)["verdict"]["answer"] == "yes"
     assert judgement(gains(0.03, -0.0095), 0.8)["verdict"]["answer"] == "unclear"
@@ -207,7 +307,7 @@ def test_the_headline_says_that_order_helps():
         "No as they are; with their units in order: yes, 95.25% (0.20 points above the best). As they "
     )
     assert said.startswith(
-        f"{start}are the mean's accuracy is 31.00 points below the best of them, {{b}} "
+        f"{start}are the mean's accuracy is 31.00 points below that of {{b}}, the best of them "
     )
     assert words.verdict_class(found, aligned) == "unclear"
     several = words.verdict_line(found, ["a", "b", "c"], aligned)
@@ -335,6 +435,142 @@ def test_two_accuracies_of_one_model_are_told_apart():
     assert found["batch_norm"] and "statistics found anew for all" in words.verdict_line(
         found, ["a", "b"]
     )
-    lines = words.statistics_lines(found, saved, ["a", "b"])
-    apart = [abs(s - f) > 0.01 for s, f in zip(saved["accuracy"], found["accuracy"], strict=True)]
-    assert len(lines) == sum(apart) > 0 and "as saved" in lines[0] and "found anew" in lines[0]
+    lines = words.statistics_lines(found, ["a", "b"])
+    assert lines and all("as saved" in line and "found anew" in line for line in lines)
+
+
+# ---- no better than one answer for all --------------------------------------------------------------
+
+
+def test_a_mean_of_models_that_know_nothing_is_no_yes():
+    """Two untrained ones of ten classes; their mean may well be better than both."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(600, 5)).astype("float32"), rng.integers(0, 10, 600)
+    models = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        models.append(keras.Sequential([keras.Input((5,)), layers.Dense(10)]))
+        models[-1].compile("adam", SPARSE)
+    found = between.mean(subject_of(models, (x, y)), 100.0)
+    most, best = np.bincount(y).max() / 600, max(found["accuracy"])
+    right = [np.asarray(m(x)).argmax(axis=1) == y for m in models]
+    each = found["constant"]
+    assert each["of_constant"] == pytest.approx(most) and each["of_best"] == pytest.approx(
+        best, rel=1e-6
+    )
+    d = right[each["best"]].astype(float) - (y == np.bincount(y).argmax())
+    assert each["difference"] == pytest.approx(d.mean())
+    assert each["error"] == pytest.approx(d.std(ddof=1) / np.sqrt(600))
+    assert not each["better"] and found["verdict"]["constant"]
+    said = words.verdict_line(found, ["a", "b"])
+    assert (
+        said.startswith("Not worth averaging yet: the best of the models, ")
+        and "none is clearly" in said
+    )
+    assert f"the most frequent class as the answer for all {100 * most:.2f}%" in said
+    assert words.verdict_class(found) == "unclear"
+
+
+@pytest.mark.parametrize(("slope", "better"), [(1.0, True), (0.0, False)])
+def test_a_regression_is_held_against_the_mean_target(slope, better):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2)).astype("float32")
+    y = (x[:, 0] + 3 + 0.1 * rng.normal(size=80)).astype("float32")
+    models = []
+    for off in (0.0, 0.01):
+        model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.set_weights([np.array([[slope], [off]], "float32"), np.array([3.0], "float32")])
+        models.append(model)
+    found = between.mean(subject_of(models, (x, y)), 100.0)
+    assert found["constant"]["of_constant"] == pytest.approx(np.var(y.astype(float)), rel=1e-5)
+    assert found["constant"]["better"] is better and found["verdict"]["constant"] is not better
+    start = (
+        "Yes: " if better else "Not worth averaging yet: the best of the models, [ab], has a loss of "
+    )
+    assert re.match(start, words.verdict_line(found, ["a", "b"]))
+
+
+@pytest.mark.parametrize("kind", ["one-hot", "column", "binary"])
+def test_the_most_frequent_class_of_targets_of_every_kind(kind):
+    """Weighted as the accuracy is: of class 1 there are few examples, and they count most."""
+    y, w = np.array([0] * 40 + [1] * 20), np.array([1.0] * 40 + [3.0] * 20, "float32")
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype("float32")
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1 if kind == "binary" else 2)])
+    binary = keras.losses.BinaryCrossentropy(from_logits=True)
+    one_hot = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile("adam", {"one-hot": one_hot, "column": SPARSE, "binary": binary}[kind])
+    y = np.eye(2)[y] if kind == "one-hot" else y[:, None]
+    found = between.mean(subject_of([model, keras.models.clone_model(model)][:1] * 2, (x, y, w)), 100.0)
+    assert found["constant"]["of_constant"] == pytest.approx(0.6)
+
+
+# ---- what a look costs ------------------------------------------------------------------------------
+
+
+SECTIONS = {
+    "lines": between.lines,
+    "mean": between.mean,
+    "likeness": between.alike,
+    "units in order": between.aligned,
+    "curve": curve.curve,
+    "curvature": lambda subject, seconds: flat.sharp(subject, 0, seconds),
+    "widths": lambda subject, seconds: flat.rise(subject, 0, seconds),
+    "surface": lambda subject, seconds: look.surface(subject, 0, seconds),
+}
+
+
+def forbid(monkeypatch):
+    def ran(*given):
+        raise AssertionError("a pass ran, which may take a minute to be traced")
+
+    for name in ("__call__", "evaluate", "value_and_gradient", "hessian_product"):
+        monkeypatch.setattr(NetworkLandscape, name, ran)
+
+
+def normed(seed):
+    keras.utils.set_random_seed(seed)
+    some = [keras.Input((5,)), layers.Dense(4), layers.BatchNormalization(), layers.Dense(3)]
+    model = keras.Sequential(some)
+    model.compile("adam", SPARSE)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "rates"),
+    [
+        (classifier, Rates(0.1, 0.3, 1.0)),  # seconds: passes over 200 examples take 20
+        (normed, Rates(1e-4, 3e-4, 40.0)),  # passes are quick, and their graphs are not
+    ],
+)
+def test_what_does_not_fit_is_known_before_anything_is_traced(build, rates, monkeypatch):
+    subject = subject_of([build(1), build(2)], weighted()[:2])
+    subject.rates = rates
+    assert subject.working == 200
+    forbid(monkeypatch)
+    for name, section in SECTIONS.items():
+        with pytest.raises(Cut, match="would take"):
+            section(subject, 16.0)
+            raise AssertionError(name)
+
+
+def test_a_look_costs_a_small_share_of_what_is_left(monkeypatch):
+    """A pass, or two and a tracing; where that is more than a tenth, what was expected is taken."""
+    subject = subject_of([classifier(1), classifier(2)], weighted()[:2])
+    subject.rates = Rates(0.1, 0.3, 40.0)
+    assert 0 < subject.look(1000.0) < 20.0  # 60 s were expected, and it is measured
+    assert subject.tracing(subject.around, "losses") == 0.0
+    forbid(monkeypatch)
+    fresh = subject.at(0).on(*subject.data.first(50))
+    assert subject.tracing(fresh, "losses") == 20.0
+    assert subject.look(199.0) == pytest.approx(20.0)
+
+
+def test_a_trace_depends_on_the_number_of_its_own_products_alone(monkeypatch):
+    subject = subject_of([classifier(1)], weighted()[:2])
+    found = []
+    for starts in (1, 2):
+        monkeypatch.setattr(flat, "_STARTS", starts)
+        found.append(flat.sharp(subject, 0, 1000.0))
+    assert found[0]["products"] < found[1]["products"]
+    assert found[0]["trace"] == found[1]["trace"] and found[0]["layers"] == found[1]["layers"]

@@ -11,9 +11,8 @@ import numpy as np
 import wedges
 from wedges import average, connect, phases, probe
 from wedges.cards.budget import Cost, Cut, count, too_long
-from wedges.cards.fit import one
-from wedges.cards.judging import judged
-from wedges.cards.subject import Subject
+from wedges.cards.judging import judged, numbers, one
+from wedges.cards.subject import STATISTICS, Subject
 from wedges.phases.likeness import mixable
 
 _POINTS = (25, 21, 17, 13, 11, 9, 7, 5)  # of a line
@@ -27,8 +26,13 @@ _ALIKE = 640  # inputs of the CKA
 def line_cost(subject: Subject, n: int) -> Cost:
     """On n examples."""
     pairs = min(_PAIRS, subject.count * (subject.count - 1) // 2)
-    of = lambda points: (points + 2) * n * subject.moved + subject.rates.tracing / 2
+    of = lambda points: (points + 2) * n * subject.moved + _tracing(subject)
     return Cost(of(_POINTS[-1]), of(pairs * _POINTS[0]))
+
+
+def _tracing(subject):
+    """Seconds that the graph of an evaluation anywhere takes to be traced."""
+    return subject.rates.tracing * (0.5 + STATISTICS * subject.has_batch_norm)
 
 
 def lines(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -38,17 +42,29 @@ def lines(subject: Subject, seconds: float) -> dict[str, Any]:
       Cut: a line of 5 points does not fit.
     """
     every = list(itertools.combinations(range(subject.count), 2))[:_PAIRS]
-    begin = time.monotonic()
-    each = subject.look()
-    seconds = max(seconds - (time.monotonic() - begin), 1.0)
-    points = next((p for p in _POINTS if p * len(every) * each <= seconds), _POINTS[-1])
-    pairs = every[: count(seconds, points * each, 1, len(every), "straight line of 5 points")]
+    each, room = _room(subject, seconds)
+    points = next((p for p in _POINTS if p * len(every) * each <= room), _POINTS[-1])
+    if points * each > room:
+        raise too_long("a straight line of 5 points", points * each + max(seconds - room, 0.0), seconds)
+    pairs = every[: count(room, points * each, 1, len(every), "straight line of 5 points")]
+    subject.ran(subject.around, "evaluation")
     return {
         "examples": subject.around.size,
         "batch_norm": subject.has_batch_norm,
         "left_out": subject.count * (subject.count - 1) // 2 - len(pairs),
         "lines": [_line(subject, i, j, points) for i, j in pairs],
     }
+
+
+def _room(subject, seconds):
+    """Seconds that a point takes, and that are left for points once the graph is traced.
+
+    Of a second at least, which small models need for it in no time at all.
+    """
+    begin = time.monotonic()
+    each = subject.look(seconds, kind="evaluation")
+    tracing = subject.tracing(subject.around, "evaluation")
+    return each, max(seconds, 1.0) - (time.monotonic() - begin) - tracing
 
 
 def _line(subject, i, j, points):
@@ -81,7 +97,7 @@ def mean_cost(subject: Subject, n: int) -> Cost:
     held_out = 0 if subject.held_out is None else subject.held_out.size
     again = n if held_out else 0
     passes = (2 * subject.count + 1) * ((held_out or n) * subject.moved + again * subject.rates.forward)
-    return Cost(*2 * [passes + subject.rates.tracing * (1 if held_out else 0.5)])
+    return Cost(*2 * [passes + _tracing(subject) * (2 if held_out else 1)])
 
 
 def mean(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -97,14 +113,36 @@ def mean(subject: Subject, seconds: float) -> dict[str, Any]:
     """
     landscape, where = subject.judged
     each = landscape.size * subject.moved
-    count(max(seconds, 1.0), each, subject.count + 1, 10**9, "passes over the data")
-    result = judged(landscape, [*subject.thetas, _mean_of(subject.thetas)], subject.seed)
+    room = max(seconds, 1.0) - subject.tracing(landscape, "evaluation")
+    count(room, each, subject.count + 1, 10**9, "passes over the data")
+    subject.ran(landscape, "evaluation")
+    saved = _as_saved(subject, where, seconds - (subject.count + 1) * each)
+    result = judged(landscape, [*subject.thetas, _mean_of(subject.thetas)], subject.seed, saved)
     pairs = itertools.combinations(range(subject.count), 2)
     equal = [pair for pair in pairs if np.array_equal(*(subject.thetas[k] for k in pair))]
     result["equal"] = [[subject.names[k] for k in pair] for pair in equal]
     result |= {"names": subject.names, "where": where, "batch_norm": subject.has_batch_norm}
     result["soup"] = _soup(subject, landscape, result, where)
     return result
+
+
+def _as_saved(subject, where, seconds):
+    """Numbers of each example with statistics as saved; None without batch norm, or without the time.
+
+    Loss and accuracy have left them, but in a card that was stopped after these.
+    """
+    if not subject.has_batch_norm:
+        return None
+    if where not in subject.saved:
+        n = subject.working if subject.held_out is None else subject.held_out.size
+        if subject.count * (n * subject.rates.forward + subject.rates.tracing / 2) > seconds:
+            return None
+        own = [subject.own(k, subject.working) for k in range(subject.count)]
+        if where == "held out":
+            own = [subject.on_held_out(landscape, n) for landscape in own]
+        pairs = zip(own, subject.thetas, strict=True)
+        subject.saved[where] = [numbers(ls, ls.evaluate(theta)) for ls, theta in pairs]
+    return subject.saved[where]
 
 
 def _mean_of(thetas):
@@ -123,21 +161,38 @@ def _soup(subject, landscape, found, where):
     else:
         pairs = zip(found["accuracy"], found["loss"], strict=True)
         scores = [-loss if accuracy is None else accuracy for accuracy, loss in pairs]
+    # Of two models every soup is a model or the mean, which were looked at already.
+    known = {tuple(range(subject.count)): (found["mean_loss"], found["mean_accuracy"])}
+    known |= {(k,): pair for k, pair in enumerate(zip(found["loss"], found["accuracy"], strict=True))}
     order = sorted(range(subject.count), key=lambda k: (-np.nan_to_num(scores[k], nan=-np.inf), k))
     chosen, best = [order[0]], scores[order[0]]
     for k in order[1:]:
-        tried = subject.thetas[[*chosen, k]].astype(np.float64).mean(axis=0)
-        score = _score(choosing.evaluate(tried.astype(subject.thetas.dtype)))
+        members = tuple(sorted([*chosen, k]))
+        if where == "held out" or members not in known:
+            tried = choosing.evaluate(_soup_of(subject, members))
+            score = _score(tried)
+            if where != "held out":
+                known[members] = float(tried.loss), one(tried.accuracy)
+        else:
+            loss, accuracy = known[members]
+            score = -loss if accuracy is None else accuracy
         if score >= best:
             chosen, best = [*chosen, k], score
-    theta = subject.thetas[chosen].astype(np.float64).mean(axis=0).astype(subject.thetas.dtype)
-    last = landscape.evaluate(theta)
+    members = tuple(sorted(chosen))
+    if members not in known:
+        last = landscape.evaluate(_soup_of(subject, members))
+        known[members] = float(last.loss), one(last.accuracy)
+    loss, accuracy = known[members]
     return {
         "chosen": [subject.names[k] for k in chosen],
-        "loss": float(last.loss),
-        "accuracy": one(last.accuracy),
+        "loss": loss,
+        "accuracy": accuracy,
         "chosen_on": "the examples given",
     }
+
+
+def _soup_of(subject, members):
+    return subject.thetas[list(members)].astype(np.float64).mean(axis=0).astype(subject.thetas.dtype)
 
 
 def _score(found):
@@ -151,7 +206,7 @@ def _score(found):
 def alike_cost(subject: Subject, n: int) -> Cost:
     """On n examples."""
     passes = subject.count * min(_ALIKE, n) * subject.moved
-    return Cost(*2 * [passes + subject.rates.tracing / 2])
+    return Cost(*2 * [passes + _tracing(subject)])
 
 
 def alike(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -161,7 +216,9 @@ def alike(subject: Subject, seconds: float) -> dict[str, Any]:
       Cut: the passes do not fit.
     """
     around = subject.around
-    count(max(seconds, 1.0), around.size * subject.moved, subject.count, 10**9, "passes over the data")
+    needed = alike_cost(subject, around.size).full
+    if needed > max(seconds, 1.0):
+        raise too_long("passes over mixed inputs", needed, seconds)
     found = phases.similarity(
         around,
         subject.thetas,
@@ -199,10 +256,11 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
       Cut: a layer whose units are not understood, or points that do not fit.
     """
     around, (a, b) = subject.around, subject.thetas[:2]
-    each = 2 * subject.look()
-    points = next((p for p in _POINTS if p * each <= seconds), None)
+    each, room = _room(subject, seconds)
+    points = next((p for p in _POINTS if 2 * p * each <= room), None)
     if points is None:
-        raise too_long("two lines of 5 points", 5 * each, seconds)
+        raise too_long("two lines of 5 points", 10 * each + max(seconds - room, 0.0), seconds)
+    subject.ran(around, "evaluation")
     try:
         moved = _in_order(around, a, b, subject.seed)
     except ValueError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from wedges import connect, phases, probe, simplex
 from wedges._progress import bar
@@ -14,10 +15,15 @@ from wedges.cards.budget import Cost, Cut, count
 from wedges.cards.subject import Subject
 from wedges.phases.connectivity import FIVE, errors_of
 
-# Steps that others leave room for, the fewest, and the most. A stage doubles the steps that were taken.
-_PLANNED, _FEWEST, _STAGE, _MOST = 1000, 50, 500, 512_000
+# Steps that others leave room for, and the fewest.
+_PLANNED, _FEWEST = 1000, 50
+# The steps of the first stage, when the curve is first looked at, and the most. A stage doubles the
+# steps that were taken. All of it is by count: a clock decides how many steps there are, and not what
+# they are, so that equal numbers of steps give equal curves.
+_STAGE, _LOOKED, _MOST = 125, 500, 512_000
+_CHUNK = 10  # steps between two looks at the clock
 _ENOUGH = 4000  # steps that a curve takes before it is believed to get no lower
-_RATE, _LAST = 3e-3, 0.01  # of Adam at the beginning of a stage, and its share at the end
+_RATE, _LAST = 3e-3, 0.01  # of Adam at the beginning of a stage, and its share in the last steps
 _STALLED = 0.95  # of the height before: a stage that leaves more than this has not lowered the curve
 _T = np.union1d(FIVE, np.arange(13) / 12)
 # How high a low path may rise: points of error, half of what parts networks in `wedges.phases`; share of
@@ -43,7 +49,8 @@ def curve(subject: Subject, seconds: float) -> dict[str, Any]:
     """A Bezier curve between the first two checkpoints, its one bend trained until it is low.
 
     It is trained in stages by Adam, whose rate falls from 0.003 to a hundredth in each (a half cosine);
-    each doubles the steps taken, and the lowest curve is kept. Training ends where the curve is low,
+    each doubles the steps taken, from 125 on. It is looked at after 500 steps and each stage that
+    follows, and where the time is up; the lowest is kept. Training ends where the curve is low,
     "joined": nowhere more than half a point of error above the chord between its ends (5% of their mean
     loss, where there are no accuracies). It has "converged" where it is low, or where after 4,000 steps
     two stages running, of as many steps as all before, lowered it by less than a twentieth; else the
@@ -65,7 +72,7 @@ def curve(subject: Subject, seconds: float) -> dict[str, Any]:
         subject.around,
         subject.thetas[:2],
         simplex.Bernstein(1, 2),
-        keras.optimizers.Adam(_RATE),
+        keras.optimizers.Adam(_Falling()),
         _MOST,
         seed=subject.seed,
         normal=False,
@@ -98,6 +105,32 @@ def _chord(values):
     return (1 - _T) * values[0] + _T * values[-1]
 
 
+def stage_end(steps: int) -> int:
+    """How many steps there will be at the end of the stage that begins, or goes on, after so many.
+
+    >>> [wedges.cards.curve.stage_end(steps) for steps in (0, 124, 125, 250, 999, 1000)]
+    [125, 125, 250, 500, 1000, 2000]
+    """
+    end = _STAGE
+    while end <= steps:
+        end *= 2
+    return end
+
+
+class _Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """A half cosine from `_RATE` down in each stage: a function of the number of the step alone."""
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float32)
+        ends = tf.constant([_STAGE * 2.0**i for i in range(14)])
+        begin = tf.reduce_max(tf.where(ends <= step, ends, 0.0))
+        done = (step - begin) / tf.maximum(begin, float(_STAGE))
+        return _RATE * (_LAST + (1 - _LAST) * 0.5 * (1 + tf.cos(np.pi * done)))
+
+    def get_config(self):
+        return {}
+
+
 class _Training:
     """The stages of a curve's training, and the lowest curve so far."""
 
@@ -118,8 +151,8 @@ class _Training:
         """Stage after stage, until the curve is low, or gets no lower, or time is up."""
         with bar(desc="the curve", unit="step") as progress:
             while self.steps < most:
-                taken, whole = self._stage(descent, min(max(self.steps, _STAGE), most - self.steps))
-                progress.update(taken)
+                end = min(stage_end(max(self.steps, _LOOKED - 1)), most)
+                whole = self._taken(descent, end, progress)
                 begin = time.monotonic()
                 found = self._seen(descent.theta.numpy())
                 self.look = time.monotonic() - begin
@@ -135,23 +168,17 @@ class _Training:
     def _fits(self):
         return int((self.until - time.monotonic() - 1.5 * self.look) / self.pace)
 
-    def _stage(self, descent, wanted):
-        """Take the steps, fewer where time is up: how many, and whether they were all."""
-        fits = self._fits()
-        planned = max(1, fits) if fits < 1.5 * wanted else wanted  # no stage that would be a mere rest
-        done = 0
-        while done < planned and (done < 10 or self._fits() > 0):
-            many = 10 if self.steps + done < 20 else int(np.clip(0.2 / self.pace, 10, 100))
-            some = min(many, planned - done)
-            falling = 0.5 * (1 + np.cos(np.pi * done / planned))
-            descent.optimizer.learning_rate = _RATE * (_LAST + (1 - _LAST) * falling)
+    def _taken(self, descent, end, progress):
+        """Take steps until there are so many, fewer where time is up: whether there are."""
+        while self.steps < end and (self.steps < _CHUNK or self._fits() > 0):
+            some = min(_CHUNK, end - self.steps)
             begin = time.monotonic()
             descent.run(some)
-            if self.steps + done > 0:  # the first steps are slow: they trace
+            if self.steps > 0:  # the first steps are slow: they trace
                 self.pace = (time.monotonic() - begin) / some
-            done += some
-        self.steps += done
-        return done, done >= wanted
+            self.steps += some
+            progress.update(some)
+        return self.steps == end
 
     def _seen(self, bend):
         """Loss, accuracy and height of the curve with this bend."""

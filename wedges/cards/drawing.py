@@ -98,40 +98,52 @@ def _density(some):
         ax.set_ylim(bottom=max(bells.max() * 1e-7, 1e-9))
         plots.label_axes(ax, title=r["checkpoint"], x="eigenvalue of the Hessian", y="density", log="y")
     axes[0].legend(fontsize=8, loc="upper right")
-    return "Spectral density of the Hessian. " + title, _png(figure)
+    return f"Spectral density of the Hessian. {title}", _png(figure)
 
 
 def _surfaces(some):
     losses = [_array(r["losses"]) for r in some]
-    centres = [r["centre"] for r in some]
     known = np.concatenate([each[np.isfinite(each)] for each in losses])
-    low, high = float(known.min()), float(np.quantile(known, 0.8))
-    high = high if high > low else low + 1.0
+    low, high = float(known.min()), cut_at([r["losses"] for r in some])
     title = "The loss around it, in lengths of its filters"
-    if hasattr(plots, "surface"):
-        return _solid(some, losses, title, high)
-    figure, axes = _panels(len(some), title, (4.2, 3.6))
-    for ax, r, each, centre in zip(axes, some, losses, centres, strict=False):
-        lines = (centre if centre is not None else low) + 0.1 * (high - low)
-        plots.contours(ax, r["x"], r["y"], each, low=low, high=high, lines=lines, label="loss")
-        ax.plot(0, 0, "+", color="white", markersize=9)
-        plots.label_axes(
-            ax, title=r["checkpoint"], x="first direction", y="second direction", grid=False
-        )
-    return "Contours of the loss on a plane of two random, filter-normalised directions.", _png(figure)
-
-
-def _solid(some, losses, title, high):
-    """In three dimensions, in versions that draw them."""
-    columns = min(len(some), 2)
+    columns = min(len(some), _MOST)
     figure, axes = plots.grid(
         -(-len(some) // columns), columns, title=title, panel=(4.4, 3.6), projection="3d"
     )
+    # One scale for all, so that colours and heights of two panels can be compared.
+    scale = {"low": low, "high": high if high > low else low + 1.0}
     for ax, r, each in zip(axes.ravel(), some, losses, strict=False):
-        plots.surface(r["x"], r["y"], each, title=r["checkpoint"], high=high, ax=ax)
+        plots.surface(r["x"], r["y"], each, title=r["checkpoint"], ax=ax, **scale)
+        _ground(ax, r["x"], r["y"])
     for ax in axes.ravel()[len(some) :]:
         ax.remove()  # one in three dimensions that is only hidden has no extent, which a layout asks for
     return "The loss over a plane of two random, filter-normalised directions.", _png(figure)
+
+
+def cut_at(surfaces: Any) -> float:
+    """The loss at which surfaces are cut off, so that a few high points do not flatten all others.
+
+    >>> wedges.cards.drawing.cut_at([[[1.0, 2.0], [3.0, None]], [[4.0, 5.0], [6.0, 100.0]]])
+    5.6
+
+    Args:
+      surfaces: the losses of each, None being NaN.
+    """
+    known = np.concatenate([_array(losses).ravel() for losses in surfaces])
+    return float(np.quantile(known[np.isfinite(known)], 0.8))
+
+
+def _ground(ax, x, y):
+    """The frame of the ground, with numbers along one of its sides, which stand for both directions."""
+    (left, *_, right), (near, *_, far), z = x, y, ax.get_zlim()[0]
+    corners = np.array([[left, near], [right, near], [right, far], [left, far], [left, near]])
+    frame = {"color": plots.GREY, "linewidth": 0.8, "zorder": 1, "clip_on": False}
+    artists = ax.plot(*corners.T, [z] * 5, **frame)
+    how = {"ha": "right", "va": "top", "fontsize": 8, "zorder": 11}
+    for value in (-1, 0, 1):
+        artists.append(ax.text(value, near, z, f"{value} ".replace("-", "\N{MINUS SIGN}"), **how))
+    for artist in artists:
+        artist.set_in_layout(False)  # it may stand in the margins, and takes none of the room
 
 
 def to_turn(result: dict[str, Any]) -> str | None:
@@ -154,11 +166,10 @@ def _lines(lines, curve, aligned):
     has_accuracy = first["accuracy"] is not None
     figure, axes = plots.grid(1, 1 + has_accuracy, title=_finding(lines, curve), panel=(4.4, 3.1))
     shown = [
-        (each, _colour(i), "-", f"straight line{_ends(each, lines)}")
-        for i, each in enumerate(lines["lines"])
+        (each, *_look(i), f"straight line{_ends(each, lines)}") for i, each in enumerate(lines["lines"])
     ]
     if aligned:
-        shown.append((aligned, plots.GREEN, "--", "units in order"))
+        shown.append((aligned, plots.GREEN, "--", "straight line, units in order"))
     if curve:
         shown.append((curve, plots.ORANGE, "-", "trained curve"))
     for ax, which, label in zip(axes[0], ("loss", "accuracy"), ("loss", "accuracy in %"), strict=False):
@@ -177,8 +188,10 @@ def _lines(lines, curve, aligned):
     return "Loss and accuracy on the way from one checkpoint to another.", _png(figure)
 
 
-def _colour(i):
-    return plots.BLUE if i == 0 else plots.shade(i / 6)
+def _look(i):
+    """A colour and a style for line i of six that differ without any colour; curves have others."""
+    styles = ("-", ":", "-.", (0, (7, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
+    return (plots.BLUE, plots.GREY, "black")[i % 3], styles[i]
 
 
 def _ends(each, lines):
@@ -191,8 +204,8 @@ def _finding(lines, curve):
     first = lines["lines"][0]
     way = f"On the straight line{_ends(first, lines)}"
     if first["accuracy"] is None:
-        title = f"{way} the loss {rises(first['barrier'], 'loss')}"
-        return title + (f",\non a trained curve it {rises(curve['barrier'], 'loss')}" if curve else "")
+        title = f"{way} the loss {rises(first['barrier'], '')}"
+        return title + (f",\non a trained curve it {rises(curve['barrier'], '')}" if curve else "")
     title = f"{way} the accuracy {falls(first['accuracy'])}"
     known = curve and curve["accuracy"]
     return title + (f", on a trained curve it {falls(curve['accuracy'])}" if known else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +29,28 @@ class Card:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, whose style is not the notebook's."""
-        text = html.escape(self.page.read_text(), quote=True)
+        text = html.escape(_within(self.page.read_text(), self.page.parent.resolve()), quote=True)
         return f'<iframe srcdoc="{text}" style="width: 100%; height: 44rem; border: 0"></iframe>'
+
+
+def _within(text: str, folder: pathlib.Path) -> str:
+    """A page as it stands in another one, which is in another place.
+
+    What lies beside it is named by its path, since no link of a notebook's page leads there; links
+    within the page stay within it, and papers open in a window of their own.
+
+    >>> wedges.cards.entry._within('<a href="card.json">numbers</a>', pathlib.Path("/cards/a-b"))
+    'numbers (<code>/cards/a-b/card.json</code>)'
+    """
+    text = text.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
+    text = text.replace('<a href="https:', '<a target="_blank" rel="noopener" href="https:')
+
+    def beside(link):
+        name, shown = link.groups()
+        path = f"<code>{html.escape(str(folder / name))}</code>"
+        return path if shown == name else f"{shown} ({path})"
+
+    return re.sub(r'<a href="([^"#:]+)">([^<]*)</a>', beside, text)
 
 
 def card(
@@ -61,7 +82,7 @@ def card(
     Args:
       checkpoints: one or several of one architecture, each a .keras file, a .h5 file of a whole model, a
         file of weights (.weights.h5; .npz with theta [D], as `wedges.archive` writes it) beside `model`,
-        or a `keras.Model`.
+        or a `keras.Model`; as a dict with names of your own, {"early": a, "late": b}.
       data: a .npz file with arrays x and y (or x_train and y_train, or images and labels; of several
         inputs y beside x0, x1, ..., or beside all of them by the model's names), and sample_weight, if
         examples have weights; "module:function", which returns (x, y), (x, y, sample_weight) or a

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
-from wedges.cards.budget import FEWEST, Cost, count
+from wedges.cards import judging
+from wedges.cards.budget import FEWEST, Cost
 from wedges.cards.subject import Subject
 from wedges.cards.words import number
 
@@ -94,23 +95,30 @@ def _examples(data):
 def cost(subject: Subject, n: int) -> Cost:
     """Of a look at all checkpoints on all examples, and on what is held out."""
     held_out = 0 if subject.held_out is None else subject.held_out.size
-    tracings = (subject.count if subject.own_state else 1) + (held_out > 0)
-    tracing, few = tracings * subject.rates.tracing / 2, min(FEWEST, subject.data.size)
+    tracing, few = _tracing(subject), min(FEWEST, subject.data.size)
     each = subject.count * subject.rates.forward
     return Cost(few * each + tracing, (subject.data.size + held_out) * each + tracing)
+
+
+def _tracing(subject):
+    """Seconds that the graphs take: one for each state of what is not trained, and for each data set."""
+    networks = subject.count if subject.own_state else 1
+    return networks * (1 if subject.held_out is None else 2) * subject.rates.tracing / 2
 
 
 def fit(subject: Subject, seconds: float) -> dict[str, Any]:
     """Loss and accuracy of each checkpoint, as `model.evaluate` gives them."""
     each = subject.count * subject.rates.forward
-    n = count(max(seconds, 1.0), each, min(FEWEST, subject.data.size), subject.data.size, "examples")
+    room = (seconds - _tracing(subject)) / (1 if subject.held_out is None else 2)
+    fits = lambda size: int(np.clip(room / max(each, 1e-12), min(FEWEST, size), size))
+    n = fits(subject.data.size)
     found: dict[str, Any] = {"examples": n, "weighted": _weighted(subject)}
-    found |= _readings(subject, lambda k: subject.own(k, n))
+    found |= _readings(subject, lambda k: subject.own(k, n), "the examples given")
     if subject.held_out is not None:
-        some = count(seconds, each, 1, subject.held_out.size, "examples")
+        some = fits(subject.held_out.size)
         on = functools.cache(lambda k: subject.on_held_out(subject.own(k, n), some))
         own = lambda k: on(k if subject.own_state else 0)
-        found["held_out"] = {"examples": some, **_readings(subject, own)}
+        found["held_out"] = {"examples": some, **_readings(subject, own, "held out")}
     return found
 
 
@@ -121,14 +129,15 @@ def _weighted(subject):
     return " and ".join(with_weights)
 
 
-def _readings(subject, landscape):
-    found = [landscape(k).evaluate(theta) for k, theta in enumerate(subject.thetas)]
+def _readings(subject, landscape, where):
+    found, each = [], []
+    for k, theta in enumerate(subject.thetas):
+        found.append(landscape(k).evaluate(theta))
+        subject.ran(landscape(k), "evaluation")
+        if subject.has_batch_norm:
+            each.append(judging.numbers(landscape(k), found[-1]))
+    subject.saved[where] = each  # to be compared with the same examples' where statistics are found anew
     return {
         "loss": [float(each.loss) for each in found],
-        "accuracy": [one(each.accuracy) for each in found],
+        "accuracy": [judging.one(each.accuracy) for each in found],
     }
-
-
-def one(accuracy: Any) -> float | None:
-    """The accuracy, where a model has one."""
-    return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None

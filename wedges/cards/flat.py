@@ -15,6 +15,7 @@ from wedges.cards.subject import Subject
 _ORDER, _STARTS, _SIGNS = 60, 2, 30  # Lanczos steps and starts, and products for the trace, at full size
 _FEWEST_STEPS, _FEWEST_SIGNS, _TOP = 8, 3, 5
 _DIRECTIONS, _LOOKS = 12, 34  # of the widths, and losses along one of them
+_FAR = 1.5  # times the seconds there are: what is expected to take longer is not tried
 _BOX, _ASCENTS = 1e-3, 8  # Keskar et al.'s epsilon, and steps of ascent in their box
 _RADIUS = 0.05  # Foret et al.'s rho
 
@@ -24,7 +25,7 @@ _RADIUS = 0.05  # Foret et al.'s rho
 
 def curvature_cost(subject: Subject, n: int) -> Cost:
     """On n examples; a graph of the Hessian is traced once for all checkpoints, or for each."""
-    fresh = 1 if subject.own_state or subject.has_batch_norm else 1 / subject.count
+    fresh = 1 if subject.not_shared or subject.has_batch_norm else 1 / subject.count
     each, tracing = PRODUCT * n * subject.rates.gradient, fresh * TRACING * subject.rates.tracing
     least, full = _FEWEST_STEPS + _FEWEST_SIGNS + 4, _ORDER * _STARTS + _SIGNS + 4
     return Cost(1.2 * least * each + tracing, full * each + tracing)
@@ -42,11 +43,13 @@ def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
       Cut: too few products fit, or the loss has no second derivatives.
     """
     begin = time.monotonic()
-    landscape, theta = subject.own(k, subject.working), subject.thetas[k]
+    least = curvature_cost(subject, subject.working).least
+    if least > _FAR * max(seconds, 0.0):  # products are cheaper than was thought, but not by so much
+        raise too_long("it", least, seconds)
+    landscape, theta = subject.at(k), subject.thetas[k]
     rng = np.random.default_rng([subject.seed, 1])
     dimension = subject.dimension
     H = curvature.hessian(landscape, theta)
-    _afford(TRACING * subject.rates.tracing, seconds)
     start = lambda: rng.standard_normal(dimension).astype(H.dtype)
     try:
         H.matvec(start())
@@ -61,7 +64,7 @@ def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     (values, shares), ends = _quadratures(runs, order), _ends(runs[0])
     _, gradient = landscape.value_and_gradient(theta)
     gradient = np.asarray(gradient, np.float64)
-    trace, layers = _layers(subject, H, theta, gradient, ends["vector"], signs, rng)
+    trace, layers = _layers(subject, H, theta, gradient, ends["vector"], signs)
     return {
         "checkpoint": subject.names[k],
         "examples": landscape.size,
@@ -76,11 +79,6 @@ def sharp(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
         "density": {"values": values, "shares": shares},
         "layers": layers,
     }
-
-
-def _afford(wanted, seconds):
-    if wanted > 1.5 * seconds:
-        raise too_long("to trace it", wanted, seconds)
 
 
 def _ends(run):
@@ -109,9 +107,10 @@ def _quadratures(runs, order):
     return values, shares
 
 
-def _layers(subject, H, theta, gradient, vector, signs, rng):
+def _layers(subject, H, theta, gradient, vector, signs):
     """The trace with its standard error, and of each layer what it has of everything."""
-    of = subject.space.layers
+    # Draws of their own: a trace depends on the number of its products, and not on that of other ones.
+    of, rng = subject.space.layers, np.random.default_rng([subject.seed, 4])
     sums = np.empty((signs, len(of)))
     for row in sums:
         g = rng.choice(np.array([-1, 1], H.dtype), subject.dimension)
@@ -140,11 +139,9 @@ def _layers(subject, H, theta, gradient, vector, signs, rng):
 
 def rise_cost(subject: Subject, n: int) -> Cost:
     """On n examples: gradients for sharpness, losses for widths."""
-    gradients = (
-        (_ASCENTS + 2) * subject.rates.gradient * (subject.moved / max(subject.rates.forward, 1e-12))
-    )
-    fresh = subject.rates.tracing * (2 if subject.has_batch_norm else 0.5)
-    widths = _DIRECTIONS * _LOOKS * subject.moved
+    gradients = (_ASCENTS + 2) * subject.rates.gradient
+    fresh = subject.rates.tracing * (1.5 if subject.has_batch_norm else 0.5)
+    widths = _DIRECTIONS * _LOOKS * subject.rates.forward
     return Cost(n * gradients + fresh, n * (gradients + widths) + fresh)
 
 
@@ -168,7 +165,7 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     gradients = rise_cost(subject, subject.working).least
     if gradients > max(seconds, 0.0):
         raise too_long("it", gradients, seconds)
-    landscape, theta = subject.around, subject.thetas[k]
+    landscape, theta = subject.at(k), subject.thetas[k]
     loss, gradient = (np.asarray(a) for a in landscape.value_and_gradient(theta))
     found: dict[str, Any] = {
         "checkpoint": subject.names[k],
@@ -178,11 +175,14 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     }
     left = seconds - (time.monotonic() - begin)
     try:
-        directions = count(left, _LOOKS * subject.look(), 2, _DIRECTIONS, "directions of a width")
+        each = _LOOKS * subject.look(left, k)
+        left = seconds - (time.monotonic() - begin) - subject.tracing(landscape, "losses")
+        directions = count(left, each, 2, _DIRECTIONS, "directions of a width")
+        subject.ran(landscape, "losses")
     except Cut as cut:
         return {**found, "directions": 0, "widths": [], "left_out": str(cut)}
     v = probe.isotropic(subject.dimension, directions, seed=[subject.seed, 2], dtype=theta.dtype)
-    rises = [0.1, 1.0] if landscape.evaluate(theta).accuracy is not None else []
+    rises = [0.1, 1.0] if any(landscape.readout.counted) else []  # where there are accuracies
     thresholds = {f"{r:g} more": float(loss) + r for r in rises}
     if loss > 1e-3:
         thresholds["twice the loss"] = 2 * float(loss)

@@ -18,14 +18,14 @@ import pathlib
 import re
 import shlex
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import wedges
 from wedges import _checks, archive
 from wedges.cards import reading
 
-VERSION = 2  # of what sections hold: an older card of the same models is made anew, beside it
+VERSION = 3  # of what sections hold: an older card of the same models is made anew, beside it
 _WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 _BLOCK = 2**20
@@ -36,11 +36,13 @@ class Given(NamedTuple):
 
     Attributes:
       checkpoints: files and models, at least one.
+      names: what each is called.
       data, held_out: as given; `read` puts `reading.Data` in place of files.
       mark: SHA-256 of the files and settings; None where a card depends on more than files hold.
     """
 
     checkpoints: list[Any]
+    names: list[str]
     data: Any
     model: Any
     loss: Any
@@ -75,7 +77,8 @@ def checked(
     examples = None if examples is None else _checks.whole("examples", examples, 2)
     seed = _checks.whole("seed", seed, 0, 2**31 - 1)
     one = _is_file(checkpoints) or _is_model(checkpoints) or not isinstance(checkpoints, Iterable)
-    several = [checkpoints] if one else list(checkpoints)
+    called = isinstance(checkpoints, Mapping) and _names(checkpoints)
+    several = [checkpoints] if one else list(checkpoints.values() if called else checkpoints)
     if not several:
         raise ValueError("checkpoints must be at least one file or model; received none.")
     _check_function("model", model)
@@ -100,8 +103,10 @@ def checked(
     _check_folder(out_dir)
     settings = {"loss": loss, "minutes": float(minutes), "examples": examples, "seed": seed}
     others = {"data": data, "held_out": held_out, "model": model, **settings, "out_dir": out_dir}
+    names = called or named(several)
     return Given(
         several,
+        names,
         data,
         model,
         loss,
@@ -110,8 +115,8 @@ def checked(
         out_dir,
         examples,
         seed,
-        _command(several, others),
-        _mark(several, data, held_out, model, settings),
+        None if called else _command(several, others),
+        _mark(several, names, data, held_out, model, settings),
     )
 
 
@@ -139,7 +144,7 @@ def finished(given: Given) -> tuple[pathlib.Path, dict[str, Any]] | None:
     """The page and the numbers of a card that was finished for the same files and settings."""
     if given.mark is None:
         return None
-    name = glob.escape(folder_name(named(given.checkpoints)))
+    name = glob.escape(folder_name(given.names))
     for path in sorted(given.out_dir.glob(f"{name}-*/card.json")):
         try:
             found = archive.read_json(path, {"mark": str, "finished": bool, "sections": {str: dict}})
@@ -160,10 +165,12 @@ def finished(given: Given) -> tuple[pathlib.Path, dict[str, Any]] | None:
 def named(checkpoints: Sequence[Any]) -> list[str]:
     """What checkpoints are called: files without their endings, models by name; alike ones numbered.
 
+    Models whose names Keras made up are "model", whatever number they have in their process.
+
     >>> wedges.cards.given.named(["runs/a.keras", "b.weights.h5", "other/a.keras"])
     ['a (1)', 'b', 'a (2)']
     """
-    names = [_stem(pathlib.Path(c)) if _is_file(c) else c.name for c in checkpoints]
+    names = [_stem(pathlib.Path(c)) if _is_file(c) else _own_name(c) for c in checkpoints]
     return [
         name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})"
         for i, name in enumerate(names)
@@ -171,8 +178,31 @@ def named(checkpoints: Sequence[Any]) -> list[str]:
 
 
 def folder_name(names: Sequence[str]) -> str:
-    """How the folder of a card of such checkpoints begins."""
-    return "-".join(names[:2]).replace(os.sep, "-")[:60]
+    """How the folder of a card of such checkpoints begins.
+
+    >>> wedges.cards.given.folder_name("abc"), wedges.cards.given.folder_name("abcde")
+    ('a-b-c', 'a-b-and-3-more')
+    """
+    some = names if len(names) < 4 else [*names[:2], f"and-{len(names) - 2}-more"]
+    return "-".join(some).replace(os.sep, "-")[:60]
+
+
+def _names(checkpoints):
+    """Those of a mapping of names to checkpoints.
+
+    Raises:
+      ValueError: a name that is no text, or none.
+    """
+    for name in checkpoints:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"checkpoints must have names that are text; received {name!r}.")
+    return list(checkpoints)
+
+
+def _own_name(model):
+    """The name of a model, "model" where it is one that Keras made up."""
+    kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(model).__name__).lower()
+    return "model" if re.fullmatch(rf"{re.escape(kind)}(_\d+)?", model.name) else model.name
 
 
 def _stem(path):
@@ -362,7 +392,7 @@ def _command(checkpoints, others):
     return shlex.join(["python", "-m", "wedges", "card", *map(str, checkpoints), *flags])
 
 
-def _mark(checkpoints, data, held_out, model, settings):
+def _mark(checkpoints, names, data, held_out, model, settings):
     """SHA-256 of what a card is of, where that is files, numbers and names of losses."""
     files = [*checkpoints, data, *([] if held_out is None else [held_out])]
     whole = all(_is_file(each) and os.path.isfile(each) for each in files)
@@ -374,7 +404,7 @@ def _mark(checkpoints, data, held_out, model, settings):
     ):
         return None
     versions = {"wedges": wedges.__version__, "contents": VERSION}
-    settings = {**settings, **versions, "names": named(checkpoints)}
+    settings = {**settings, **versions, "names": names}
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for each in files:
         digest = hashlib.sha256()

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
-from wedges.cards.fit import one
 from wedges.landscape import Evaluation
 from wedges.network.landscape import NetworkLandscape
 
@@ -25,6 +24,16 @@ Each = tuple[np.ndarray, np.ndarray | None]
 
 
 # ---- numbers of each example ------------------------------------------------------------------------
+
+
+def one(accuracy: Any) -> float | None:
+    """The accuracy, where a model has one."""
+    return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None
+
+
+def numbers(landscape: NetworkLandscape, found: Evaluation) -> dict[str, Each | None]:
+    """What each example counts for accuracy and loss, by unit; None where it has no number."""
+    return {"accuracy": hits(landscape, found), "loss": losses(landscape, found)}
 
 
 def weights_of(landscape: NetworkLandscape) -> np.ndarray | None:
@@ -75,19 +84,65 @@ def losses(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
     return next(filter(agrees, ways), None)
 
 
+# ---- differences, example by example ----------------------------------------------------------------
+
+
+def paired(d: np.ndarray, w: np.ndarray | None, *, counted: bool) -> dict[str, Any]:
+    """The mean of the differences of N examples [N], its standard error, and whether it is not chance.
+
+    "sure": it is more than 1.96 standard errors from 0. A count moves in steps of one example, half a
+    step to either side of what a normal distribution says: there one example has to be to spare.
+
+    >>> change = [0.0] * 60 + [1.0] * 4  # 4 of 64 examples, all for the better: p = 1/8
+    >>> wedges.cards.judging.paired(np.array(change), None, counted=True)["sure"]
+    False
+    """
+    w = np.ones(len(d)) if w is None else w
+    mean, n = float(np.average(d, weights=w)), int(np.count_nonzero(w))
+    spread = float(np.sqrt(np.sum((w * (d - mean)) ** 2))) / float(np.sum(w))
+    error = spread * np.sqrt(n / (n - 1)) if n > 1 else np.inf
+    step = float(w.max() / w.sum()) if counted else 0.0
+    return {"difference": mean, "error": error, "sure": abs(mean) - step > 1.96 * error}
+
+
+def changed(saved: dict[str, Each | None], anew: dict[str, Each | None]) -> dict[str, Any] | None:
+    """What statistics found anew change, on the examples that both have numbers of.
+
+    Args:
+      saved, anew: `numbers` of one model on examples in one order; one may have more of them.
+    """
+    for unit in ("accuracy", "loss"):
+        before, after = saved[unit], anew[unit]
+        if before is None or after is None or (before[1] is None) != (after[1] is None):
+            continue
+        n = min(len(before[0]), len(after[0]))
+        w, values = None if after[1] is None else after[1][:n], [before[0][:n], after[0][:n]]
+        means = dict(zip(("saved", "anew"), np.average(values, axis=1, weights=w), strict=True))
+        apart = paired(values[1] - values[0], w, counted=unit == "accuracy")
+        return {"unit": unit, "examples": n, **means, **apart}
+    return None
+
+
 # ---- the mean against the models --------------------------------------------------------------------
 
 
-def judged(landscape: NetworkLandscape, thetas: Any, seed: int) -> dict[str, Any]:
+def judged(
+    landscape: NetworkLandscape,
+    thetas: Any,
+    seed: int,
+    saved: list[dict[str, Each | None]] | None = None,
+) -> dict[str, Any]:
     """Loss and accuracy of models and their mean, what it gains, and the answer, on one landscape.
 
     Args:
       landscape: whose examples judge; batch-norm statistics are those of each theta alike.
       thetas: of the models [K, D], and last of their mean: [K + 1, D].
       seed: of the resamples.
+      saved: `numbers` of the models with statistics as saved, on the same examples, if there are any.
     """
     found = [landscape.evaluate(theta) for theta in thetas]
     *models, middle = found
+    each = [numbers(landscape, f) for f in found]
     result: dict[str, Any] = {
         "examples": landscape.size,
         "loss": [float(f.loss) for f in models],
@@ -96,10 +151,75 @@ def judged(landscape: NetworkLandscape, thetas: Any, seed: int) -> dict[str, Any
         "mean_accuracy": one(middle.accuracy),
         "ensemble_accuracy": _ensemble(landscape, models),
         "same": all(np.array_equal(thetas[0], theta) for theta in thetas[1:-1]),
-        "gain": _gain([hits(landscape, f) for f in found], 1.0, seed),
-        "loss_gain": _gain([losses(landscape, f) for f in found], -1.0, seed),
+        "gain": _gain([e["accuracy"] for e in each], 1.0, seed),
+        "loss_gain": _gain([e["loss"] for e in each], -1.0, seed),
+        "constant": constant(landscape, each[:-1]),
+        "statistics": [changed(*pair) for pair in zip(saved or [], each[:-1], strict=False)],
     }
     return {**result, "verdict": verdict(result)}
+
+
+def constant(landscape: NetworkLandscape, each: list[dict[str, Each | None]]) -> dict[str, Any] | None:
+    """What the best of some models gains over one answer for all of the same examples.
+
+    That is their most frequent class, where there is an accuracy; the mean of their targets in a
+    regression. None where an answer for all is not known.
+
+    Args:
+      landscape: whose examples judge.
+      each: `numbers` of the models.
+    """
+    unit = "loss" if any(e["accuracy"] is None for e in each) else "accuracy"
+    known = [found for e in each if (found := e[unit]) is not None]
+    values = _most_frequent(landscape) if unit == "accuracy" else _mean_target(landscape)
+    if values is None or len(known) < len(each) or values.shape != known[0][0].shape:
+        return None
+    w, sign = known[0][1], 1.0 if unit == "accuracy" else -1.0
+    means = [float(np.average(numbers, weights=w)) for numbers, _ in known]
+    best = int(np.argmax(sign * np.array(means)))
+    if not np.isfinite(means[best]):
+        return None
+    gain = paired(sign * (known[best][0] - values), w, counted=unit == "accuracy")
+    return {
+        "unit": unit,
+        "best": best,
+        "of_best": means[best],
+        "of_constant": float(np.average(values, weights=w)),
+        **gain,
+        "better": bool(gain["sure"] and gain["difference"] > 0),
+    }
+
+
+def _most_frequent(landscape):
+    """Which examples are of the most frequent class, 0 to 1 [N]; None where targets are no classes."""
+    if not tf.is_tensor(landscape.y):
+        return None
+    y, w = np.asarray(landscape.y), weights_of(landscape)
+    if y.ndim > 1 and y.shape[-1] > 1 and landscape.readout.meanings[0].kind == "one-hot":
+        y = y.argmax(axis=-1)
+    y = np.round(y).astype(np.int64).reshape(len(y), -1)
+    classes, at = np.unique(y, return_inverse=True)
+    w = np.ones(len(y)) if w is None else w
+    counts = np.bincount(at.ravel(), np.repeat(w, y.shape[1]), len(classes))
+    return (y == classes[counts.argmax()]).mean(axis=1)
+
+
+def _mean_target(landscape):
+    """The loss of each example [N] where the mean target is predicted; None of what is no regression."""
+    y, several = landscape.y, keras.tree.flatten(landscape.loss)
+    meanings = landscape.readout.meanings
+    if not tf.is_tensor(y) or len(several) != 1 or several[0] is None or meanings[0].kind is not None:
+        return None
+    w = weights_of(landscape)
+    y = tf.cast(y, landscape.dtype)
+    y = tf.reshape(y, [landscape.size, -1])
+    mean = np.average(np.asarray(y, np.float64), axis=0, weights=w)
+    z = tf.broadcast_to(tf.cast(mean, y.dtype), y.shape)
+    try:
+        values = np.asarray(_keras.resolved_loss(several[0], y, z).call(y, z), np.float64)
+    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError):
+        return None
+    return values.reshape(landscape.size, -1).mean(axis=1)
 
 
 def _ensemble(landscape, found):
@@ -163,6 +283,7 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
     best of the models (5% of the loss where there are no accuracies); "no" where they say that it loses
     more against the models' average; "below" where it loses more against the best alone, which then is
     what to take; "same" where the models have equal weights; else "unclear", these examples are too few.
+    "constant" says beside it that none of the models is clearly better than one answer for all.
 
     >>> gain = {"mean": -0.3, "low": -0.32, "high": -0.28, "best_low": -0.33, "best_high": -0.3}
     >>> wedges.cards.judging.verdict({"gain": gain, "loss_gain": None, "loss": [0.1, 0.1]})["answer"]
@@ -183,4 +304,6 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
             answer = "no"
         elif gain["best_high"] < -allowed:
             answer = "below"
-    return {"answer": answer, "unit": unit, "allowed": allowed}
+    one_for_all = found.get("constant")
+    pointless = one_for_all is not None and not one_for_all["better"] and answer != "same"
+    return {"answer": answer, "unit": unit, "allowed": allowed, "constant": pointless}

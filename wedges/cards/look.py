@@ -17,7 +17,7 @@ _SIDES = (25, 21, 17, 15, 13, 11, 9, 7)  # points of a side
 def cost(subject: Subject, n: int) -> Cost:
     """On n examples; a graph may have to be traced."""
     tracing = subject.rates.tracing / 2
-    of = lambda side: (side**2 + 2) * n * subject.moved + tracing
+    of = lambda side: (side**2 + 2) * n * subject.rates.forward + tracing
     return Cost(of(_SIDES[-1]), of(_SIDES[0]))
 
 
@@ -29,18 +29,19 @@ def surface(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
 
     Source: Li et al. 2018 (arXiv:1712.09913).
     """
-    begin, needed = time.monotonic(), cost(subject, subject.working).least
-    if needed > 2 * max(seconds, 0.0):  # or tracing it would take more than the whole of them
-        few = _SIDES[-1]
+    begin, few = time.monotonic(), _SIDES[-1]
+    needed = cost(subject, subject.working).least
+    if needed > 2 * max(seconds, 0.0):
         raise too_long(f"a grid of {few} x {few}", needed, seconds)
-    each = subject.look()
-    seconds -= time.monotonic() - begin
+    landscape = subject.at(k)
+    each = subject.look(seconds, k)
+    seconds -= time.monotonic() - begin + subject.tracing(landscape, "losses")
     side = next((s for s in _SIDES if s * s * each <= seconds), None)
     if side is None:
-        few = _SIDES[-1]
         raise too_long(f"a grid of {few} x {few}", few**2 * each, seconds)
+    subject.ran(landscape, "losses")
     x = np.linspace(-1, 1, side)
-    found = probe.filter_plane(subject.around, subject.thetas[k], x, x, seed=subject.seed)
+    found = probe.filter_plane(subject.at(k), subject.thetas[k], x, x, seed=subject.seed)
     return {
         "checkpoint": subject.names[k],
         "examples": subject.around.size,

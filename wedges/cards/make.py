@@ -61,7 +61,7 @@ def _read(given):
     )
     found = of(given.data, "data")
     test = None if given.held_out is None else of(given.held_out, "held_out")
-    models = models_of(given.checkpoints, given.model, found.x)
+    models = models_of(given.checkpoints, given.model, found.x, given.names)
     names, networks = [n for n, _ in models], [m for _, m in models]
     chosen = loss_of(networks[0], found, given.loss)
     subject = Subject(names, networks, found, test, chosen, seed=given.seed)

@@ -17,7 +17,9 @@ from wedges.cards.given import named, unlike
 from wedges.cards.reading import first_line, function_of, leaves, mapped
 
 
-def models_of(given: Any, model: Any, x: Any) -> list[tuple[str, keras.Model]]:
+def models_of(
+    given: Any, model: Any, x: Any, names: Sequence[str] | None = None
+) -> list[tuple[str, keras.Model]]:
     """Names and built models of checkpoints.
 
     Args:
@@ -25,6 +27,7 @@ def models_of(given: Any, model: Any, x: Any) -> list[tuple[str, keras.Model]]:
         (.weights.h5, or .npz with theta [D]) beside `model`; a `keras.Model`.
       model: "module:function", or a function, that returns a model of the checkpoints' kind; None.
       x: a few examples, to build a model that is not.
+      names: of the checkpoints; by default those of `given.named`.
 
     Raises:
       ValueError: in one line, what cannot be loaded.
@@ -38,7 +41,7 @@ def models_of(given: Any, model: Any, x: Any) -> list[tuple[str, keras.Model]]:
             raise ValueError(
                 f"model must be a function that builds a model; received {_checks.called(build)}."
             )
-    names = named(several)
+    names = named(several) if names is None else names
     found = [
         each if isinstance(each, keras.Model) else _loaded(pathlib.Path(each), build, x)
         for each in several

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from wedges import archive
-from wedges.cards import words
+from wedges.cards import drawing, words
 
 _TEMPLATE = "card.html.jinja"
 
@@ -69,6 +69,11 @@ def _template():
         statistics_lines=words.statistics_lines,
         verdict_class=words.verdict_class,
         curve_line=words.curve_line,
+        cut_at=drawing.cut_at,
+        highest=lambda looks: max(
+            (v for r in looks for row in r["losses"] for v in row if v is not None), default=None
+        ),
+        farthest=words.farthest,
         zip=lambda a, b: list(zip(a, b, strict=True)),
         first_of=lambda rows, name: [row[name][0] for row in rows],
     )

@@ -8,8 +8,9 @@ import numpy as np
 
 from wedges import diagnosis, phases
 from wedges.cards.budget import Cut
+from wedges.cards.curve import LOW
 from wedges.cards.subject import Subject
-from wedges.cards.words import number
+from wedges.cards.words import falls, number
 
 WARNING = (
     "Phase and diagnosis are about training data and several seeds of one setting. The forest was grown "
@@ -22,7 +23,8 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
     """The phase of Yang et al. of the first two checkpoints, and what the forest would change.
 
     Errors and losses are those of the curve's ends, which are of the same examples and the same
-    batch-norm statistics as the curve. Connectivity is measured from the chord between the ends, which
+    batch-norm statistics as the curve; the Hessians are of the same two networks, see `Subject.at`.
+    Connectivity is measured from the chord between the ends, which
     is their mean where they are equally good: of unequal ends, the mean's distance is no barrier.
 
     Raises:
@@ -47,7 +49,7 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
     found = phases.phase(error, curve["mc"], cka, log_trace)
     result: dict[str, Any] = {
         "phase": found.name,
-        "meaning": found.meaning,
+        "meaning": meaning(found, curve, results.get("lines", {}).get("lines", [])),
         "nearest": nearest(found),
         "error": error,
         "mc": curve["mc"],
@@ -72,6 +74,57 @@ def phase(subject: Subject, results: dict[str, Any]) -> dict[str, Any]:
             for a in (said.temperature, said.width, said.data)
         ]
     return result
+
+
+def meaning(found: phases.Phase, curve: dict[str, Any], lines: list[dict[str, Any]]) -> str:
+    """What is behind a phase, from what was measured: neither a basin nor its floor was.
+
+    >>> found = wedges.phases.phase(1.54, 0.271)
+    >>> wedges.cards.phase.meaning(found, {"joined": True}, [])
+    'Their training error, 1.54%, is above the 0.1% that count as fitted. A low curve joins them.'
+
+    Args:
+      found: the phase.
+      curve: the section about the trained curve.
+      lines: the straight lines, the first of them between the same two.
+    """
+    if not found.name:
+        return found.meaning
+    t = found.thresholds
+    fitted = "above" if found.name in ("I", "II") else "within"
+    error = f"Their training error, {number(found.error)}%, is {fitted} the {t.error:g}% that count as"
+    return f"{error} fitted. {_joined(found, curve, lines)}{_alike(found)}."
+
+
+def _joined(found, curve, lines):
+    """How the two are joined, by a curve and by the straight line."""
+    if curve["joined"]:
+        first = "A low curve joins them"
+    else:
+        parts = "more" if found.name in ("I", "III") else "no more"
+        first = (
+            "No low path was found: where it is worst at five points the trained curve rises "
+            f"{number(max(0.0, -found.mc))} points of error above the chord between its ends, {parts} "
+            f"than the {-found.thresholds.poor:g} that counts as a barrier"
+        )
+    straight = lines[0] if lines else {"error_barrier": None}
+    if not curve["joined"] or straight["error_barrier"] is None:
+        return first
+    if straight["error_barrier"] <= LOW:
+        return f"{first}, and so does the straight line"
+    if (said := falls(straight["accuracy"])).startswith("falls"):
+        return f"{first}, though on the straight line the accuracy {said}"
+    height = number(straight["error_barrier"])
+    return f"{first}, though the straight line rises {height} points of error above its chord"
+
+
+def _alike(found):
+    cka = f"a CKA of {found.cka:.3g}, where {found.thresholds.cka:g} parts unlike from like"
+    return {
+        "IV-A": f". They compute unlike functions: {cka}",
+        "IV-B": f". They compute like functions: {cka}",
+        "IV": ". Their CKA, which tells IV-A from IV-B, is not known",
+    }.get(found.name, "")
 
 
 def nearest(found: phases.Phase) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import weakref
 from typing import Any
 
 import keras
@@ -15,11 +16,15 @@ from wedges.cards.budget import Rates, timed
 from wedges.cards.losses import Chosen
 from wedges.cards.reading import Data, leaves
 from wedges.network.landscape import NetworkLandscape
+from wedges.network.stateless import StatelessModel
 from wedges.network.weights import WeightSpace
 
 # Numbers that the layers of a microbatch put out, 128 MB of float32; a product with the Hessian holds
 # several times as many.
 _NUMBERS, _MOST = 2**25, 500
+_LOOK = 0.1  # of the seconds that a section has: what it may take to find out how many passes fit
+# Tracing a pass that finds batch norm's statistics, in tracings of a gradient that does not.
+STATISTICS = 1.25
 
 
 class Subject:
@@ -36,6 +41,7 @@ class Subject:
       working: on how many examples sections work; to be set before `around` is asked for.
       microbatch, batch_size: examples in memory at once, and in a step of training.
       rates: how long passes take, once `measure` was called.
+      saved: {where: of each model with batch norm as it was saved `judging.numbers`}, where looked at.
 
     Raises:
       ValueError: checkpoints of several architectures, examples that do not fit.
@@ -56,7 +62,10 @@ class Subject:
         self.space = WeightSpace(models[0])
         self.thetas = np.stack([_point(self.space, *each) for each in zip(names, models, strict=True)])
         self.working = data.size
-        self.rates, self._traced = Rates(0.0, 0.0, 0.0), False
+        self.rates = Rates(0.0, 0.0, 0.0)
+        self._traced: weakref.WeakKeyDictionary[NetworkLandscape, set[str]]
+        self._traced = weakref.WeakKeyDictionary()
+        self.saved: dict[str, list[dict[str, Any]]] = {}
         self.microbatch = microbatch(models[0])
         self.batch_size = min(128, self.microbatch, data.size)
         both = [("y", data), *([] if held_out is None else [("y of held_out", held_out)])]
@@ -88,6 +97,26 @@ class Subject:
         return self.chosen.name or str(self._probe.objective)
 
     @functools.cached_property
+    def not_shared(self) -> list[str]:
+        """What is not trained and differs between checkpoints, statistics that are found anew aside."""
+        if not self.own_state:
+            return []
+        places = {id(v): i for i, v in enumerate(self.models[0].non_trainable_variables)}
+        anew = {
+            places.get(id(moved))
+            for layer in _keras.flat_layers(self.models[0])
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+            for moved in (layer.moving_mean, layer.moving_variance)
+        }
+        rows = zip(*(m.non_trainable_variables for m in self.models), strict=False)
+        differ = lambda first, *others: any(not np.array_equal(first, other) for other in others)
+        return [
+            row[0].path
+            for i, row in enumerate(rows)
+            if i not in anew and "seed" not in row[0].path and differ(*map(np.asarray, row))
+        ]
+
+    @functools.cached_property
     def own_state(self) -> bool:
         """Whether the checkpoints differ in more than their trained weights."""
         state = lambda m: [
@@ -102,6 +131,7 @@ class Subject:
         _, first = timed(lambda: self._probe.value_and_gradient(theta))
         _, gradient = timed(lambda: self._probe.value_and_gradient(theta))
         self._probe.evaluate(theta)
+        self.ran(self._probe, "evaluation")
         _, forward = timed(lambda: self._probe.evaluate(theta))
         self.rates = Rates(forward / n, gradient / n, max(0.0, first - gradient))
 
@@ -110,13 +140,38 @@ class Subject:
         """Seconds that an example takes in a pass away from the checkpoints' own weights."""
         return self.rates.forward * (2.5 if self.has_batch_norm else 1.0)
 
-    def look(self) -> float:
-        """Seconds that the loss of one point takes on the working examples, as the machine is now."""
-        point = self.thetas[:1]
-        if not self._traced:
-            self.around(point)
-            self._traced = True
-        return timed(lambda: self.around(point))[1]
+    def ran(self, landscape: NetworkLandscape, kind: str) -> None:
+        """Note that a kind of pass ran, so that its graph is traced: "losses" or "evaluation"."""
+        self._traced.setdefault(landscape, set()).update((kind, "statistics"))
+
+    def tracing(self, landscape: NetworkLandscape, kind: str) -> float:
+        """Seconds that the graph of such a pass still takes to be traced, without tracing it."""
+        traced = self._traced.get(landscape, set())
+        if kind in traced:
+            return 0.0
+        anew = landscape.batch_norm == "reestimate" and self.has_batch_norm
+        return self.rates.tracing * (0.5 + STATISTICS * (anew and "statistics" not in traced))
+
+    def look(self, seconds: float, k: int | None = None, kind: str = "losses") -> float:
+        """Seconds that one point takes on the working examples, near checkpoint k or anywhere.
+
+        As the machine is now; as it was when passes were timed, where to find out would take more than a
+        tenth of the seconds that there are.
+        """
+        landscape, point = self.around if k is None else self.at(k), self.thetas[k or 0]
+        expected = landscape.size * (self.moved if k is None else self.rates.forward)
+        tracing = self.tracing(landscape, kind)
+        if (2 if tracing else 1) * expected + tracing > _LOOK * seconds:
+            return expected
+        run = (
+            (lambda: landscape.evaluate(point))
+            if kind == "evaluation"
+            else lambda: landscape(point[None])
+        )
+        if tracing:
+            run()
+            self.ran(landscape, kind)
+        return timed(run)[1]
 
     # ---- landscapes ---------------------------------------------------------------------------------
 
@@ -137,6 +192,28 @@ class Subject:
             return self.own(0, self.working)
         return self._landscape(0, *self.data.first(self.working), "reestimate", self.data)
 
+    @functools.lru_cache(maxsize=4)  # noqa: B019  (a subject lives as long as a card)
+    def at(self, k: int) -> NetworkLandscape:
+        """The landscape near checkpoint k, on the working examples: what is not trained is its own.
+
+        Batch norm's statistics are those that `around` has at the checkpoint, and stay so. There the two
+        landscapes have one loss and one accuracy, so that curvature is of the network whose error and
+        CKA a phase is told from; with statistics as saved it may be of another one, which nobody uses.
+        They are held because derivatives through them cost too much of large models (of MobileNetV2 on
+        64 images 61 s of tracing on one core and 6.6 GB, against 16 s and 2.9 GB), and because a Hessian
+        is mostly understood as that of inference.
+        """
+        others = k if self.not_shared else 0
+        x, y = self.data.first(self.working)
+        if not self.has_batch_norm:
+            return self.own(others, self.working)
+        near = self.around
+        if others:
+            near = self._landscape(k, x, y, "reestimate", self.data)
+        state = near.graphs.state_at(near.point(self.thetas[k]))
+        held = StatelessModel(self.models[others], state=state)
+        return self._landscape(held, x, y, "frozen", self.data)
+
     @functools.cached_property
     def judged(self) -> tuple[NetworkLandscape, str]:
         """The landscape that models are compared on, and what its examples are called."""
@@ -149,9 +226,9 @@ class Subject:
         assert self.held_out is not None
         return landscape.on(*self.held_out.first(n), sample_weight=self.held_out.weights(n))
 
-    def _landscape(self, k, x, y, batch_norm, data):
+    def _landscape(self, of, x, y, batch_norm, data):
         return NetworkLandscape(
-            self.models[k],
+            self.models[of] if isinstance(of, int) else of,
             x,
             y,
             self.chosen.loss,

@@ -14,10 +14,12 @@ VERDICTS = {
     "below": "Better not",
     "unclear": "Not clear",
     "same": "Nothing to average",
+    "constant": "Not worth averaging yet",
 }
 
 _RANK = {"no": 0, "below": 1, "unclear": 1, "yes": 2, "same": 2}  # how far averaging is advised
-STATISTICS = 0.01  # of the accuracy: saved batch-norm statistics that cost more are spoken of
+# Saved batch-norm statistics that cost more are spoken of: of the accuracy, and share of the loss.
+STATISTICS, STATISTICS_OF_LOSS = 0.01, 0.05
 
 
 def number(value: Any) -> str:
@@ -110,6 +112,10 @@ def verdict_line(
     if answer == "same":
         return f"{VERDICTS[answer]}: {_joined(names) or 'the models'} have the same weights."
     reason = _reason(found, names)
+    if found["verdict"].get("constant"):
+        return (
+            f"{VERDICTS['constant']}: {_no_better(found['constant'], names)} As for their mean: {reason}"
+        )
     ordered = None if aligned is None else aligned["judged"]
     if ordered is None or _RANK[ordered["verdict"]["answer"]] <= _RANK[answer]:
         return f"{VERDICTS[answer]}: {reason}"
@@ -128,8 +134,30 @@ def verdict_line(
     )
 
 
+def _no_better(found, names):
+    """That no model is clearly better than one answer for all, in a sentence."""
+    best = _called(names, found["best"])
+    half = 1.96 * found["error"]
+    if found["unit"] == "accuracy":
+        of, what, shown = "an accuracy", "the most frequent class as the answer for all", percent
+        gain = f"{points(found['difference'])} ± {100 * half:.2f} points"
+    else:
+        of, what, shown = "a loss", "the mean target as the answer for all", number
+        gain = f"{-found['difference']:+.3g} ± {number(half)}"
+    return (
+        f"the best of the models, {best}, has {of} of {shown(found['of_best'])}, and {what} "
+        f"{shown(found['of_constant'])} ({gain}, 95%), so that none is clearly better than that."
+    )
+
+
+def _called(names, k):
+    return names[k] if len(names) > k else f"number {k + 1}"
+
+
 def _off(d, unit):
     """How far a mean is above or below something, from what it gains."""
+    if abs(d) <= 1e-9:
+        return "exactly"
     if unit == "accuracy":
         return f"{100 * abs(d):.2f} points {'above' if d >= 0 else 'below'}"
     return f"{number(abs(d))} {'below' if d >= 0 else 'above'}"
@@ -138,29 +166,46 @@ def _off(d, unit):
 def verdict_class(found: dict[str, Any], aligned: dict[str, Any] | None = None) -> str:
     """How the verdict looks: as yes, no, or unclear, which what needs a second look is as well."""
     answer = found["verdict"]["answer"]
+    if found["verdict"].get("constant"):
+        return "unclear"
     rescued = aligned is not None and aligned["judged"]["verdict"]["answer"] == "yes"
     return answer if answer == "yes" or (answer == "no" and not rescued) else "unclear"
 
 
-def statistics_lines(found: dict[str, Any], fit: dict[str, Any], names: Sequence[str]) -> list[str]:
-    """Of each model with batch norm, what its saved statistics cost or gain, where that is over a point.
+def statistics_lines(found: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Of each model with batch norm, what its saved statistics cost or gain, where that is no chance.
+
+    More than a point of accuracy (5% of the loss), and more than 1.96 standard errors of the difference
+    of the same examples.
 
     Args:
-      found: the section about the mean, whose statistics were found anew.
-      fit: the section about the models as they were saved.
+      found: the section about the mean.
       names: of the models.
     """
-    saved = fit.get("held_out") if found["where"] == "held out" else fit
-    if not found["batch_norm"] or saved is None:
-        return []
-    pairs = zip(names, saved["accuracy"], found["accuracy"], strict=True)
     return [
-        f"{name} has an accuracy of {percent(before)} with its batch-norm statistics as saved, and of "
-        f"{percent(after)} with statistics found anew: what it saved does "
-        f"{'not fit its weights' if after > before else 'better than these'}."
-        for name, before, after in pairs
-        if before is not None and after is not None and abs(after - before) > STATISTICS
+        _statistics(name, each)
+        for name, each in zip(names, found.get("statistics", []), strict=False)
+        if each is not None and each["sure"] and abs(each["difference"]) > _noticed(each)
     ]
+
+
+def _noticed(each):
+    return STATISTICS if each["unit"] == "accuracy" else STATISTICS_OF_LOSS * abs(each["saved"])
+
+
+def _statistics(name, each):
+    better, half = each["difference"] > 0, 1.96 * each["error"]
+    if each["unit"] == "accuracy":
+        unit, saved, anew = "an accuracy", percent(each["saved"]), percent(each["anew"])
+        change = f"{points(each['difference'])} ± {100 * half:.2f} points"
+    else:
+        unit, saved, anew, better = "a loss", number(each["saved"]), number(each["anew"]), not better
+        change = f"{each['difference']:+.3g} ± {number(half)}"
+    return (
+        f"On the same {each['examples']:,} examples {name} has {unit} of {saved} with its batch-norm "
+        f"statistics as saved, and of {anew} with statistics found anew ({change}, 95%): what it saved "
+        f"{'does not fit its weights' if better else 'does better than these'}."
+    )
 
 
 def _reason(found, names):
@@ -178,13 +223,13 @@ def _reason(found, names):
         allowed = f"{100 * said['allowed']:g} point"
     else:
         interval = f"{number(-gain['best_high'])} to {number(-gain['best_low'])}"
-        allowed = f"{number(said['allowed'])} of loss"
+        allowed = f"{number(said['allowed'])}, 5% of the models' mean loss"
     if not all(np.isfinite(v) for v in gain.values() if v is not None) or None in gain.values():
         return f"the {unit} of some is not finite ({where})."
-    best = names[gain["best"]] if len(names) > gain["best"] else f"number {gain['best'] + 1}"
+    best = _called(names, gain["best"])
     but = "though" if (gain["mean"] >= 0) != (gain["over_best"] >= 0) else "and"
     what = (
-        f"the mean's {unit} is {_off(gain['over_best'], unit)} the best of them, {best} (95%: "
+        f"the mean's {unit} is {_off(gain['over_best'], unit)} that of {best}, the best of them (95%: "
         f"{interval}; {where}), {but} {_off(gain['mean'], unit)} their average"
     )
     ends = {
@@ -204,6 +249,8 @@ def _joined(names):
 def rises(height: Any, unit: str) -> str:
     """How high a path rises above the chord between its ends: `wedges.barrier` of its values.
 
+    The unit is "error", "loss", or "" where it is clear that the loss rises.
+
     >>> wedges.cards.words.rises(2.5, "error")
     'rises 2.5 points of error above the chord between its ends'
     """
@@ -211,8 +258,21 @@ def rises(height: Any, unit: str) -> str:
         return "is not finite everywhere"
     if height <= 1e-6:
         return "never rises above the chord between its ends"
-    of = "points of error" if unit == "error" else "of loss"
-    return f"rises {number(height)} {of} above the chord between its ends"
+    of = {"error": " points of error", "loss": " of loss", "": ""}[unit]
+    return f"rises {number(height)}{of} above the chord between its ends"
+
+
+def farthest(curve: dict[str, Any]) -> str:
+    """Where a trained curve is farthest from the chord between its ends, of the points that count.
+
+    >>> wedges.cards.words.farthest({"mc": 0.271, "unit": "error"})
+    'is farthest from that chord where it is 0.271 points of error below it'
+    """
+    far, of = curve["mc"], " points of error" if curve["unit"] == "error" else ""
+    if abs(far) <= 1e-6:
+        return "is on that chord"
+    side = "below" if far > 0 else "above"
+    return f"is farthest from that chord where it is {number(abs(far))}{of} {side} it"
 
 
 def falls(accuracy: Sequence[float | None]) -> str:

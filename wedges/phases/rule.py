@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 NAMES = ("I", "II", "III", "IV-A", "IV-B")
 MEANINGS = {
-    "I": "The networks do not fit the training data, and a barrier parts them: each is in a valley of "
-    "its own.",
-    "II": "The networks do not fit the training data (yet), and no barrier parts them: they are in one "
-    "wide basin, above its floor.",
-    "III": "Each network fits the training data, but a barrier parts them: the floor is flat in each "
-    "valley, and there are several.",
+    "I": "The networks' training error is above what counts as converged, and the path between them has "
+    "a barrier.",
+    "II": "The networks' training error is above what counts as converged, and a low path joins them, "
+    "though the straight line may not be one.",
+    "III": "The networks fit the training data, but the path between them has a barrier.",
     "IV-A": "The networks fit the training data and a low path joins them, but they compute unlike "
-    "functions: one wide floor.",
+    "functions.",
     "IV-B": "The networks fit the training data, a low path joins them, and they compute like "
     "functions: where test accuracy was highest in the released grids.",
     "IV": "The networks fit the training data and a low path joins them; their CKA, which tells IV-A "

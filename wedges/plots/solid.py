@@ -99,8 +99,8 @@ def surface(
         scene.set_axis_off()
         norm = (LogNorm if log else Normalize)(form.low, form.high)
         scale = ScalarMappable(norm, colors)
-        more = "max" if form.cut else "neither"
-        how = {"shrink": 0.62, "pad": 0.01, "aspect": 18, "extend": more}
+        # No arrow at its end, which would be the colour of what is above: nothing above is drawn.
+        how = {"shrink": 0.62, "pad": 0.01, "aspect": 18}
         # A figure of its own is wider than the square of its axes: to the left, away from the scale.
         anchor = (0.5 if ax is scene else 0.45, 0.55)
         bar = scene.figure.colorbar(scale, ax=scene, label=label, panchor=anchor, **how)
@@ -204,7 +204,6 @@ class _Form:
             self.low = float(low)
         self.values = np.where(np.isfinite(values), values, np.nan)
         self.clipped = np.minimum(self.values, self.high)
-        self.cut = bool(np.nanmax(self.values) > self.high)
         if not self.high > self.low:  # flat
             self.high = self.low + 1e-3 * max(abs(self.low), 1.0)
         self.bottom, self.top = (float(self.raised(v)) for v in (self.low, self.high))
