@@ -1,7 +1,7 @@
 """The page of the guide's picture: what `wedges.card` says of the two networks of the README.
 
-python docs/pictures/card.py FOLDER     writes models and page there, four minutes; card.png is the top
-                                        of the page, 1,000 pixels wide, in a browser
+python docs/pictures/card.py FOLDER     writes models and page there, four minutes; card.png has parts
+                                        of the page as a browser shows it
 """
 
 import pathlib

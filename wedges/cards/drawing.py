@@ -171,7 +171,7 @@ def _lines(lines, curve, aligned):
     if aligned:
         shown.append((aligned, plots.GREEN, "--", "straight line, units in order"))
     if curve:
-        shown.append((curve, plots.ORANGE, "-", "trained curve"))
+        shown.append((curve, plots.BLUE, "-", "trained curve"))
     for ax, which, label in zip(axes[0], ("loss", "accuracy"), ("loss", "accuracy in %"), strict=False):
         for each, color, style, name in shown:
             if each[which] is not None:
@@ -191,7 +191,7 @@ def _lines(lines, curve, aligned):
 def _look(i):
     """A colour and a style for line i of six that differ without any colour; curves have others."""
     styles = ("-", ":", "-.", (0, (7, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
-    return (plots.BLUE, plots.GREY, "black")[i % 3], styles[i]
+    return (plots.ORANGE, plots.GREY, "black")[i % 3], styles[i]
 
 
 def _ends(each, lines):
