@@ -110,20 +110,6 @@ def variation(losses):
     return losses.std(axis=-1, ddof=1) / losses.mean(axis=-1)
 
 
-def error_of_variation(losses):
-    """Its standard error by the jackknife: [..., directions] -> [...].
-
-        s^2 = (n - 1) / n sum_i (variation without direction i - their mean)^2
-
-    Of n independent normal losses it is about variation sqrt(1 / (2 n) + variation^2 / n).
-    Source: Tukey 1958; Efron & Stein 1981 (Annals of Statistics 9).
-    """
-    n = losses.shape[-1]
-    without = np.stack([variation(np.delete(losses, i, axis=-1)) for i in range(n)], axis=-1)
-    off = without - without.mean(axis=-1, keepdims=True)
-    return np.sqrt((n - 1) / n * np.sum(off**2, axis=-1))
-
-
 def numbers(mine):
     """What claims are about, of the arrays of network or toy: [3] each, but for the two cuts' []."""
     start = mine["start"]
