@@ -96,7 +96,9 @@ def mean_cost(subject: Subject, n: int) -> Cost:
     """On n examples, or on those held out."""
     held_out = 0 if subject.held_out is None else subject.held_out.size
     again = n if held_out else 0
-    passes = (2 * subject.count + 1) * ((held_out or n) * subject.moved + again * subject.rates.forward)
+    # Of two models that judge on what they are chosen on, the soups were looked at before.
+    looks = 3 if subject.count == 2 and not held_out else 2 * subject.count + 1
+    passes = looks * ((held_out or n) * subject.moved + again * subject.rates.forward)
     return Cost(*2 * [passes + _tracing(subject) * (2 if held_out else 1)])
 
 
