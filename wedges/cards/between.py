@@ -18,6 +18,7 @@ from wedges.phases.likeness import mixable
 _POINTS = (25, 21, 17, 13, 11, 9, 7, 5)  # of a line
 _PAIRS = 6  # lines at most
 _ALIKE = 640  # inputs of the CKA
+_JUDGED = 3  # points that are judged: two models and their mean
 
 
 # ---- the straight line ------------------------------------------------------------------------------
@@ -96,7 +97,9 @@ def mean_cost(subject: Subject, n: int) -> Cost:
     """On n examples, or on those held out."""
     held_out = 0 if subject.held_out is None else subject.held_out.size
     again = n if held_out else 0
-    passes = (2 * subject.count + 1) * ((held_out or n) * subject.moved + again * subject.rates.forward)
+    # Of two models that judge on what they are chosen on, the soups were looked at before.
+    looks = 3 if subject.count == 2 and not held_out else 2 * subject.count + 1
+    passes = looks * ((held_out or n) * subject.moved + again * subject.rates.forward)
     return Cost(*2 * [passes + _tracing(subject) * (2 if held_out else 1)])
 
 
@@ -257,14 +260,18 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
     """
     around, (a, b) = subject.around, subject.thetas[:2]
     each, room = _room(subject, seconds)
-    points = next((p for p in _POINTS if 2 * p * each <= room), None)
-    if points is None:
-        raise too_long("two lines of 5 points", 10 * each + max(seconds - room, 0.0), seconds)
+    looks = lambda points: (2 * points + _JUDGED) * each
+    if looks(_POINTS[-1]) > room:
+        needed = looks(_POINTS[-1]) + max(seconds - room, 0.0)
+        raise too_long("two lines of 5 points", needed, seconds)
     subject.ran(around, "evaluation")
+    begin = time.monotonic()
     try:
         moved = _in_order(around, a, b, subject.seed)
     except ValueError as error:
         raise Cut(" ".join(str(error).split()).rstrip(".")) from None
+    room -= time.monotonic() - begin  # of a large model the matching takes its time
+    points = next((p for p in _POINTS if looks(p) <= room), _POINTS[-1])
     t = np.linspace(0, 1, points).astype(a.dtype)[:, None]
     before, after = (connect.readings(around, (1 - t) * a + t * end) for end in (b, moved))
     accuracy, (landscape, where) = _known(after.accuracy), subject.judged

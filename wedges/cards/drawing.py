@@ -123,8 +123,8 @@ def _surfaces(some):
 def cut_at(surfaces: Any) -> float:
     """The loss at which surfaces are cut off, so that a few high points do not flatten all others.
 
-    >>> wedges.cards.drawing.cut_at([[[1.0, 2.0], [3.0, None]], [[4.0, 5.0], [6.0, 100.0]]])
-    5.6
+    >>> wedges.cards.drawing.cut_at([[[1.0, 2.0], [3.0, None]], [[4.0, 5.0], [None, 100.0]]])
+    5.0
 
     Args:
       surfaces: the losses of each, None being NaN.

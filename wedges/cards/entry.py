@@ -33,13 +33,13 @@ class Card:
         return f'<iframe srcdoc="{text}" style="width: 100%; height: 44rem; border: 0"></iframe>'
 
 
-def _within(text: str, folder: pathlib.Path) -> str:
+def _within(text: str, folder: str | os.PathLike[str]) -> str:
     """A page as it stands in another one, which is in another place.
 
     What lies beside it is named by its path, since no link of a notebook's page leads there; links
     within the page stay within it, and papers open in a window of their own.
 
-    >>> wedges.cards.entry._within('<a href="card.json">numbers</a>', pathlib.Path("/cards/a-b"))
+    >>> wedges.cards.entry._within('<a href="card.json">numbers</a>', "/cards/a-b")
     'numbers (<code>/cards/a-b/card.json</code>)'
     """
     text = text.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
@@ -47,7 +47,7 @@ def _within(text: str, folder: pathlib.Path) -> str:
 
     def beside(link):
         name, shown = link.groups()
-        path = f"<code>{html.escape(str(folder / name))}</code>"
+        path = f"<code>{html.escape(os.path.join(folder, name))}</code>"
         return path if shown == name else f"{shown} ({path})"
 
     return re.sub(r'<a href="([^"#:]+)">([^<]*)</a>', beside, text)

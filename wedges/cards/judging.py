@@ -102,7 +102,7 @@ def paired(d: np.ndarray, w: np.ndarray | None, *, counted: bool) -> dict[str, A
     spread = float(np.sqrt(np.sum((w * (d - mean)) ** 2))) / float(np.sum(w))
     error = spread * np.sqrt(n / (n - 1)) if n > 1 else np.inf
     step = float(w.max() / w.sum()) if counted else 0.0
-    return {"difference": mean, "error": error, "sure": abs(mean) - step > 1.96 * error}
+    return {"difference": mean, "error": error, "sure": bool(abs(mean) - step > 1.96 * error)}
 
 
 def changed(saved: dict[str, Each | None], anew: dict[str, Each | None]) -> dict[str, Any] | None:
