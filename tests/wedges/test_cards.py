@@ -635,7 +635,7 @@ def test_several_inputs_of_every_kind_are_the_same(tmp_path):
     found = of(arrays(tmp_path, labels=np.arange(5), **{f"x{i}": x for i, x in enumerate(many)}))
     assert [x[0, 0] for x in found.x] == list(range(12))
     with pytest.raises(
-        ValueError, match=r"model functional.*, which takes \(N, 2\), \(N, 1\); received "
+        ValueError, match=r"the inputs of .model., which takes \(N, 2\), \(N, 1\); received "
     ):
         models.models_of(model, None, of(([two, one], Y)).x)
     with pytest.raises(

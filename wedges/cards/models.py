@@ -161,7 +161,7 @@ def _build(model: keras.Model, x: Any, called: str) -> None:
         takes = f", which takes {_shapes(wanted)}" if wanted is not None else ""
         because = "" if wanted is not None else f": {first_line(error)}"
         raise ValueError(
-            f"x must fit the inputs of the model {called}{takes}; received {_received(x)}{because}."
+            f"x must fit the inputs of {called!r}{takes}; received {_received(x)}{because}."
         ) from error
 
 
