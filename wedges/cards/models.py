@@ -47,7 +47,8 @@ def models_of(
         for each in several
     ]
     called = [
-        each.name if isinstance(each, keras.Model) else pathlib.Path(each).name for each in several
+        name if isinstance(each, keras.Model) else pathlib.Path(each).name
+        for name, each in zip(names, several, strict=True)
     ]
     _alike(called, found)  # those that are built; others once they have seen x
     for name, network in zip(called, found, strict=True):
