@@ -71,7 +71,10 @@ def modules(tree):
 def imported(*folders, wanted):
     """Names of the distributions that the files below these folders import, without our own."""
     own = {"wedges", "reproductions", "tests", "docs"} | set(sys.stdlib_module_names)
-    names = {m for folder in folders for p in _files(folder) for m in modules(_tree(p))}
+    files = [p for folder in folders for p in _files(folder)]
+    script = lambda path: not path.with_name("__init__.py").exists()
+    beside = lambda path, name: script(path) and path.with_name(f"{name}.py").exists()  # its neighbour
+    names = {m for p in files for m in modules(_tree(p)) if not beside(p, m)}
     return {distribution(name, wanted) for name in names - own}
 
 
