@@ -56,10 +56,7 @@ class Config(optima.Config):
         super().check()
         if list(self.cuts) != sorted(set(self.cuts)):
             raise UsageError(f"--cuts={options.show(self.cuts)}: must rise, e.g. 100,300,1000.")
-        most = (max(self.m) + 1) * self.toy_short  # short directions where all wedges cross
-        if most >= self.toy_dimension:
-            less = f"must be above (m + 1) s = {most}; or give less of --toy_short or --m."
-            raise UsageError(f"--toy_dimension={self.toy_dimension}: {less}")
+        toys.check_crossing(max(self.m), self.toy_short, self.toy_dimension)
 
 
 # ---- measuring --------------------------------------------------------------------------------------

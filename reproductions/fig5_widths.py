@@ -188,6 +188,7 @@ SAYS = {
     "dropout": "Dropout makes tunnels wider, until it gets too strong.",
     "batch_size": "Larger batches make tunnels narrower.",
 }
+OURS = "this project: what makes widths comparable"
 COMPARABLE = "Not in the paper: only networks that are trained equally far are compared."
 
 
@@ -222,14 +223,12 @@ def claimed(config):
 def claims(arrays, config):
     """Equal convergence; the sign of each trend; the reversals."""
     claim = Verdict("fig5", "Fort & Jastrzebski 2019, Fig. 5", judged(arrays, config))
-    ours = "this project: what makes widths comparable"
-    worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
     less = "at the strongest value less the widest in range, in standard errors"
     bounds = tunnel_widths.BOUNDS
     for name in claimed(config):
         own = claim.about(f"{name}.*", TITLES[name], says=SAYS[name])
         end, *bound = ("lower", *bounds["distance"]) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
-        own("convergence", worst, *bounds["convergence"], source=ours, says=COMPARABLE)
+        _claim_equal(own, config)
         for measure in MEASURES:
             trend = f"rank correlation with the width ({measure}), "
             trend += f"{rank(arrays, config, name, measure)[0]:.2f}; {end} end of its 95% interval"
@@ -241,6 +240,13 @@ def claims(arrays, config):
     return claim.claims
 
 
+def _claim_equal(claim, config):
+    """That the networks which are compared ended at one loss."""
+    worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
+    bound = tunnel_widths.BOUNDS["convergence"]
+    claim("convergence", worst, *bound, source=OURS, says=COMPARABLE)
+
+
 AGAIN = {
     MORE: "dropout with twice the seeds",
     REST: "dropout with twice the seeds, where each network has come to rest",
@@ -250,17 +256,16 @@ RESTED = "Not in the paper: networks are compared where they have come to rest, 
 
 def _claim_again(claim, arrays, config):
     """Of dropout with more seeds, and at rest: the same claims by the same bounds."""
-    ours, bounds = "this project: what makes widths comparable", tunnel_widths.BOUNDS
-    worst = f"training losses in range, farthest from {config.target:g}, as a share of it"
+    bounds = tunnel_widths.BOUNDS
     moves = (
         "the training loss of the last epoch against that of the one before, largest change, as a share"
     )
     for name, what in ((MORE, "more"), (REST, "rest")):
         own = claim.about(f"dropout.{what}.*", AGAIN[name], says=SAYS["dropout"])
         if name == MORE:
-            own("convergence", worst, *bounds["convergence"], source=ours, says=COMPARABLE)
+            _claim_equal(own, config)
         else:
-            own("still", moves, *tunnel_widths.STILL, source=ours, says=RESTED)
+            own("still", moves, *tunnel_widths.STILL, source=OURS, says=RESTED)
         for measure in MEASURES:
             rho, *_ = tunnel_widths.rank(arrays, mild(config), name, measure)
             trend = (

@@ -63,10 +63,7 @@ class Config(stars.Config):
         if max(self.longer_m) >= max(self.m):
             left = f"must be below --m={max(self.m)}, so that an optimum is left."
             raise UsageError(f"--longer_m={options.show(self.longer_m)}: {left}")
-        most = (max(self.m) + 1) * self.toy_short  # short directions where all wedges cross
-        if most >= self.toy_dimension:
-            less = f"must be above (m + 1) s = {most}; or give less of --toy_short or --m."
-            raise UsageError(f"--toy_dimension={self.toy_dimension}: {less}")
+        toys.check_crossing(max(self.m), self.toy_short, self.toy_dimension)
 
 
 # ---- measuring --------------------------------------------------------------------------------------

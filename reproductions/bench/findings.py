@@ -85,7 +85,7 @@ def _claims(rows, earlier):
             f"{claim['statement']} `{claim['id']}`",
             f"{claim['relation']} {claim['expected']:.4g}",
             _earlier(claim["id"], earlier),
-            _number(claim["measured"]),
+            verdicts.number(claim["measured"]),
             verdict,
         ]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
@@ -98,13 +98,9 @@ def _earlier(id, earlier):
     if earlier is None:
         return ""
     if id in earlier.get("measured", {}):
-        return _number(earlier["measured"][id])
+        return verdicts.number(earlier["measured"][id])
     held = earlier.get("verdicts", {}).get(id)
     return "new" if held is None else "held" if held else "failed"
-
-
-def _number(value):
-    return "no number" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _cell(text):
@@ -136,5 +132,5 @@ def _moved(now, before):
         lines += ["", "| number | before | now | standard errors |", "|---|---|---|---|"]
         for name, a, b, errors in found:
             far = "no spread" if math.isinf(errors) else f"{errors:.1f}"
-            lines.append(f"| {_cell(name)} | {_number(a)} | {_number(b)} | {far} |")
+            lines.append(f"| {_cell(name)} | {verdicts.number(a)} | {verdicts.number(b)} | {far} |")
     return lines

@@ -61,7 +61,7 @@ def judged(made, figure, preset, recorded):
 def _verdict(claim, large):
     if claim["passed"]:
         return HOLDS
-    if claim["measured"] is None or math.isnan(claim["measured"]):
+    if _unmeasured(claim["measured"]):
         return UNMEASURED
     return FAILS if large else SMALL
 
@@ -82,6 +82,15 @@ def words(claim, large):
         return claim["verdict"]
     here = SMALL if claim["verdict"] == SMALL else f"{UNMEASURED} in this preset"
     return f"{here}; at the paper preset: {claim['at_paper']}"
+
+
+def _unmeasured(value):
+    return value is None or math.isnan(value)
+
+
+def number(value):
+    """A number as claims show it, in four digits; "no number" for None, and for NaN."""
+    return "no number" if _unmeasured(value) else f"{value:.4g}"
 
 
 def said(claim):
@@ -175,8 +184,6 @@ def _numbers(claim, large):
     """Of one claim: the number against its bound, its id, and the verdict where that is not said yet."""
     whose = "" if claim["threshold"] == claims.OURS else f" ({claim['threshold']})"
     bound = f"{claim['relation']} {claim['expected']:.4g}{whose}"
-    unmeasured = claim["measured"] is None or math.isnan(claim["measured"])
-    number = "no number" if unmeasured else f"{claim['measured']:.4g}"
     told = words(claim, large)
-    line = f"{number}, wanted {bound}   [{claim['id']}]"
+    line = f"{number(claim['measured'])}, wanted {bound}   [{claim['id']}]"
     return [line] if told in (HOLDS, FAILS) else [line, told]

@@ -135,6 +135,15 @@ def gaussian(seed, *shape):
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
 
 
+def check_crossing(m, short, dimension):
+    """UsageError where m + 1 wedges of `short` short directions each cannot cross in all of `dimension`;
+    the flags are --m, --toy_short and --toy_dimension."""
+    most = (m + 1) * short
+    if most >= dimension:
+        less = f"must be above (m + 1) s = {most}; or give less of --toy_short or --m."
+        raise UsageError(f"--toy_dimension={dimension}: {less}")
+
+
 def sizes(text, flag="sizes"):
     """ "1000x900" -> (1000, 900): D and n. UsageError in one line if it is not that."""
     try:

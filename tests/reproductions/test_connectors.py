@@ -2,7 +2,6 @@
 they keep and never take for another number."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
@@ -10,8 +9,9 @@ from matplotlib.text import Text
 
 import wedges
 from reproductions import fig2_radial, fig3_tunnel, fig4_short_directions, m_connectors
-from reproductions.bench import cache, devices, options, parallel, runs, store, workplace
+from reproductions.bench import cache, options, parallel, runs, store
 from reproductions.common import data, models, networks, optima, pictures, training
+from tests.reproductions.places import at
 
 
 def failing(figure, arrays, config):
@@ -20,11 +20,6 @@ def failing(figure, arrays, config):
 
 def config_of(figure, preset="paper", **changes):
     return figure.Config(**{**options.preset(figure.Config, preset), **changes})
-
-
-def at(folder):
-    """The workplace of a run that keeps its work in a folder."""
-    return workplace.at(devices.start(workplace.Workplace(pathlib.Path(folder))))
 
 
 @pytest.fixture(autouse=True)

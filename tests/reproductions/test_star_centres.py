@@ -1,17 +1,16 @@
 """Star centres: their claims on numbers made by hand, their titles, what they measure on a small network
 and on toys whose answers are known."""
 
-import pathlib
-
 import keras
 import numpy as np
 import pytest
 
 import wedges
 from reproductions import star_centres as figure
-from reproductions.bench import cache, devices, options, store, workplace
+from reproductions.bench import cache, options, store
 from reproductions.bench.errors import UsageError
 from reproductions.common import data, models, networks, optima, star_toys, stars, toys, training
+from tests.reproductions.places import at
 
 
 def config_of(preset="paper", **changes):
@@ -19,11 +18,6 @@ def config_of(preset="paper", **changes):
 
 
 CONFIG = config_of()
-
-
-def at(folder):
-    """The workplace of a run that keeps its work in a folder."""
-    return workplace.at(devices.start(workplace.Workplace(pathlib.Path(folder))))
 
 
 @pytest.fixture(autouse=True)

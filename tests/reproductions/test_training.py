@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import wedges
-from reproductions.bench import cache, devices, store, workplace
+from reproductions.bench import cache, store
 from reproductions.common import data, models, networks, training
+from tests.reproductions.places import at
 
 RECIPE = training.Recipe("momentum", 0.05, epochs=4, cycle_epochs=2)
 SHORT = training.Recipe("adam", 0.1, epochs=1)
@@ -23,11 +24,6 @@ def folder(tmp_path):
     """Where this test keeps what it trains."""
     with at(tmp_path / "checkpoints") as place:
         yield place.checkpoints
-
-
-def at(folder):
-    place = workplace.Workplace(pathlib.Path(folder))
-    return workplace.at(devices.start(place))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import wedges
 from tests.wedges.bowls import CENTER, CG, MATRIX, D, bowl, loss
+from tests.wedges.on_wedges import ends_of
 from wedges import connect
 
 RNG = np.random.default_rng(2)
@@ -46,22 +47,6 @@ def test_the_center_of_a_star_on_a_quadratic_is_the_closed_form():
 
 
 # ---- between wedges -------------------------------------------------------------------------------
-
-
-def ends_of(landscape, seed, count=2, gap=0.0):
-    """Points [count, D] on different wedges, the normals of each one's wedge [count, s, D].
-
-    Their other components are at least `gap`.
-    """
-    rng = np.random.default_rng(seed)
-    points = rng.standard_normal((count, landscape.dimension))
-    points += gap * np.sign(points)
-    if isinstance(landscape, wedges.RandomWedges):
-        normals = landscape.normals.numpy()[:count]
-    else:
-        places = [rng.permutation(landscape.dimension)[: landscape.s] for _ in range(count)]
-        normals = np.eye(landscape.dimension)[np.array(places)]
-    return np.stack([p - n.T @ (n @ p) for p, n in zip(points, normals, strict=True)]), normals
 
 
 TOYS = {

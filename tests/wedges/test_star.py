@@ -21,6 +21,7 @@ from tests.wedges.bowls import (
     optima_of,
     recorded,
 )
+from tests.wedges.on_wedges import ends_of
 from wedges import connect, simplex, star, star_center
 
 # ---- legs -------------------------------------------------------------------------------------------
@@ -126,19 +127,6 @@ def test_it_is_a_connector_that_can_be_kept(tmp_path):
 # ---- among wedges -----------------------------------------------------------------------------------
 
 
-def on_wedges(landscape, count):
-    """Points [count, D], each on a wedge of its own, clear of all others; their wedges' normals."""
-    rng = np.random.default_rng(3)
-    points = rng.standard_normal((count, landscape.dimension))
-    points += 0.25 * np.sign(points)
-    if isinstance(landscape, wedges.RandomWedges):
-        normals = landscape.normals.numpy()[:count]
-    else:
-        places = [rng.permutation(landscape.dimension)[: landscape.s] for _ in range(count)]
-        normals = np.eye(landscape.dimension)[np.array(places)]
-    return np.stack([p - n.T @ (n @ p) for p, n in zip(points, normals, strict=True)]), normals
-
-
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize(
     "landscape",
@@ -149,7 +137,7 @@ def on_wedges(landscape, count):
     ids=["random", "axis-aligned"],
 )
 def test_the_center_is_where_the_wedges_of_all_optima_cross(landscape, count):
-    optima, normals = on_wedges(landscape, count)
+    optima, normals = ends_of(landscape, 3, count, gap=0.25)
     cg = {"seed": 0, "reach": (0.01, 1.0), "samples": 16 * count, "tolerance": 1e-8}
     found = star_center(wedges.Squared(landscape), optima, CG, 400, **cg)
     center = found.vertices[-1]

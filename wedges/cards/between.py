@@ -12,7 +12,7 @@ import wedges
 from wedges import average, connect, phases, probe
 from wedges.cards.budget import Cost, Cut, count, too_long
 from wedges.cards.judging import judged, numbers, one
-from wedges.cards.subject import STATISTICS, Subject
+from wedges.cards.subject import Subject
 from wedges.phases.likeness import mixable
 
 _POINTS = (25, 21, 17, 13, 11, 9, 7, 5)  # of a line
@@ -33,7 +33,7 @@ def line_cost(subject: Subject, n: int) -> Cost:
 
 def _tracing(subject):
     """Seconds that the graph of an evaluation anywhere takes to be traced."""
-    return subject.rates.tracing * (0.5 + STATISTICS * subject.has_batch_norm)
+    return subject.fresh(anew=subject.has_batch_norm)
 
 
 def lines(subject: Subject, seconds: float) -> dict[str, Any]:

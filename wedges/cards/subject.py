@@ -24,7 +24,7 @@ from wedges.network.weights import WeightSpace
 _NUMBERS, _MOST = 2**25, 500
 _LOOK = 0.1  # of the seconds that a section has: what it may take to find out how many passes fit
 # Tracing a pass that finds batch norm's statistics, in tracings of a gradient that does not.
-STATISTICS = 1.25
+_STATISTICS = 1.25
 
 
 class Subject:
@@ -144,13 +144,17 @@ class Subject:
         """Note that a kind of pass ran, so that its graph is traced: "losses" or "evaluation"."""
         self._traced.setdefault(landscape, set()).update((kind, "statistics"))
 
+    def fresh(self, *, anew: bool) -> float:
+        """Seconds that a graph takes to be traced, which finds batch norm's statistics anew or not."""
+        return self.rates.tracing * (0.5 + _STATISTICS * anew)
+
     def tracing(self, landscape: NetworkLandscape, kind: str) -> float:
         """Seconds that the graph of such a pass still takes to be traced, without tracing it."""
         traced = self._traced.get(landscape, set())
         if kind in traced:
             return 0.0
         anew = landscape.batch_norm == "reestimate" and self.has_batch_norm
-        return self.rates.tracing * (0.5 + STATISTICS * (anew and "statistics" not in traced))
+        return self.fresh(anew=anew and "statistics" not in traced)
 
     def look(self, seconds: float, k: int | None = None, kind: str = "losses") -> float:
         """Seconds that one point takes on the working examples, near checkpoint k or anywhere.
