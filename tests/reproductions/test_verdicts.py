@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reproductions.bench import catalogue, claims, options, store, verdicts
+from reproductions.bench import catalogue, claims, findings, options, store, verdicts
 from reproductions.bench.claims import Claim, Reference
 
 FIGURE = types.SimpleNamespace()  # says nothing of its presets
@@ -246,6 +246,16 @@ def test_the_recorded_verdicts_are_those_of_the_figures_page(name):
     failing = re.search(r"## (?:What does not hold|What was measured)(.*?)(?=\n## |\Z)", page, re.DOTALL)
     for id in re.findall(r"`([a-z][\w.-]*)`", failing.group(1)) if failing else ():
         assert not recorded.get(id, False), id
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_what_fails_is_spoken_of_in_the_text_of_the_page(name):
+    """A table says that it fails; why, and what was tried, stands outside of the table."""
+    page = (claims.REFERENCE / f"{name}.md").read_text()
+    before, _, rest = page.partition(findings.HEAD)
+    after = rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
+    for id, held in Reference(name).read()["paper"]["verdicts"].items():
+        assert held or f"`{id}`" in before + after, id
 
 
 # Figures whose claims need nothing of the arrays but the numbers.
