@@ -205,18 +205,6 @@ def a_subspace(value: Any, name: str = "subspace") -> None:
         raise ValueError(f"{name} must be a wedges.AffineSubspace; received {type(value).__name__}.")
 
 
-def a_matrix(value: Any, name: str = "operator") -> None:
-    """A square matrix, held or not: it has a shape and a dtype, and multiplies vectors."""
-    shape: Any = getattr(value, "shape", ())
-    known = all(hasattr(value, each) for each in ("shape", "dtype", "__matmul__"))
-    if not known or len(shape) != 2 or shape[0] != shape[1]:
-        received = f"shape {tuple(shape)}" if known else called(value)
-        raise ValueError(
-            f"{name} must be a matrix [D, D], e.g. wedges.hessian(landscape, theta); received "
-            f"{received}."
-        )
-
-
 def a_path(value: Any, name: str = "path") -> None:
     """The path of a file or folder, as text or a `pathlib.Path`."""
     if not isinstance(value, (str, os.PathLike)):

@@ -14,8 +14,9 @@ array([100.,  99.,  98.])
 5050
 
 A matrix is a `scipy.sparse.linalg.LinearOperator`, so that sums, differences and SciPy's solvers work on
-it. Vectors are NumPy arrays of the landscape's dtype on the host; a product holds a few of length D
-besides what the landscape needs (for a network one microbatch).
+it; an array or a sparse matrix of SciPy's does as well. Vectors are NumPy arrays of the landscape's
+dtype on the host; a product holds a few of length D besides what the landscape needs (for a network
+one microbatch).
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse.linalg import LinearOperator
 
 from wedges._checks import (
     a_landscape,
-    a_matrix,
     array,
     called,
     choice,
@@ -127,6 +128,26 @@ class _Products(LinearOperator):
         return self
 
 
+def _matrix(operator: Any) -> LinearOperator:
+    """A square matrix of real numbers as an operator: it is one, an array or a sparse matrix."""
+    found: Any = operator
+    held = not isinstance(operator, LinearOperator)
+    if held and not scipy.sparse.issparse(operator):
+        try:
+            found = np.asarray(operator)
+        except (TypeError, ValueError):  # rows of unequal lengths
+            found = np.asarray(None)
+    shape, kind = tuple(found.shape), np.dtype(found.dtype).kind
+    if len(shape) != 2 or shape[0] != shape[1] or kind not in "fiu":
+        received = f"shape {shape} of {found.dtype}" if shape else called(operator)
+        raise ValueError(
+            "operator must be a matrix [D, D], e.g. wedges.hessian(landscape, theta); received "
+            f"{received}."
+        )
+    exact = found.astype(np.float64) if held and kind != "f" else found
+    return scipy.sparse.linalg.aslinearoperator(exact)
+
+
 def hessian(landscape: Landscape, theta: TensorLike) -> LinearOperator:
     """H = d^2 L / d theta^2 at theta [D], finite: a symmetric operator [D, D].
 
@@ -185,7 +206,9 @@ def _operator(landscape, theta, product):
     return _Products(lambda rows: product(theta, rows), landscape.dimension, dtype)
 
 
-def block(operator: LinearOperator, which: slice | Sequence[int] | np.ndarray) -> LinearOperator:
+def block(
+    operator: LinearOperator | ArrayLike, which: slice | Sequence[int] | np.ndarray
+) -> LinearOperator:
     """The principal block of A in some coordinates: A[which][:, which], as an operator.
 
     >>> H = wedges.curvature.hessian(wedges.Quadratic([1.0, 4.0, 9.0]), np.zeros(3))
@@ -203,7 +226,7 @@ def block(operator: LinearOperator, which: slice | Sequence[int] | np.ndarray) -
     Raises:
       ValueError: coordinates that are not there, or twice, or none.
     """
-    a_matrix(operator)
+    operator = _matrix(operator)
     try:
         where = np.arange(operator.shape[0])[which]
     except (IndexError, TypeError, ValueError):
@@ -222,16 +245,16 @@ def block(operator: LinearOperator, which: slice | Sequence[int] | np.ndarray) -
     return _Products(product, len(where), operator.dtype)
 
 
-def dense(operator: LinearOperator) -> np.ndarray:
+def dense(operator: LinearOperator | ArrayLike) -> np.ndarray:
     """All of A, [D, D]: D products and D^2 numbers, for small D or a landscape on a subspace."""
-    a_matrix(operator)
+    operator = _matrix(operator)
     with _bar(operator.shape[0]) as progress:
         matrix = _times(operator, np.eye(operator.shape[0], dtype=operator.dtype), progress)
     return (matrix + matrix.T) / 2
 
 
 def eigenpairs(
-    operator: LinearOperator,
+    operator: LinearOperator | ArrayLike,
     k: int,
     *,
     seed: int,
@@ -271,7 +294,7 @@ def eigenpairs(
     Source: Golub & Underwood 1977, the block method; Wu & Simon 2000 (SIAM J. Matrix Anal. Appl. 22),
     the restarts.
     """
-    a_matrix(operator)
+    operator = _matrix(operator)
     dimension = operator.shape[0]
     k = whole("k", k, 1, dimension, limit="D")
     limit = whole("limit", limit)
@@ -372,7 +395,7 @@ def certain(pairs: Eigenpairs, floor: float) -> int:
     return int(np.sum(pairs.values - np.sqrt(np.sum(pairs.residuals**2)) > floor))
 
 
-def trace(operator: LinearOperator, products: int, *, seed: int) -> Trace:
+def trace(operator: LinearOperator | ArrayLike, products: int, *, seed: int) -> Trace:
     """tr A from at most `products` products where that is enough, else an estimate: a `Trace`.
 
     Exact, from D products, where D is no more than `products` or 20; else by `hutch_plus_plus`; by
@@ -393,7 +416,6 @@ def trace(operator: LinearOperator, products: int, *, seed: int) -> Trace:
 
 def _exact(operator, products):
     """The trace from the diagonal, where so many products are enough for that; else None."""
-    a_matrix(operator)
     dimension = operator.shape[0]
     if dimension > max(products, _SMALL):
         return None
@@ -405,7 +427,7 @@ def _exact(operator, products):
     return Trace(np.float64(total), np.float64(0), dimension)
 
 
-def hutchinson(operator: LinearOperator, products: int, *, seed: int) -> Trace:
+def hutchinson(operator: LinearOperator | ArrayLike, products: int, *, seed: int) -> Trace:
     """tr A from `products` products, as the mean of g^T A g over vectors g of random signs.
 
     E g g^T = I, so that E g^T A g = tr A. The variance of one g^T A g is 2 sum_{i != j} A_ij^2: a
@@ -427,7 +449,8 @@ def hutchinson(operator: LinearOperator, products: int, *, seed: int) -> Trace:
 
     Source: Hutchinson 1989 (Communications in Statistics 18); Girard 1989.
     """
-    products, rng = whole("products", products), np.random.default_rng(checked_seed(seed))
+    operator, products = _matrix(operator), whole("products", products)
+    rng = np.random.default_rng(checked_seed(seed))
     exact = _exact(operator, products)
     if exact is not None:
         return exact
@@ -436,7 +459,7 @@ def hutchinson(operator: LinearOperator, products: int, *, seed: int) -> Trace:
     return Trace(forms.mean(), standard_error(forms), products)
 
 
-def hutch_plus_plus(operator: LinearOperator, products: int, *, seed: int) -> Trace:
+def hutch_plus_plus(operator: LinearOperator | ArrayLike, products: int, *, seed: int) -> Trace:
     """tr A from `products` products, its large eigenvalues exactly and the rest by `hutchinson`.
 
         tr A = tr(Q^T A Q) + tr(P A P),    Q = orth(A S),    P = I - Q Q^T
@@ -463,7 +486,7 @@ def hutch_plus_plus(operator: LinearOperator, products: int, *, seed: int) -> Tr
 
     Source: Meyer, Musco, Musco & Woodruff 2021 (arXiv:2010.09649), algorithm 1.
     """
-    products = whole("products", products, 6)
+    operator, products = _matrix(operator), whole("products", products, 6)
     rng, third = np.random.default_rng(checked_seed(seed)), products // 3
     exact = _exact(operator, products)
     if exact is not None:
@@ -497,7 +520,7 @@ def _signs(operator, count, rng):
 
 
 def lanczos(
-    operator: LinearOperator,
+    operator: LinearOperator | ArrayLike,
     start: ArrayLike,
     order: int,
     *,
@@ -523,7 +546,7 @@ def lanczos(
     Raises:
       ValueError: another start.
     """
-    a_matrix(operator)
+    operator = _matrix(operator)
     order = whole("order", order)
     dimension = operator.shape[0]
     start = np.asarray(array("start", start), operator.dtype)
@@ -553,7 +576,9 @@ def lanczos(
     return Tridiagonal(np.array(diagonal), np.array(beside), rows)
 
 
-def spectral_density(operator: LinearOperator, *, samples: int, order: int, seed: int) -> Density:
+def spectral_density(
+    operator: LinearOperator | ArrayLike, *, samples: int, order: int, seed: int
+) -> Density:
     """Quadratures of A's spectrum from `samples` random starts, `order` steps each.
 
         share of eigenvalues in S = E_v sum_j tau_j^2 [lambda_j in S]
@@ -574,7 +599,7 @@ def spectral_density(operator: LinearOperator, *, samples: int, order: int, seed
     Source: Golub & Welsch 1969; Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad
     2017.
     """
-    a_matrix(operator)
+    operator = _matrix(operator)
     samples, order = whole("samples", samples), whole("order", order)
     rng, order, taken = generator(seed), min(order, operator.shape[0]), 0
     values, shares = np.zeros((samples, order)), np.zeros((samples, order))

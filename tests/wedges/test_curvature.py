@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
+import scipy.sparse
+import tensorflow as tf
 
 import wedges
 from tests.conftest import SPARSE, plain
@@ -88,6 +91,49 @@ def test_on_a_subspace_it_is_the_hessian_between_the_directions(float64):
     for make in (wedges.hessian, wedges.gauss_newton, wedges.curvature.residual):
         whole, small = one_by_one(make(landscape, there)), wedges.curvature.dense(make(inside, z))
         np.testing.assert_allclose(small, lift @ whole @ lift.T, atol=1e-11)
+
+
+# ---- any matrix -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "held", [np.asarray, np.float32, np.int64, np.ndarray.tolist, tf.constant, scipy.sparse.csr_array]
+)
+def test_a_matrix_that_is_held_does_as_well_as_an_operator(held):
+    values = np.arange(1.0, 31.0)
+    matrix = held(np.diag(values))
+    np.testing.assert_array_equal(curvature.dense(matrix), np.diag(values))
+    np.testing.assert_array_equal(curvature.dense(curvature.block(matrix, [4, 0])), np.diag([5.0, 1.0]))
+    np.testing.assert_allclose(wedges.eigenpairs(matrix, 2, seed=0).values, [30, 29], rtol=1e-4)
+    assert wedges.trace(matrix, 30, seed=0).mean == curvature.hutchinson(matrix, 9, seed=0).mean == 465
+    density = wedges.spectral_density(matrix, samples=1, order=30, seed=0)
+    np.testing.assert_allclose(np.sort(density.values[0]), values, rtol=1e-4)
+    found = curvature.lanczos(matrix, np.ones(30), 30)
+    rebuilt = scipy.linalg.eigvalsh_tridiagonal(found.diagonal, found.beside[:29])
+    np.testing.assert_allclose(rebuilt, values, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "received"),
+    [
+        (np.ones((2, 3)), r"shape \(2, 3\) of float64"), (np.ones(3), r"shape \(3,\) of float64"),
+        (1j * np.eye(2), "of complex128"), (np.array([["a"]]), r"shape \(1, 1\)"),
+        ([[1.0], [2.0, 3.0]], r"\[\[1.0\], "), (wedges.Quadratic(np.ones(2)), "a landscape, Quadratic"),
+        (None, "None"),
+    ],
+)  # fmt: skip
+def test_what_is_no_square_matrix_is_refused(wrong, received):
+    for use in (
+        curvature.dense,
+        lambda a: curvature.block(a, [0]),
+        lambda a: wedges.eigenpairs(a, 1, seed=0),
+        lambda a: wedges.trace(a, 9, seed=0),
+        lambda a: curvature.hutchinson(a, 9, seed=0),
+        lambda a: curvature.lanczos(a, np.ones(2), 2),
+        lambda a: wedges.spectral_density(a, samples=1, order=2, seed=0),
+    ):
+        with pytest.raises(ValueError, match=f"operator must be a matrix .*received.*{received}"):
+            use(wrong)
 
 
 # ---- errors ---------------------------------------------------------------------------------------
