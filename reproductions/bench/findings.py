@@ -66,7 +66,8 @@ def _when(made):
     code = (made.get("software") or {}).get("code")
     words += f", code {code[:8]}" if code else ""
     words += f", {made['seconds']:,.0f} s" if "seconds" in made else ""
-    words += f", {made['memory_mib']:,.0f} MiB at its peak" if "memory_mib" in made else ""
+    words += f" in {parts} parts" if (parts := made.get("parts", 1)) > 1 else ""
+    words += f", {memory:,.0f} MiB at its peak" if (memory := made.get("memory_mib")) else ""
     return words
 
 

@@ -21,7 +21,6 @@ are asked for), series/*.csv, claims.tex and check.json (last), each written who
 
 import contextlib
 import dataclasses
-import datetime
 import importlib
 import pathlib
 import sys
@@ -31,6 +30,7 @@ from reproductions.bench import (
     ahead,
     devices,
     drawings,
+    elapsed,
     findings,
     flags,
     marks,
@@ -230,20 +230,22 @@ def _measured(figure, values, config, directory, usual):
     for line in notice.of_full_run(figure, name_of(figure), config, values.preset, place.data_dir):
         say(line)
     made = provenance.record(name_of(figure), flags.as_typed(figure, values), software, values.note)
-    started = datetime.datetime.now()
-    with store.tidy(directory, place.checkpoints), _anew(*[results, about] * place.writes):
+    # Of a run that is continued all parts count.
+    with (
+        store.tidy(directory, place.checkpoints),
+        _anew(*[results, about] * place.writes),
+        elapsed.counted(directory / "elapsed.json", key, place.writes) as took,
+    ):
         if place.writes:
             store.write_json(about, {**key, "preset": values.preset, "provenance": made})
         with workplace.at(devices.start(place)):
             with watching.alone(name_of(figure), usual):
                 arrays = figure.measure(config)
             workers.agree({**key, "end": True}, None)  # none leaves while another needs it
+        made |= took()
         if place.writes:
             store.save(results, arrays, key)
-    made["seconds"] = round((datetime.datetime.now() - started).total_seconds(), 1)
-    made |= provenance.memory()
-    if place.writes:
-        store.write_json(about, {**key, "preset": values.preset, "provenance": made})
+            store.write_json(about, {**key, "preset": values.preset, "provenance": made})
     return key, arrays, made
 
 
