@@ -23,6 +23,7 @@ FILES = {
     "project/notes": "BUILD_NOTES.md",
     "project/methods": "wedges/NOTES.md",
     "project/speed": "tests/benchmarks/README.md",
+    "gallery/overview": "reproductions/reference/README.md",
     "gallery/released": "reproductions/reference/released/README.md",
 }
 
@@ -116,7 +117,8 @@ def gallery():
         "# Gallery",
         "",
         "Every figure of the reproduction suite, from the run that its reference numbers are of. A "
-        "picture leads to what was found: which claims hold, which do not, where the numbers come from.",
+        "picture leads to what was found: which claims hold, which do not, where the numbers come from. "
+        "[All runs in one table](overview.md).",
         "",
     ]
     for chapter, names in chapters.items():
@@ -126,7 +128,8 @@ def gallery():
         lines += ["::::", ""]
     # Beside the page they go by their short names.
     named = [f"{name} <{name}>" for name in catalogue.FIGURES]
-    lines += ["```{toctree}", ":hidden:", "", *named, "released <released>", "```", ""]
+    lines += ["```{toctree}", ":hidden:", "", *named]
+    lines += ["all runs <overview>", "released <released>", "```", ""]
     return {**made, "gallery/index.md": "\n".join(lines)}
 
 

@@ -37,6 +37,7 @@ from reproductions.bench import (
     notice,
     options,
     output,
+    overview,
     parallel,
     provenance,
     store,
@@ -132,6 +133,7 @@ def run(figure, argv):
         say(f"recorded {len(numbers)} numbers and {len(verdict)} verdicts in {reference.path}")
         if values.preset == "paper":
             findings.save(reference.path.with_suffix(".md"), reference.read()["paper"])
+            overview.save(reference.path.parent)
     compared = None if overrides else reference.compare(values.preset, key, numbers)
     check = _judged(figure, values.preset, verdict, reference, compared)
     try:
