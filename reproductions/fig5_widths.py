@@ -18,7 +18,7 @@ import numpy as np
 
 import wedges
 from reproductions.bench import options, runs, sweep
-from reproductions.bench.claims import THEIRS, Verdict
+from reproductions.bench.claims import Verdict
 from reproductions.bench.options import Floats, Ints, Texts, above, at_least, but, one_of, option
 from reproductions.common import data, networks, pictures, training
 from reproductions.common import widths as tunnel_widths
@@ -198,18 +198,18 @@ def judged_again(arrays, config):
     found = {"dropout.more.convergence": tunnel_widths.unequal(arrays, config.target, MORE)}
     found["dropout.rest.still"] = arrays[f"{REST} moves"].max()
     for name, what in ((MORE, "more"), (REST, "rest")):
-        found |= {f"dropout.{what}.{measure}": rank(name, measure)[1] for measure in MEASURES}
+        found |= {f"dropout.{what}.{measure}": rank(name, measure).rises for measure in MEASURES}
     return found
 
 
 def judged(arrays, config):
-    """{claim: number}: an interval's end nearest to no trend; of a reversal, where one is claimed."""
+    """{claim: number}: how often chance gives such a trend; of a reversal, where one is claimed."""
     found = {}
     for name in claimed(config):
         found[f"{name}.convergence"] = tunnel_widths.unequal(arrays, config.target, name)
         for measure in MEASURES:
-            _, low, high = rank(arrays, config, name, measure)
-            found[f"{name}.{measure}"] = low if EXPECTED[name] > 0 else high
+            trend = rank(arrays, config, name, measure)
+            found[f"{name}.{measure}"] = trend.rises if EXPECTED[name] > 0 else trend.falls
             again = reversal(arrays, name, measure) if name in REVERSES else None
             found[f"{name}.reversal.{measure}"] = again
     return found | (judged_again(arrays, config) if looks_again(config) else {})
@@ -227,17 +227,22 @@ def claims(arrays, config):
     bounds = tunnel_widths.BOUNDS
     for name in claimed(config):
         own = claim.about(f"{name}.*", TITLES[name], says=SAYS[name])
-        end, *bound = ("lower", *bounds["distance"]) if EXPECTED[name] > 0 else ("upper", "<", 0.0)
         _claim_equal(own, config)
         for measure in MEASURES:
-            trend = f"rank correlation with the width ({measure}), "
-            trend += f"{rank(arrays, config, name, measure)[0]:.2f}; {end} end of its 95% interval"
-            own(measure, trend, *bound, threshold=THEIRS)
+            trend = rank(arrays, config, name, measure)
+            own(measure, _trend_in_words(measure, trend, EXPECTED[name]), *bounds[measure])
         for measure in MEASURES:
             own(f"reversal.{measure}", f"width ({measure}) {less}", "<", -2.0)
     if looks_again(config):
         _claim_again(claim, arrays, config)
     return claim.claims
+
+
+def _trend_in_words(measure, trend, sign):
+    """What is tested of a trend whose sign the paper states."""
+    size = "large" if sign > 0 else "small"
+    words = f"rank correlation with the width ({measure}) within a seed, mean {trend.rho:.2f}; how often"
+    return f"{words} chance gives one as {size}"
 
 
 def _claim_equal(claim, config):
@@ -267,11 +272,8 @@ def _claim_again(claim, arrays, config):
         else:
             own("still", moves, *tunnel_widths.STILL, source=OURS, says=RESTED)
         for measure in MEASURES:
-            rho, *_ = tunnel_widths.rank(arrays, mild(config), name, measure)
-            trend = (
-                f"rank correlation with the width ({measure}), {rho:.2f}; lower end of its 95% interval"
-            )
-            own(measure, trend, *bounds[measure], threshold=THEIRS)
+            trend = tunnel_widths.rank(arrays, mild(config), name, measure)
+            own(measure, _trend_in_words(measure, trend, EXPECTED["dropout"]), *bounds[measure])
 
 
 def summary(arrays, config):
@@ -322,11 +324,17 @@ def words_of(name):
 
 
 def trend(arrays, config, name, measure):
-    """What a larger value does to the width, by its rank correlation's interval, if there is one."""
-    rho, low, high = rank(arrays, config, name, measure)
-    if np.isnan(rho):
-        return "not judged"
-    return "wider" if low > 0 else "narrower" if high < 0 else "unclear"
+    """What a larger value does to the width, by its rank correlation, if there is one."""
+    return _way([rank(arrays, config, name, measure)], none="not judged", unclear="unclear")
+
+
+def _way(ranks, none, unclear):
+    """What all these correlations say that a larger value does to the width."""
+    if any(np.isnan(found.rho) for found in ranks):
+        return none
+    if all(found.rises <= tunnel_widths.LEVEL for found in ranks):
+        return "wider"
+    return "narrower" if all(found.falls <= tunnel_widths.LEVEL for found in ranks) else unclear
 
 
 def finding(arrays, config, measure):
@@ -395,22 +403,27 @@ def _draw_width(ax, arrays, config, name, measure):
 
 
 def _draw_ranks(ax, arrays, config, measure):
-    """The rank correlation of each value and the width, with its interval; the paper's sign."""
+    """The rank correlations of value and width, how large chance makes them, and the paper's sign."""
     plots, names = wedges.plots, varied(config)[::-1]
     for i, name in enumerate(names):
         ax.text(-1.35, i + 0.2, words_of(name), ha="left", va="bottom")
-        rho, low, high = rank(arrays, config, name, measure)
-        if np.isfinite(rho):
-            ax.plot([low, high], [i, i], "-|", color=plots.BLUE, markersize=8)
-            ax.plot(rho, i, "o", color=plots.BLUE, markersize=6)
+        _draw_rank(ax, rank(arrays, config, name, measure), i, color=plots.BLUE, markersize=6)
         if EXPECTED[name]:
             side = ">" if EXPECTED[name] > 0 else "<"
             ax.plot(1.2 * EXPECTED[name], i, side, color=plots.GREEN, markersize=7)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(xlim=(-1.4, 1.4), ylim=(-0.6, len(names) - 0.3))
     ax.set_yticks([])
-    x = "Spearman's rho, 95% interval; triangles: the paper's sign"
+    x = "Spearman's rho within a seed; grey: chance (90%)\ntriangles: the paper's sign"
     plots.label_axes(ax, title="Rank correlations", x=x, ticks=(-1, -0.5, 0, 0.5, 1))
+
+
+def _draw_rank(ax, found, y, **look):
+    """A rank correlation at a height, over the range in which chance leaves nine in ten."""
+    if np.isfinite(found.rho):
+        ends = [-found.chance, found.chance]  # the same to either side
+        ax.plot(ends, [y, y], "-", color="0.8", linewidth=6, solid_capstyle="butt", zorder=1)
+        ax.plot(found.rho, y, "o", zorder=2, **look)
 
 
 def _losses(arrays, config):
@@ -484,13 +497,13 @@ def _draw_again(ax, arrays, config):
     for i, (name, among, label) in enumerate(rows[::-1]):
         ax.text(-1.05, i + 0.25, label, ha="left", va="bottom")
         for measure, color, y in (("distance", plots.GREEN, i + 0.1), ("angle", plots.BLUE, i - 0.1)):
-            rho, low, high = tunnel_widths.rank(arrays, among, name, measure)
-            ax.plot([low, high], [y, y], "-|", color=color, markersize=6)
-            ax.plot(rho, y, "o", color=color, markersize=5, label=measure if i == 0 else None)
+            found = tunnel_widths.rank(arrays, among, name, measure)
+            label = measure if i == 0 else None
+            _draw_rank(ax, found, y, color=color, markersize=5, label=label)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(xlim=(-1.1, 1.1), ylim=(-0.5, len(rows) - 0.2))
     ax.set_yticks([])
-    x = "Spearman's rho, 95% interval"
+    x = "Spearman's rho within a seed; grey: chance (90%)"
     plots.label_axes(ax, title="Rank correlations", x=x, ticks=(-1, -0.5, 0, 0.5, 1), legend=8)
 
 
@@ -498,12 +511,10 @@ def finding_again(arrays, config):
     """What the second look at dropout says, in a sentence."""
     ways = {}
     for name, where in ((MORE, "at equal loss"), (REST, "at rest")):
-        lows, highs = zip(
-            *(tunnel_widths.rank(arrays, mild(config), name, m)[1:] for m in MEASURES), strict=True
-        )
-        if np.isnan(lows).any():
+        found = [tunnel_widths.rank(arrays, mild(config), name, m) for m in MEASURES]
+        way = _way(found, none=None, unclear="no clear trend")
+        if way is None:
             return "Dropout with twice the seeds, and where networks have come to rest"
-        way = "wider" if min(lows) > 0 else "narrower" if max(highs) < 0 else "no clear trend"
         ways.setdefault(way, []).append(where)
     return "With dropout tunnels are: " + "; ".join(
         f"{way} {' and '.join(w)}" for way, w in ways.items()

@@ -106,11 +106,8 @@ WORDS = {
     "m-connector.accuracy": ("and accurate (%)", "test accuracy: optima less the worst chosen point"),
     "m-connector.heldout": ("low between points", "highest held-out point / flat hull's rise"),
     "fig5.lr.convergence": ("equal training losses", "training losses, farthest from the target / it"),
-    "fig5.lr.distance": (
-        "wider by rate: distance",
-        "rank correlation of rate and distance, 95% lower end",
-    ),
-    "fig5.lr.angle": ("wider by rate: angle", "rank correlation of rate and angle, 95% lower end"),
+    "fig5.lr.distance": ("wider by rate: distance, p", "rate and distance: how often chance ranks so"),
+    "fig5.lr.angle": ("wider by rate: angle, p", "rate and angle: how often chance ranks so"),
     "fig6.low.swa_vs_snapshot": ("SWA - snapshot (%)", "test accuracy, SWA - snapshot"),
     "fig6.low.swa_vs_ensemble": ("|SWA - ensemble| (%)", "test accuracy, |SWA - ensemble|"),
     "fig6.low.no_barrier": ("no barrier", "rise of training loss between snapshots / loss"),
@@ -160,11 +157,13 @@ def claims(arrays, config):
 
 
 def summary(arrays, config):
-    """Of each claim where it holds, and its numbers where it has one: what the reference guards."""
+    """Of each claim its numbers over settings, where it has any, and in each setting whether it holds:
+    what the reference guards."""
     found = numbers(arrays, config)
+    names = [", ".join(each) for each in combinations(config)]
     kept = {}
     for id, values, holds in zip(core_claims.BOUNDS, found.T, held(found).T, strict=True):
-        kept[f"{id}: holds"] = holds.astype(float)
+        kept |= {f"{id}: {name}": [float(each)] for name, each in zip(names, holds, strict=True)}
         if len(known := values[np.isfinite(values)]):
             kept[id] = known
     return kept

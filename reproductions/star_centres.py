@@ -18,6 +18,7 @@ Source: star domains, Sonthalia et al. 2025, arXiv:2403.07968; wedges, Fort & Ja
 import dataclasses
 import functools
 import itertools
+import math
 
 import numpy as np
 
@@ -145,13 +146,15 @@ def heights(arrays, config):
     of_longer = rise[[config.m.index(m) for m in config.longer_m]]
     found = {}
     for name, flat in (("middle", rise), ("star", rise), ("longer", of_longer)):
+        end = arrays[f"{name} train loss"]  # of a leg, which may be its highest point
         found |= {
-            name: (arrays[f"{name} train loss"] - base) / flat,
+            name: (end - base) / flat,
             f"{name} legs": (arrays[f"{name} legs train loss"].mean(axis=1) - base) / flat,
-            f"{name} highest": (arrays[f"{name} highest"] - base) / flat,
+            f"{name} highest": (np.maximum(arrays[f"{name} highest"], end) - base) / flat,
         }
     line = arrays["line train loss"].max() - base
-    found["held out"] = (arrays["held out train loss"].max(axis=1) - base) / line
+    way = np.maximum(arrays["held out train loss"].max(axis=1), arrays["longer train loss"])
+    found["held out"] = (way - base) / line
     return found
 
 
@@ -258,20 +261,25 @@ def claims(arrays, config):
 
 
 def summary(arrays, config):
-    """Heights and counts by m: what the reference guards."""
-    h = heights(arrays, config)
-    found = {f"{name}: height": values for name, values in h.items()}
-    found |= {f"optima: {name}": arrays[f"optima {name}"] for name in stars.READ_ON_LEGS}
-    found["star legs: test accuracy"] = arrays["star legs test accuracy"].ravel()
+    """Heights and counts, of each m by itself: what the reference guards."""
+    found = {f"optima: {name}": arrays[f"optima {name}"] for name in stars.READ_ON_LEGS}
+    of_each = lambda name, among, values: {
+        f"{name}, m = {m}": [value] for m, value in zip(among, values, strict=True)
+    }
+    for name, values in heights(arrays, config).items():
+        longer = name.startswith(("longer", "held out"))
+        found |= of_each(f"{name}: height", config.longer_m if longer else config.m, values)
+    for m, values in zip(config.m, arrays["star legs test accuracy"], strict=True):
+        found[f"star legs: test accuracy, m = {m}"] = values
     for way, number in itertools.product(WAYS, NUMBERS):
         of = lambda kind, way=way, number=number: by_m(arrays, config, way, number, kind)[0]
         control = at(arrays, config, way, number, "control", max(config.counted))
         found |= {f"{way}, {number}: optima": of("star")[:1], f"{way}, {number}: control": control[:1]}
-        found |= {f"{way}, {number}: {kind}": of(kind)[1:] for kind in KINDS}
-    for v in VARIANTS:
-        for way in ("geometry", *WAYS):
-            for kind, counts in zip(KINDS, on_toy(arrays, v, way).T, strict=True):
-                found[f"toy {v}, {kind}: {way}"] = counts
+        for kind in KINDS:
+            found |= of_each(f"{way}, {number}: {kind}", config.counted, of(kind)[1:])
+    for v, way in itertools.product(VARIANTS, ("geometry", *WAYS)):
+        for kind, counts in zip(KINDS, on_toy(arrays, v, way).T, strict=True):
+            found |= of_each(f"toy {v}, {kind}: {way}", [0, *config.m], counts)
     return found
 
 
@@ -312,9 +320,11 @@ def finding(arrays, config):
     n, h = judged(arrays, config), heights(arrays, config)
     most = int(np.argmax(config.longer_m))
     share, optima = 100 * h["longer highest"][most], config.longer_m[most] + 1
-    where = f"From one point all straight ways to {optima} optima stay below {share:.0f}% of the hull"
+    upto = math.ceil(round(share, 6))
+    where = f"From one point all straight ways to {optima} optima rise by at most {upto}% of the hull's"
     if n["cone"] >= 0:
-        where = "No point has lower ways to all optima than the hull's minimised middle"
+        worst = config.m[int(np.argmax(h["star legs"] - h["middle legs"]))]
+        where = f"After equal steps a star's ways are no lower than the middle's (m = {worst})"
     grows = [way for way in WAYS if n[f"grows.star.{way}.ratio"] >= 0.8]
     how = "there, no more directions count with m"
     if grows:

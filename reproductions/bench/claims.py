@@ -225,11 +225,11 @@ class Reference:
 
 
 def _before(earlier, provenance):
-    """What is kept of the entry that a new one replaces: of other code, its numbers and verdicts; of the
-    same code, what that one has kept; None where there is nothing."""
+    """What is kept of the entry that a new one replaces: where other code measured or judged, its
+    numbers and verdicts; of the same code, what that one has kept; None where there is nothing."""
     if earlier is None:
         return None
-    code = lambda made: (made.get("software") or {}).get("code")
+    code = lambda made: ((made.get("software") or {}).get("code"), made.get("judged_by"))
     made = earlier.get("provenance", {})
     if code(made) == code(provenance) and earlier.get("claims"):
         return earlier.get("before")

@@ -46,7 +46,8 @@ def section(entry):
         lines += _otherwise(entry["settings"], earlier["settings"])
     lines += ["", *_claims(entry["claims"], earlier)]
     if earlier:
-        lines += ["", *_moved(entry["numbers"], earlier["numbers"])]
+        same = _seeds(now) == _seeds(earlier["provenance"])
+        lines += ["", *_moved(entry["numbers"], earlier["numbers"], same)]
     return "\n".join(lines) + "\n"
 
 
@@ -123,11 +124,19 @@ def moved(now, before):
     return sorted(found)
 
 
-def _moved(now, before):
-    """Which of the guarded numbers have moved since the entry before, in words and as a table."""
+def _seeds(made):
+    """The flags of a run's command that say of which seeds it is."""
+    return sorted(flag for flag in made.get("command", "").split() if flag.startswith("--seed"))
+
+
+def _moved(now, before, same):
+    """Which of the guarded numbers have moved since the entry before, in words and as a table. `same`:
+    whether both runs are of the same seeds."""
     both, found = len(now.keys() & before.keys()), moved(now, before)
     words = f"Of {both} numbers that both runs have, {len(found)} moved by more than {MOVED:g}"
     chance = "By chance one in twenty does, of few seeds one in nine"
+    if same:
+        chance = "Both are of the same seeds, so that code, software or machine made the difference"
     lines = [f"{words} standard errors of the difference. {chance}{':' if found else '.'}"]
     if found:
         lines += ["", "| number | before | now | standard errors |", "|---|---|---|---|"]

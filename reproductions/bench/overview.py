@@ -11,16 +11,18 @@ from reproductions.bench import catalogue, claims, store, wording
 PAGE = "README.md"
 _HEAD = """# What the runs of the paper presets found
 
-{held} of {made} claims hold. Each figure's page has them all, with what the source says, our test, its
-bound, the number of now and the one before, and says why those that fail do. This page is made of the
-reference files beside it whenever a paper preset is recorded.
+{held} of {made} claims hold. Each figure's page says what was found, and why the claims that fail do.
+Pages recorded since {since} have a table of every claim: what the source says, our test, its bound, the
+number of now and the one before. This page is made of the reference files beside it whenever a paper
+preset is recorded.
 
 | figure | claims that hold | recorded | code | took | largest process |
 |---|---|---|---|---|---|"""
 _FOOT = """
-The recorded runs add up to {time}, each on one or two cores; the largest process had {memory}. What a
-run found trained before, by an earlier part or by another figure, is not in its time. "code" stands for
-all of our code that a figure's numbers depend on."""
+The recorded runs add up to {time}, each on one or two cores; of the {count} that say so, the largest
+process had {memory}. What a run found trained already, by another figure or, in older runs, by an earlier
+part of its own, is not in its time. "code" stands for all of our code that measures a figure's numbers."""
+_SINCE = "2026-11-27"  # from when on the pages have tables
 
 
 def save(folder=claims.REFERENCE):
@@ -36,13 +38,17 @@ def written(folder=claims.REFERENCE):
     verdicts = {name: entry.get("verdicts", {}) for name, entry in runs.items()}
     made = {name: entry.get("provenance", {}) for name, entry in runs.items()}
     head = _HEAD.format(
-        held=sum(sum(v.values()) for v in verdicts.values()), made=sum(map(len, verdicts.values()))
+        held=sum(sum(v.values()) for v in verdicts.values()),
+        made=sum(map(len, verdicts.values())),
+        since=_SINCE,
     )
+    memories = [m["memory_mib"] for m in made.values() if m.get("memory_mib")]
     lines = [head, *(_row(name, runs.get(name)) for name in catalogue.FIGURES)]
     lines += [
         _FOOT.format(
             time=wording.duration(sum(m.get("seconds", 0) for m in made.values())),
-            memory=_memory(max((m.get("memory_mib", 0) for m in made.values()), default=0)),
+            memory=_memory(max(memories, default=0)),
+            count=len(memories),
         )
     ]
     failing = {n: [id for id, held in v.items() if not held] for n, v in verdicts.items()}

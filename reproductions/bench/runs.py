@@ -129,7 +129,8 @@ def run(figure, argv):
 
     verdict, numbers = figure.claims(arrays, config), figure.summary(arrays, config)
     if values.write_reference:
-        reference.write(values.preset, key, numbers, made, verdict)
+        judged_by = {"judged_by": marks.of(figure.claims, figure.summary)}
+        reference.write(values.preset, key, numbers, made | judged_by, verdict)
         say(f"recorded {len(numbers)} numbers and {len(verdict)} verdicts in {reference.path}")
         if values.preset == "paper":
             findings.save(reference.path.with_suffix(".md"), reference.read()["paper"])

@@ -104,7 +104,9 @@ def numbers(arrays):
     per_cycle = [f"{p}_{what}" for p in PREDICTORS for what in ("accuracy", "test_loss", "train_loss")]
     ends = 0.5 * (arrays["line_loss"][..., 0] + arrays["line_loss"][..., -1])  # [.., cycles - 1]
     neighbours = np.diagonal(arrays["agreement"], offset=1, axis1=-2, axis2=-1)
-    return {name: arrays[name][..., -1] for name in per_cycle} | {
+    # Accuracies come in two precisions: without rounding two that are the same would differ.
+    exact = lambda name, x: np.round(x, 6) if name.endswith("accuracy") else x
+    return {name: exact(name, arrays[name][..., -1]) for name in per_cycle} | {
         "barrier": wedges.barrier(arrays["line_loss"]).mean(-1),
         "relative_barrier": (wedges.barrier(arrays["line_loss"]) / ends).mean(-1),
         "agreement": neighbours.mean(-1),

@@ -267,8 +267,7 @@ def judged(arrays):
     pair = tunnels.numbers(once("tunnel"), len(arrays["tunnel labels"]) - 1)
     surface = once("surface")
     heights = surfaces.heights(surface, **_WHOLE)
-    rank = lambda measure: widths.rank(arrays, FACTORS, "lr", measure)[1]  # the interval's lower end
-    rates = {measure: rank(measure) for measure in widths.MEASURES}
+    rates = {m: widths.rank(arrays, FACTORS, "lr", m).rises for m in widths.MEASURES}
     rates["convergence"] = widths.unequal(arrays, arrays["lr target"], "lr")
     parts = {
         "fig2": wells.judged(under("well", arrays)),

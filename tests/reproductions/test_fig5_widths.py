@@ -13,7 +13,7 @@ from reproductions.common import data, models, networks, training, widths
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(widths, "DRAWS", 100)
+    monkeypatch.setattr(widths, "DRAWS", 1999)
 
 
 @pytest.fixture(autouse=True)
@@ -121,23 +121,52 @@ def test_a_value_is_in_range_where_every_seed_reached_the_target():
 
 
 @pytest.mark.parametrize("measure", fig5.MEASURES)
-def test_the_rank_correlation_has_the_trends_sign_and_its_interval(measure):
+def test_a_trend_is_told_from_chance_by_orders_within_a_seed(measure):
+    """Four values in the right order for three seeds: chance does it in one case of 24^3."""
     config = preset(lr=(1e-3, 2e-3, 3e-3, 4e-3))
     up = fig5.rank(made("lr", [1, 2, 3, 4]), config, "lr", measure)
     down = fig5.rank(made("lr", [4, 3, 2, 1]), config, "lr", measure)
-    assert up[0] > 0.9 and 0.8 < up[1] <= up[2] <= 1
-    assert down[0] < -0.9 and -1 <= down[1] <= down[2] < -0.8
-    noisy = fig5.rank(made("lr", [1.0, 1.3, 0.9, 1.2], spread=0.4), config, "lr", measure)
-    assert noisy[1] < 0 < noisy[2] and noisy[1] <= noisy[0] <= noisy[2]
+    assert up.rho == pytest.approx(1) and up.rises < 1e-3 and up.falls == 1
+    assert down.rho == pytest.approx(-1) and down.falls < 1e-3 and down.rises == 1
+    assert 0 < up.chance == down.chance < 1
+    # Seeds that differ by more than the values do not hide an order that each of them has.
+    assert fig5.rank(made("lr", [1, 2, 3, 4], spread=0.9), config, "lr", "distance").rises < 1e-3
+
+
+def test_how_often_chance_gives_a_correlation_is_that_of_all_orders(monkeypatch):
+    """Three values, two seeds, 36 pairs of orders: by hand."""
+    monkeypatch.setattr(widths, "DRAWS", 9999)
+    config = preset(lr=(1e-3, 2e-3, 3e-3), seeds=2)
+    arrays = made("lr", [1, 2, 3], seeds=2)
+    best = fig5.rank(arrays, config, "lr", "distance")
+    assert best.rises == pytest.approx(1 / 36, abs=0.005)
+    # One seed in order (rho 1), the other with two neighbours exchanged (rho 0.5). As good or better are
+    # both in order, and one in order beside the other in one of two orders: 1 + 2 * 2 of 36.
+    for threshold in ("multiple", "fixed"):
+        arrays[f"lr {threshold} distances"][[0, 1], 1] = arrays[f"lr {threshold} distances"][[1, 0], 1]
+    second = fig5.rank(arrays, config, "lr", "distance")
+    assert second.rho == pytest.approx(0.75) and second.rises == pytest.approx(5 / 36, abs=0.01)
+
+
+def test_without_a_trend_it_is_found_as_seldom_as_it_says():
+    """Independent widths, 300 times: at most the stated share, within three standard errors."""
+    config, rng, found = preset(lr=(1e-3, 2e-3, 3e-3, 4e-3, 5e-3)), np.random.default_rng(0), 0
+    arrays = made("lr", [1, 2, 3, 4, 5])
+    for _ in range(300):
+        arrays["lr multiple distances"] = rng.uniform(1, 2, (5, 3, 1))
+        found += fig5.rank(arrays, config, "lr", "distance").rises <= widths.LEVEL
+    assert found / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
 def test_a_rank_is_over_the_range_alone_and_nan_below_three_values():
     config = preset(lr=(1e-3, 2e-3, 3e-3, 4e-3))
     arrays = made("lr", [1, 2, 3, 0.1], reached=[True, True, True, False])
-    assert fig5.rank(arrays, config, "lr", "distance")[1] > 0
-    assert fig5.rank(made("lr", [1, 2, 3, 0.1]), config, "lr", "distance")[1] < 0
+    assert fig5.rank(arrays, config, "lr", "distance").rho == pytest.approx(1)
+    assert fig5.rank(made("lr", [1, 2, 3, 0.1]), config, "lr", "distance").rho < 0
     few = made("lr", [1, 2, 3, 4], reached=[True, True, False, False])
     assert np.isnan(fig5.rank(few, config, "lr", "distance")).all()
+    level = fig5.rank(made("lr", [2, 2, 2, 2]), config, "lr", "distance")
+    assert (level.rho, level.rises, level.falls) == (0, 1, 1)
 
 
 def test_a_reversal_is_counted_in_standard_errors_and_needs_a_value_out_of_range():

@@ -75,6 +75,29 @@ def test_the_same_code_keeps_what_was_recorded_before_other_code(reference):
     assert record(reference, "c" * 16, {"x": [3.0]}, [])["before"]["measured"] == {"fig.one": 0.75}
 
 
+def test_a_claim_that_is_judged_otherwise_keeps_the_number_from_before(reference):
+    """The same arrays, judged by mended code: they are measured by one code, and claimed by two."""
+    one = provenance("a" * 16)
+    reference.write("paper", KEY, {"x": [1.0]}, one | {"judged_by": "1"}, [claim("one", 0.25)])
+    reference.write("paper", KEY, {"x": [1.0]}, one | {"judged_by": "2"}, [claim("one", 0.5)])
+    assert reference.read()["paper"]["before"]["measured"] == {"fig.one": 0.25}
+    reference.write("paper", KEY, {"x": [1.0]}, one | {"judged_by": "2"}, [claim("one", 0.5)])
+    assert reference.read()["paper"]["before"]["measured"] == {"fig.one": 0.25}
+
+
+def test_of_the_same_seeds_no_chance_is_spoken_of(reference):
+    key = {"config": {"seed": 0, "size": 100}}
+    for code, command in (
+        ("a", "it --seed=3"),
+        ("b", "it --preset=paper --seed=3"),
+        ("c", "it --seed=4"),
+    ):
+        made = provenance(code) | {"command": f"python -m {command}"}
+        reference.write("paper", key, {"x": [1.0, 1.2]}, made, [claim("one", 0.25)])
+        said = findings.section(reference.read()["paper"])
+        assert ("same seeds" in said) == (code == "b") and ("By chance" in said) == (code == "c")
+
+
 def test_only_the_paper_preset_has_a_table(reference):
     reference.write("smoke", KEY, {"x": [1.0]}, provenance("a"), [claim("one", 0.25)])
     reference.write("smoke", KEY, {"x": [1.0]}, provenance("b"), [claim("one", 0.25)])

@@ -1,8 +1,10 @@
 """What is said of the software and the machine: what can change the bits of a number, and when."""
 
+import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -35,6 +37,19 @@ def test_a_clusters_own_machines_find_one_anothers_results():
     far = {"backend": "dask", "address": "tcp://10.0.0.1:8786"}
     assert provenance.software(**far)["threads"] == "of each machine"
     assert provenance.software(strategy="multi_worker")["threads"] == "of each machine"
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="Linux alone says it")
+def test_the_memory_of_a_worker_that_still_lives_counts():
+    """As loky's do when a run ends. 400 MiB are more than this process ever starts with."""
+    before = provenance.memory()["memory_mib"]
+    hold = "x = bytearray(400 * 2**20); x[::4096] = b'1' * len(x[::4096]); print('held'); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout.readline().strip() == b"held"
+        assert max(before, 400) <= provenance.memory()["memory_mib"] < max(before, 450) + 10
+        child.stdin.close()
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git")

@@ -105,7 +105,9 @@ FALLING = np.linspace(150, 20, len(CONFIG.m) + 1)
 @pytest.mark.parametrize(
     ("name", "where", "value", "claims"),
     [
-        ("star train loss", 4, 1.5, {"centre"}),
+        ("star train loss", 4, 1.5, {"centre", "legs"}),  # a leg's end is one of its points
+        ("longer train loss", 1, 1.5, {"longer"}),
+        ("longer train loss", 2, 2.4, {"longer", "heldout"}),
         ("star highest", 4, 1.5, {"legs"}),
         ("star legs train loss", 2, 0.95, {"cone"}),  # of one m, all points
         ("longer highest", 1, 1.5, {"longer"}),
@@ -137,10 +139,26 @@ def test_each_claim_fails_alone(name, where, value, claims):
     assert claims <= found <= claims | {f"grows.{c[5:]}" for c in claims if c.startswith("more")}
 
 
+def test_the_reference_guards_each_m_by_itself():
+    """A series over m that runs the other way has the same mean, and is another finding."""
+    arrays, other = arrays_of(), arrays_of()
+    for name in ("star train loss", "finite gradients"):
+        other[name] = arrays[name] + np.linspace(0, 1, len(arrays[name])).reshape(
+            -1, *[1] * (arrays[name].ndim - 1)
+        )
+        arrays[name] = other[name][::-1]
+    was, now = (figure.summary(found, CONFIG) for found in (arrays, other))
+    assert was.keys() == now.keys()
+    for name in ("star: height, m = 1", "toy finite, star: gradients, m = 0"):
+        assert abs(np.mean(was[name]) - np.mean(now[name])) > 0.01, name
+
+
 def test_the_title_says_what_the_numbers_say():
     arrays = arrays_of()
     title = figure.finding(arrays, CONFIG)
-    assert title.startswith("From one point all straight ways to 10 optima stay below 7% of the hull")
+    assert title.startswith(
+        "From one point all straight ways to 10 optima rise by at most 7% of the hull's;"
+    )
     assert title.endswith("there, more directions count with m (gradients and descents)")
     arrays["gradients ratio"][:, NEAR, 0] = 10 - np.arange(len(ROW))
     assert figure.finding(arrays, CONFIG).endswith("there, more directions count with m (descents)")
@@ -149,7 +167,7 @@ def test_the_title_says_what_the_numbers_say():
     arrays["star legs train loss"][:] = 0.95
     arrays["descents ratio"][:, 0] = 10 - np.arange(len(ROW))
     title = figure.finding(arrays, CONFIG)
-    assert title.startswith("No point has lower ways")
+    assert title.startswith("After equal steps a star's ways are no lower than the middle's (m = 1);")
     assert title.endswith("no more directions count with m")
 
 
