@@ -90,7 +90,7 @@ def claims(arrays, config):
 
 
 def summary(arrays, config):
-    """What claims are about, by seed: what the reference guards."""
+    """The mean share over training, by seed: what the reference guards."""
     shares = {s.label: begun(s.own(arrays)["captured"]) for s in config.subjects}
     return {f"{label}: captured": share.mean(axis=1) for label, share in shares.items()}
 

@@ -287,7 +287,8 @@ def claims(arrays, config):
 
 
 def summary(arrays, config):
-    """What claims are about, by seed: what the reference guards."""
+    """What the claims about networks are about, and of the model the overlaps, by seed: what the reference
+    guards."""
     found = {}
     for subject in config.subjects:
         own = _numbers(subject, arrays)

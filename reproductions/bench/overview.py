@@ -20,8 +20,9 @@ preset is recorded.
 |---|---|---|---|---|---|"""
 _FOOT = """
 The recorded runs add up to {time}, each on one or two cores; of the {count} that say so, the largest
-process had {memory}. What a run found trained already, by another figure or, in older runs, by an earlier
-part of its own, is not in its time. "code" stands for all of our code that measures a figure's numbers."""
+process had {memory}. What a run found trained already, by another figure or, in older runs, by an
+earlier part of its own, is not in its time. "code" stands for all of our code that measures a figure's
+numbers."""
 _SINCE = "2026-11-27"  # from when on the pages have tables
 
 
