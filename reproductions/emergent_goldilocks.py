@@ -165,8 +165,8 @@ def claims(arrays, config):
 
 
 def summary(arrays, config):
-    """Shares of positive eigenvalues and accuracies at each radius, by seed: what the reference guards. The
-    ratios of trace and norm, which some claims are about, follow from the same eigenvalues."""
+    """Positive eigenvalues' share and accuracies at each radius, by seed: what the reference guards. The
+    ratio of trace and norm, which other claims are about, is of the same eigenvalues."""
     found = {}
     for subject in config.subjects:
         own = subject.own(arrays)

@@ -287,7 +287,7 @@ def claims(arrays, config):
 
 
 def summary(arrays, config):
-    """What the claims about networks are about, and of the model the overlaps, by seed: what the reference
+    """What the claims about networks are about, and the model's overlaps, by seed: what the reference
     guards."""
     found = {}
     for subject in config.subjects:
