@@ -242,6 +242,12 @@ def by_m(values, config):
     return {0: optima, 1: at["tunnel, 0.5"], **{m: at[f"middle, m = {m}"] for m in config.m}}
 
 
+def errors_by_m(errors, config):
+    """{m: standard error}, from those of the places [places]; of the optima's mean, that of the mean."""
+    squares = by_m(np.square(errors), config)
+    return {m: np.sqrt(square / (1 if m else 2)) for m, square in squares.items()}
+
+
 def rank(values):
     """Spearman's correlation of the values of {m: value} with m; NaN where they have no order."""
     from scipy.stats import spearmanr
@@ -374,9 +380,16 @@ def _draw_counts(ax, x, counts, config):
 
 
 def _draw_network(ax, arrays, config):
-    m, at = [0, *middles(config)], lambda values: np.array(list(by_m(values, config).values()))
-    counts = {name: (at(mean), at(error)) for name, (mean, error) in _counts(arrays, config).items()}
+    m, at = [0, *middles(config)], lambda values: np.array(list(values.values()))
+    counts = {
+        name: (at(by_m(mean, config)), at(errors_by_m(error, config)))
+        for name, (mean, error) in _counts(arrays, config).items()
+    }
     _draw_counts(ax, m, counts, config)
+    if (above := ~np.isfinite(counts["cuts"][0])).any():
+        look = looks(counts)["cuts"] | {"marker": "^", "markersize": 8, "linestyle": ""}
+        words = f"none of up to {max(config.cuts):,} does, for some displacement"
+        ax.plot(np.array(m)[above], np.full(above.sum(), max(config.cuts)), label=words, **look)
     first = next(mean[0] for name, (mean, _) in counts.items() if name != "cuts")
     if first > 0:
         more = {"color": looks(counts)[list(counts)[1]]["color"], "label": "(m + 1) times the optima's"}
