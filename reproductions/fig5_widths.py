@@ -414,12 +414,12 @@ def _draw_ranks(ax, arrays, config, measure):
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(xlim=(-1.4, 1.4), ylim=(-0.6, len(names) - 0.3))
     ax.set_yticks([])
-    x = "Spearman's rho within a seed; grey: chance (90%)\ntriangles: the paper's sign"
+    x = "Spearman's rho within a seed; grey: chance (95%)\ntriangles: the paper's sign"
     plots.label_axes(ax, title="Rank correlations", x=x, ticks=(-1, -0.5, 0, 0.5, 1))
 
 
 def _draw_rank(ax, found, y, **look):
-    """A rank correlation at a height, over the range in which chance leaves nine in ten."""
+    """A rank correlation at a height, over the range in which chance leaves 95 of 100."""
     if np.isfinite(found.rho):
         ends = [-found.chance, found.chance]  # the same to either side
         ax.plot(ends, [y, y], "-", color="0.8", linewidth=6, solid_capstyle="butt", zorder=1)
@@ -503,7 +503,7 @@ def _draw_again(ax, arrays, config):
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(xlim=(-1.1, 1.1), ylim=(-0.5, len(rows) - 0.2))
     ax.set_yticks([])
-    x = "Spearman's rho within a seed; grey: chance (90%)"
+    x = "Spearman's rho within a seed; grey: chance (95%)"
     plots.label_axes(ax, title="Rank correlations", x=x, ticks=(-1, -0.5, 0, 0.5, 1), legend=8)
 
 

@@ -65,7 +65,7 @@ class Config(data.DataConfig):
         "Adam's rate there, where it starts; it falls to 0 by a cosine", flag="path_lr", paper=3e-3
     )
     held_out: int = option("held-out positions on the joint surface", paper=8, smoke=3)
-    seeds: int = option("networks at each rate of the sweep", between(1, M + 1), paper=2)
+    seeds: int = option("networks at each rate of the sweep", between(1, M + 1), paper=3, quick=2)
     width_directions: int = option("directions of a width", at_least(2), paper=6, smoke=3)
     cycles: int = option("cycles at each maximal rate", at_least(2), paper=5, quick=4, smoke=2)
     cycle_epochs: Ints = option("epochs of a cycle, a pair", repeats=True, paper=(3, 6), smoke=(1, 1))

@@ -155,7 +155,7 @@ def test_without_a_trend_it_is_found_as_seldom_as_it_says():
     for _ in range(300):
         arrays["lr multiple distances"] = rng.uniform(1, 2, (5, 3, 1))
         found += fig5.rank(arrays, config, "lr", "distance").rises <= widths.LEVEL
-    assert found / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert found / 300 < widths.LEVEL + 3 * np.sqrt(widths.LEVEL / 300)
 
 
 def test_a_rank_is_over_the_range_alone_and_nan_below_three_values():

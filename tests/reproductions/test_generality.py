@@ -100,13 +100,13 @@ def _surface():
 
 
 def _rates():
-    """Widths 1, 2 and 3 of two seeds at the three rates, at training losses near the target, 0.5."""
-    apart = np.array([[-0.01], [0.01]])  # the seeds
+    """Widths 1, 2 and 3 of three seeds at the three rates, at training losses near the target, 0.5."""
+    apart = np.array([[-0.01], [0], [0.01]])  # the seeds
     return {
-        "lr multiple distances": np.arange(1.0, 4)[:, None, None] + apart + np.zeros((3, 2, 4)),
-        "lr norm": np.ones((3, 2)),
-        "lr train loss": np.full((3, 2), 0.48),
-        "lr reached": np.ones((3, 2)) > 0,
+        "lr multiple distances": np.arange(1.0, 4)[:, None, None] + apart + np.zeros((3, 3, 4)),
+        "lr norm": np.ones((3, 3)),
+        "lr train loss": np.full((3, 3), 0.48),
+        "lr reached": np.ones((3, 3)) > 0,
         "lr target": np.array(0.5),
     }
 
