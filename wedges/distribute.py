@@ -35,10 +35,11 @@ class Distributed(Around, WithExamples, WithOutputs):
     True
 
     The global minibatch, and so the curve of losses, is that of `landscape` alone within rounding; with
-    batch norm or dropout within their noise (see `NetworkLandscape.sample_of`). All else (values, whole
-    gradients, `evaluate`, `on`, and what only such a landscape has, e.g. `space`) is the landscape's
-    own, on one device. Subspaces and paths go around it: `restrict(Distributed(landscape, strategy),
-    subspace)`.
+    batch norm or dropout within their noise (see `NetworkLandscape.sample_of`). A loss whose parts do
+    not add up is refused: a mean over what masks leave, or one that couples examples. All else (values,
+    whole gradients, `evaluate`, `on`, and what only such a landscape has, e.g. `space`) is the
+    landscape's own, on one device. Subspaces and paths go around it: `restrict(Distributed(landscape,
+    strategy), subspace)`.
 
     Make it outside of `strategy.scope()`; each process of a `MultiWorkerMirroredStrategy` makes its own,
     of the same landscape, and runs the same descent.
@@ -54,7 +55,8 @@ class Distributed(Around, WithExamples, WithOutputs):
       replicas: n.
 
     Raises:
-      ValueError: a landscape without minibatches, a batch size that n does not divide.
+      ValueError: a landscape without minibatches, a batch size that n does not divide, a loss that is
+        neither a plain mean nor a sum over examples.
     """
 
     landscape: Any  # it has both examples and outputs

@@ -229,7 +229,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         Or those of part (i, n) of it, rows i B/n to (i + 1) B/n.
 
         Raises:
-          ValueError: n does not divide B = batch_size, or examples come in batches of their own.
+          ValueError: n does not divide B = batch_size, examples come in batches of their own, or the
+            loss of a minibatch does not follow from those of its parts: it divides by what a mask or
+            weights of examples leave, or couples examples.
         """
         i, n = part
         if not tf.is_tensor(step):
@@ -247,6 +249,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
                 f"batch_size must be a multiple of the {n} devices that share a minibatch; received "
                 f"{self.batch_size}."
             )
+        self.problem.check_in_parts()
         size = self.batch_size // n
         return self.examples.minibatch(tf.slice(rows, [i * size], [size]))
 
@@ -287,7 +290,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
                 f"{tuple(theta.shape)}."
             )
         state = self.network.reseeded(self.seed, tf.cast(step, tf.int32), part)
-        loss = self.problem.mean_loss(theta, state, examples, training=True)
+        loss = self.problem.mean_loss(theta, state, examples, training=True, parts=part[1])
         return loss if part[1] == 1 else loss / part[1]
 
     def value_and_gradient(self, theta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
