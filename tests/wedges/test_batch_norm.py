@@ -118,6 +118,49 @@ def test_a_batch_norm_layer_that_is_called_twice_has_the_average_of_both_inputs(
     np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-4)
 
 
+# ---- masks ----------------------------------------------------------------------------------------
+
+TOKENS = np.array([[3, 0, 0, 0], [1, 2, 3, 4], [4, 0, 0, 0], [2, 2, 1, 3], [0, 0, 0, 0]])
+
+
+def masked(*after):
+    """Sequences of 1, 4, 1, 4 tokens and none, 0 being no token, two numbers each."""
+    embedding = layers.Embedding(5, 2, mask_zero=True)
+    return keras.Sequential([keras.Input((4,)), embedding, *after, layers.Dense(2)]), embedding
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_statistics_under_a_mask_are_those_of_all_positions_that_count(batch):
+    model, embedding = masked(layers.BatchNormalization())
+    y = np.random.default_rng(0).normal(size=(5, 4, 2)).astype(np.float32)
+    landscape = wedges.NetworkLandscape(
+        model, TOKENS, y, "mse", seed=0, batch_norm="reestimate", evaluation_batch_size=batch
+    )
+    theta = np.random.default_rng(1).normal(size=landscape.dimension).astype(np.float32)
+    landscape.write(theta)
+    rows = np.array(embedding.embeddings)[TOKENS[TOKENS > 0]]  # [10, 2]
+    np.testing.assert_allclose(model.layers[1].moving_mean, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.layers[1].moving_variance, rows.var(0), rtol=1e-5)
+    loss = np.sum(np.mean((np.array(model(TOKENS)) - y) ** 2, axis=-1)[TOKENS > 0]) / 10
+    np.testing.assert_allclose(landscape(theta), loss, rtol=1e-5)
+    whole = landscape.on(TOKENS, y, evaluation_batch_size=5)
+    v = np.random.default_rng(2).normal(size=(2, landscape.dimension)).astype(np.float32)
+    found, expected = (a.value_and_gradient(theta)[1] for a in (landscape, whole))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for a, b in zip(landscape.hessian_product(theta, v), whole.hessian_product(theta, v), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_layer_under_a_mask_that_is_called_twice_is_refused():
+    norm = layers.BatchNormalization()
+    model, _ = masked(norm, layers.Dense(2), norm)
+    landscape = wedges.NetworkLandscape(
+        model, TOKENS, np.zeros((5, 4, 2)), "mse", seed=0, batch_norm="reestimate"
+    )
+    with pytest.raises(ValueError, match="layer 'batch_normalization.*' must be called once where"):
+        landscape(landscape.space.read())
+
+
 # ---- statistics that training does not move -------------------------------------------------------
 
 

@@ -6,23 +6,33 @@ weights that they were gathered with, so that at another theta they must be gath
     m(theta) = mean over all of x of each layer's input and of its square, in training mode
 
 Mean and variance follow from these moments, and (dm / dtheta)^T gives a loss that depends on them its
-exact gradient.
+exact gradient. A layer that is given a mask takes its means over the positions that count, and so each
+batch counts by their number.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import contextlib
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
+from wedges._tensorflow import compiled
+from wedges.network.batches import batch_size as size_of
 from wedges.network.batches import share
 from wedges.network.examples import Examples
 
 if TYPE_CHECKING:
     from wedges.network.stateless import StatelessModel
+
+
+_ONE_AT_A_TIME = threading.RLock()  # of the threads that look at what layers are given
 
 
 class _Layer(NamedTuple):
@@ -56,6 +66,9 @@ class BatchNorm:
         # `_find_moving`, which needs examples.
         self._moving: list[_Layer] | None = None
         self._divisors: list[float] = []
+        self._masked: list[bool] = []  # of each whether it is given a mask
+        # How many positions count in all examples, for each of `_moving` that is masked.
+        self._positions: weakref.WeakKeyDictionary[Examples, list[Any]] = weakref.WeakKeyDictionary()
 
     @property
     def present(self) -> bool:
@@ -75,17 +88,21 @@ class BatchNorm:
 
         Returns:
           [mean, second moment, mean, ...], each [channels]; of the layers that training moves.
+
+        Raises:
+          ValueError: a layer that is called several times, with a mask.
         """
 
         def add(batch, sums):
             found, x = [], batch[0]
-            for s, m in zip(sums, self._batch_moments(theta, x), strict=True):
+            for s, m in zip(sums, self._batch_moments(theta, x, examples), strict=True):
                 found.append(s + share(x, examples.size, m.dtype) * m)
             return found
 
         moving = self._find_moving(examples)
         if not moving:
             return []
+        self._count(examples, batch_size)
         state = self._network.state
         zeros = [tf.zeros_like(state[i]) for b in moving for i in (b.mean, b.variance)]
         return examples.fold(add, zeros, batch_size)
@@ -104,6 +121,7 @@ class BatchNorm:
         theta [D], v [K, D] -> moments, each [channels], and how each moves, [K, channels].
         """
         sizes = self._sizes(examples)
+        self._count(examples, batch_size)
 
         def add(batch, rows):
             none = tf.zeros([sum(sizes)], rows.dtype)
@@ -111,7 +129,7 @@ class BatchNorm:
                 linear.watch(none)
                 with tf.GradientTape() as tape:
                     tape.watch(theta)
-                    moments = tf.concat(self._batch_moments(theta, batch[0]), axis=0)
+                    moments = tf.concat(self._batch_moments(theta, batch[0], examples), axis=0)
                 # J^T u is linear in u, so its slope along v is J v.
                 back = tape.gradient(moments, theta, none, unconnected_gradients="zero")
             along = lambda row: linear.gradient(back, none, row, unconnected_gradients="zero")
@@ -145,13 +163,14 @@ class BatchNorm:
         Returns:
           [K, D].
         """
+        self._count(examples, batch_size)
 
         def add(batch, rows):
             with tf.GradientTape(persistent=True) as outer:
                 outer.watch(theta)
                 with tf.GradientTape() as inner:
                     inner.watch(theta)
-                    moments = tf.concat(self._batch_moments(theta, batch[0]), axis=0)
+                    moments = tf.concat(self._batch_moments(theta, batch[0], examples), axis=0)
                 if bend is None:
                     targets, along = [moments], [[u] for u in tf.unstack(upstream)]
                 else:
@@ -185,17 +204,53 @@ class BatchNorm:
         state = self._network.state
         return [state[i].shape[0] for b in self._find_moving(x) for i in (b.mean, b.variance)]
 
-    def _batch_moments(self, theta, x):
+    def _batch_moments(self, theta, x, examples):
+        """The moments of a batch, to count by its share of the examples.
+
+        Those of masked layers are scaled to count by its share of their positions.
+        """
         # A training-mode call moves a statistic m to w m + (1 - w) batch. From m = 0 the batch's own
         # statistic is the result over 1 - w.
         moving = self._moving or []
         state = _filled(self._network.reseeded(0, 0), moving, 0.0)
-        state = self._network(theta, state, x, training=True).state
+        with _masks(moving) as masks:
+            state = self._network(theta, state, x, training=True).state
+        totals = self._positions[examples]
         moments = []
-        for b, divisor in zip(moving, self._divisors, strict=True):
+        for b, divisor, total in zip(moving, self._divisors, totals, strict=True):
             mean, variance = (state[i] * (1 / divisor) for i in (b.mean, b.variance))
-            moments += [mean, variance + tf.square(mean)]
+            both = [mean, variance + tf.square(mean)]
+            if total is not None:
+                of_positions = _counted(masks[id(b.layer)]) / total  # float64
+                of_examples = tf.cast(size_of(x), tf.float64) / examples.size
+                both = [tf.cast(of_positions / of_examples, m.dtype) * m for m in both]
+            moments += both
         return moments
+
+    def _count(self, examples, batch_size):
+        """Find how many positions count for each masked layer, once: masks are the same at any theta."""
+        if examples in self._positions:
+            return
+        moving = self._find_moving(examples)
+        totals: list[Any] = [None] * len(moving)
+        masked = [i for i, known in enumerate(self._masked) if known]
+
+        @compiled
+        def count():
+            def add(batch, sums):
+                with _masks(moving) as masks:
+                    self._network(self._initial, self._network.reseeded(0, 0), batch[0], training=True)
+                return [
+                    s + _counted(masks[id(moving[i].layer)]) for i, s in zip(masked, sums, strict=True)
+                ]
+
+            return examples.fold(add, [tf.zeros([], tf.float64)] * len(masked), batch_size)
+
+        if masked:
+            with tf.init_scope():
+                for i, total in zip(masked, count(), strict=True):
+                    totals[i] = total
+        self._positions[examples] = totals
 
     def _find_moving(self, examples):
         """The layers whose statistics training moves; finds 1 - w of each of them as well.
@@ -208,15 +263,16 @@ class BatchNorm:
             return self._moving
         with tf.init_scope():
             two = examples.first(2)[0]
-            from_zero, from_one = (
-                self._network(
-                    self._initial,
-                    _filled(self._network.reseeded(0, 0), self._layers, m),
-                    two,
-                    training=True,
-                ).state
-                for m in (0.0, 1.0)
-            )
+            with _masks(self._layers) as masks:
+                from_zero, from_one = (
+                    self._network(
+                        self._initial,
+                        _filled(self._network.reseeded(0, 0), self._layers, m),
+                        two,
+                        training=True,
+                    ).state
+                    for m in (0.0, 1.0)
+                )
             left = [np.array(from_one[b.mean] - from_zero[b.mean]) for b in self._layers]
         moving, divisors = [], []
         for b, w in zip(self._layers, left, strict=True):
@@ -226,8 +282,40 @@ class BatchNorm:
             calls = round(np.log(w) / np.log(momentum)) if 0 < w < 1 and momentum > 0 else 1
             moving.append(b)
             divisors.append(1 - momentum ** max(calls, 1))
+        self._masked = [any(m is not None for m in masks[id(b.layer)]) for b in moving]
+        for b, masked in zip(moving, self._masked, strict=True):
+            if masked and len(masks[id(b.layer)]) > 2:  # more than once in each of two calls
+                raise ValueError(
+                    f"layer {b.layer.name!r} must be called once where batch norm is re-estimated, "
+                    "since it is given a mask; received a model that calls it several times."
+                )
         self._moving, self._divisors = moving, divisors
         return moving
+
+
+@contextlib.contextmanager
+def _masks(layers: list[_Layer]) -> Iterator[dict[int, list[tf.Tensor | None]]]:
+    """While it lasts, the masks that each of the layers is given, one for each call: {id: masks}."""
+    found: dict[int, list[tf.Tensor | None]] = {id(b.layer): [] for b in layers}
+
+    def noting(layer):
+        call = layer.call
+
+        def called(*args, **how):  # inputs, training, mask
+            found[id(layer)].append(how.get("mask", args[2] if len(args) > 2 else None))
+            return call(*args, **how)
+
+        return called
+
+    with _ONE_AT_A_TIME, contextlib.ExitStack() as stack:
+        for b in layers:
+            stack.enter_context(_keras.replaced(b.layer, "call", noting(b.layer)))
+        yield found
+
+
+def _counted(masks):
+    """How many positions the mask of a layer's only call leaves, [] float64."""
+    return tf.reduce_sum(tf.cast(masks[0], tf.float64))
 
 
 def _filled(state, layers, value):
