@@ -286,14 +286,16 @@ class _Keras:
         self.iterations = _counter()
 
     def apply(self, landscape, theta, step):
+        one = tf.ones([], theta.dtype)
+        scale = self.optimizer.scale_loss(one)  # the same, but for mixed-precision optimizers
         with tf.GradientTape() as tape:
             tape.watch(theta)
             loss = landscape.sample(theta, step)
-            scaled = self.optimizer.scale_loss(loss)  # by 1, but for mixed-precision optimizers
-        gradient = tape.gradient(scaled, theta)
+            target = loss if scale is one else scale * loss
+        gradient = tape.gradient(target, theta)
         self.optimizer.apply([gradient], [self.variable])
         self.iterations.assign_add(1)
-        return loss, gradient
+        return loss, gradient if scale is one else gradient / scale
 
     @property
     def variables(self):

@@ -272,6 +272,20 @@ def test_it_stops_where_every_start_is_flat_and_stays_there(name, jit_compile):
     assert np.any(np.linalg.norm(one_fewer.theta * curvatures, axis=-1) > tolerance)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+        keras.optimizers.SGD(0.1, loss_scale_factor=2.0**15),
+        keras.optimizers.SGD(0.1, loss_scale_factor=2.0**-15),
+    ],
+)
+def test_a_tolerance_is_of_the_gradient_whatever_an_optimizer_scales_the_loss_by(rule):
+    losses = wedges.minimize(wedges.Quadratic([1.0]), [1.0], rule, 300, tolerance=0.01).losses
+    assert len(losses) == 45  # 0.9^t <= 0.01 from t = 44 on, and a step tells
+    np.testing.assert_allclose(losses, 0.9 ** (2 * np.arange(45)) / 2, rtol=1e-4)
+
+
 def test_a_tolerance_inside_a_subspace_is_of_the_gradient_there():
     _, _, landscape = bowl(np.geomspace(1, 10, 8))
     plane = wedges.normal_plane(normal(0, 8), normal(1, 2, 8))
