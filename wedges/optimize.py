@@ -18,6 +18,7 @@ import tensorflow as tf
 from wedges import _checks, _keras
 from wedges._progress import bar
 from wedges._repr import short
+from wedges._scaling import scaled_by
 from wedges._tensorflow import compiled
 from wedges.affine import AffineSubspace
 from wedges.landscape import Landscape, restrict
@@ -288,14 +289,15 @@ class _Keras:
     def apply(self, landscape, theta, step):
         one = tf.ones([], theta.dtype)
         scale = self.optimizer.scale_loss(one)  # the same, but for mixed-precision optimizers
-        with tf.GradientTape() as tape:
+        scaled = scale is not one
+        with tf.GradientTape() as tape, scaled_by(scale if scaled else None):
             tape.watch(theta)
             loss = landscape.sample(theta, step)
-            target = loss if scale is one else scale * loss
+            target = scale * loss if scaled else loss
         gradient = tape.gradient(target, theta)
         self.optimizer.apply([gradient], [self.variable])
         self.iterations.assign_add(1)
-        return loss, gradient if scale is one else gradient / scale
+        return loss, gradient / scale if scaled else gradient
 
     @property
     def variables(self):

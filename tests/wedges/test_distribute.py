@@ -162,6 +162,29 @@ def test_one_device_is_the_landscape_itself(images):
         alone.nothing  # noqa: B018
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_scaled_loss_keeps_tiny_gradients_of_half_precision(jit):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        one = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+        model = keras.Sequential([keras.Input((1,)), one])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    ones = np.ones((4, 1), np.float32)
+    tiny = wedges.NetworkLandscape(model, ones, -ones, "mse", loss_weights=[1e-9], seed=0, batch_size=4)
+    shared = wedges.Distributed(tiny, tf.distribute.OneDeviceStrategy("CPU:0"), jit_compile=jit)
+    for rule in (
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e8)),
+        keras.optimizers.SGD(1e8, loss_scale_factor=2.0**15),
+    ):
+        # theta = 0, and dL/dtheta = 1e-9 * 2 (theta + 1), which is no float16 but of 0.
+        for landscape in (tiny, shared):
+            found = wedges.minimize(landscape, [0.0], rule, 1)
+            np.testing.assert_allclose(found.theta, [-0.2], rtol=1e-2)
+            np.testing.assert_allclose(found.losses, [1e-9], rtol=1e-5)
+    assert wedges.minimize(shared, [0.0], keras.optimizers.SGD(1e8), 1).theta == 0
+
+
 MIRRORED = """
 import wedges, keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
