@@ -179,17 +179,29 @@ class NetworkLandscape(WithExamples, WithOutputs):
         """The same model, state, loss and policy on other examples: `test = train.on(x_test, y_test)`.
 
         Re-estimated batch-norm statistics still come from this landscape's inputs. Settings given by
-        name replace this landscape's; weights of examples belong to these, and are not taken over.
+        name replace this landscape's; weights of examples belong to these, and are not taken over. A
+        loss that the model was compiled with stays what it was when this landscape was made; only an
+        overridden `compute_loss` asks the model itself, whenever it is called.
         """
+        kept = {} if "loss" in overrides else self._compiled_loss()
         settings = {
             **self._given,
+            **kept,
             "seed": self.seed,
             "regularize": self.regularize,
             "batch_norm": self.batch_norm,
             "statistics_x": self.problem.statistics,
             "evaluation_batch_size": self.evaluation_batch_size,
         }
-        return NetworkLandscape(self.network, x, y, **{**settings, **overrides})
+        found = NetworkLandscape(self.network, x, y, **{**settings, **overrides})
+        found._given.update({name: overrides.get(name, self._given[name]) for name in kept})
+        return found
+
+    def _compiled_loss(self):
+        """The loss that the model was compiled with, as settings; none where another was given."""
+        if self._given["loss"] is not None or self.objective.loss is None or self.objective.own:
+            return {}
+        return {"loss": self.objective.loss, "loss_weights": self.objective.loss_weights}
 
     # ---- the landscape: theta -> loss -----------------------------------------------------------
 
