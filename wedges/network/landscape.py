@@ -91,7 +91,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
     Attributes:
       network: the `StatelessModel`; space: its `WeightSpace`.
       examples: the `Examples`; objective: the `Objective`.
-      x, y, sample_weight: as tensors, where they are arrays in memory; else None.
+      x, y, sample_weight: as tensors, where they are arrays in memory; else None. With class_weight the
+        weight of each example is that of its class.
       loss, seed, regularize, batch_norm: as given.
       size, batch_size, steps_per_epoch: N, B, and how many minibatches there are in an epoch.
       problem: the `Problem` that passes over the data work on; graphs: its `Graphs`.
@@ -147,7 +148,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         )
         self.readout = Readout(self.objective, *self.problem.probed[1:], self.dtype)
         self.graphs = Graphs(self.problem, self.readout)
-        self.problem.check_finite()
+        self.problem.check_finite(
+            ("x", "y", "sample_weight" if class_weight is None else "class_weight")
+        )
         self.readout.check(self.problem, self.examples)
         self.x, self.y, self.sample_weight = _in_memory(self.examples)
         self.loss = self.objective.loss
