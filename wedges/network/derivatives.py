@@ -158,9 +158,9 @@ def output_gradients(problem: Problem, theta: tf.Tensor, state: list[tf.Tensor],
 
 
 def output_pullback(
-    problem: Problem, theta: tf.Tensor, state: list[tf.Tensor], u: tf.Tensor
+    problem: Problem, theta: tf.Tensor, state: list[tf.Tensor], u: list[tf.Tensor]
 ) -> tf.Tensor:
-    """sum_i sum_k u_ik d outputs_ik / d theta over all the data: u [N, outputs] -> [D]."""
+    """sum_i sum_k u_ik d outputs_ik / d theta over all the data: u [N, ...] of each output -> [D]."""
 
     def add(batch, carry):
         total, start = carry
@@ -171,7 +171,7 @@ def output_pullback(
         rows = lambda a, z: tf.reshape(
             tf.slice(a, [start] + [0] * (a.shape.rank - 1), [size, *a.shape[1:]]), tf.shape(z)
         )
-        upstream = [rows(a, z) for a, z in zip(tf.nest.flatten(u), outputs, strict=True)]
+        upstream = [rows(a, z) for a, z in zip(u, outputs, strict=True)]
         return total + tape.gradient(outputs, theta, upstream), start + size
 
     carry = (tf.zeros_like(theta), tf.constant(0))

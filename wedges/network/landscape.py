@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges._checks import choice, numbers, whole
+from wedges._checks import called, choice, numbers, whole
 from wedges._checks import seed as checked_seed
 from wedges._progress import waiting
 from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
@@ -371,22 +372,18 @@ class NetworkLandscape(WithExamples, WithOutputs):
         x = self.examples.first(n)[0]
         return self.graphs.output_gradients(theta, self.graphs.state_at(theta), x)
 
-    def output_pullback(self, theta: TensorLike, u: TensorLike) -> tf.Tensor:
+    def output_pullback(self, theta: TensorLike, u: Any) -> tf.Tensor:
         """sum_i sum_k u_ik d outputs_ik / d theta over all the data, in the memory of one microbatch.
 
-        u [N, outputs] -> [D]. With u = 1 / N in column k it is the mean gradient of logit k.
+        u [N, outputs] -> [D]. With u = 1 / N in column k it is the mean gradient of logit k. For a model
+        of several outputs u is a list or dict as they are, of one array each, and the sum is over all.
         Statistics of batch norm are held at their values at theta.
 
         Raises:
-          ValueError: more than one theta, or u without a row for each example.
+          ValueError: more than one theta, or u that is not shaped as the outputs.
         """
-        theta, u = self._one(theta), numbers("u", u, self.dtype)
-        if u.shape.rank == 0 or u.shape[0] != self.size:
-            raise ValueError(
-                f"u must be shaped as the model's outputs, a row for each of {self.size} examples; "
-                f"received shape {tuple(u.shape)}."
-            )
-        return self.graphs.output_pullback(theta, self.graphs.state_at(theta), u)
+        theta = self._one(theta)
+        return self.graphs.output_pullback(theta, self.graphs.state_at(theta), self._as_outputs(u))
 
     # ---- what else a model does at theta --------------------------------------------------------
 
@@ -474,11 +471,46 @@ class NetworkLandscape(WithExamples, WithOutputs):
         batch, outputs, _ = self.problem.probed
         return why_not_curved(self.problem, batch, outputs, seed=self.seed)
 
+    def _as_outputs(self, u):
+        """The arrays of u, one for each output in flat order, each shaped as it or [N, columns]."""
+        outputs = self.problem.probed[1]
+        given = _leaves_as(u, outputs)
+        if given is None:
+            raise self._misshapen(called(u))
+        parts = [numbers("u", a, self.dtype) for a in given]
+        for a, z in zip(parts, tf.nest.flatten(outputs), strict=True):
+            shape, wanted = tuple(a.shape), (self.size, *z.shape[1:])
+            long = lambda s: [s[0], *(n for n in s[1:] if n != 1)]
+            flat = len(shape) == 2 and np.prod(shape) == np.prod(wanted)
+            if not shape or shape[0] != self.size or not (flat or long(shape) == long(wanted)):
+                raise self._misshapen(f"shape {shape}, not {wanted}")
+        return parts
+
+    def _misshapen(self, received):
+        return ValueError(
+            f"u must be shaped as the model's outputs, a row for each of {self.size} examples; received "
+            f"{received}."
+        )
+
     def _one(self, theta):
         theta = self.point(theta)
         if theta.shape.rank != 1:
             raise ValueError(f"theta must be one point [D]; received shape {tuple(theta.shape)}.")
         return theta
+
+
+def _leaves_as(given, structure):
+    """What stands in `given` where tensors stand in a structure, flat; None where it is another one."""
+    if isinstance(structure, dict):
+        same = isinstance(given, dict) and given.keys() == structure.keys()
+        pairs = [(given[k], structure[k]) for k in sorted(structure)] if same else []
+    elif isinstance(structure, (list, tuple)):
+        same = isinstance(given, (list, tuple)) and len(given) == len(structure)
+        pairs = list(zip(given, structure, strict=True)) if same else []
+    else:
+        return [given]
+    found = [_leaves_as(*pair) for pair in pairs]
+    return list(itertools.chain(*found)) if same and all(f is not None for f in found) else None
 
 
 def _weighted(examples, class_weight, dtype):
