@@ -156,6 +156,19 @@ def set_initial_epoch(model: keras.Model, epoch: int) -> None:
     model._initial_epoch = epoch
 
 
+@contextlib.contextmanager
+def replaced(layer: keras.layers.Layer, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """While it lasts, an attribute of one object alone is another; Keras' tracking sees nothing."""
+    own = vars(layer)
+    before = {name: own[name]} if name in own else {}
+    own[name] = function
+    try:
+        yield
+    finally:
+        del own[name]
+        own.update(before)
+
+
 class ReadAs(keras.StatelessScope):
     """Within it, `variables` read as `values`; every other variable is read and written as outside.
 

@@ -5,6 +5,7 @@
     ops.gradient_registry.lookup              from the type of an operation to its derivative
     Function._omit_frequent_tracing_warning   of a tf.function: say nothing of how often it is traced
     is_op_determinism_enabled, disable_...    whether operations are deterministic; and back again
+    distribute_lib._push_per_thread_mode, ..  which strategy code believes itself to run under
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.distribute import distribute_lib
 from tensorflow.python.framework import config, ops
 
 TRIED = ("2.21.0",)
@@ -78,6 +80,19 @@ class graph:
         made = compiled(self._method.__get__(instance, owner), **self._settings)
         instance.__dict__[self._name] = made  # found there from now on
         return made
+
+
+@contextlib.contextmanager
+def as_one_replica() -> Iterator[None]:
+    """Within it, code that a `tf.distribute` strategy runs believes that no strategy does.
+
+    Keras divides a mean by the number of replicas where there are several.
+    """
+    distribute_lib._push_per_thread_mode(distribute_lib._get_default_replica_mode())
+    try:
+        yield
+    finally:
+        distribute_lib._pop_per_thread_mode()
 
 
 def deterministic() -> bool:

@@ -415,6 +415,8 @@ class Transform(Directions):
         ambient = _checks.whole("ambient", ambient)
         dimension = _checks.whole("dimension", dimension, 1, ambient, limit="D")
         self.dtype = tf.as_dtype(dtype)
+        # TensorFlow has the cosine transform in single and double precision alone.
+        self._computed = tf.float32 if self.dtype.size < 4 else self.dtype
         self.ambient, self.dimension, self.parameters = ambient, dimension, dimension
         random = generator(seed).bytes(-(-2 * ambient // 8))
         self.config = {"ambient": ambient, "dimension": dimension, "seed": int(seed)}
@@ -424,7 +426,7 @@ class Transform(Directions):
         rest = ambient % self.dimension
         self._layers = -(-ambient // self.dimension)  # how often z is laid out, the last time in part
         copies = ambient // self.dimension + (np.arange(self.dimension) < rest)
-        self.scale = tf.constant(copies**-0.5, self.dtype)  # [d]
+        self.scale = tf.constant(copies**-0.5, self._computed)  # [d]
 
     def lift(self, z: tf.Tensor) -> tf.Tensor:
         return _linear(self._lift, self._lower, z)
@@ -433,18 +435,20 @@ class Transform(Directions):
         return _linear(self._lower, self._lift, v)
 
     def _lift(self, z):
-        tiled = tf.repeat((z * self.scale)[..., None, :], self._layers, axis=-2)  # [..., layers, d]
+        scaled = tf.cast(z, self._computed) * self.scale
+        tiled = tf.repeat(scaled[..., None, :], self._layers, axis=-2)  # [..., layers, d]
         flat = tf.reshape(tiled, [*z.shape[:-1], self._layers * self.dimension])
-        before, after = tf.unstack(tf.cast(self.signs, self.dtype))  # [D] each
-        return after * tf.signal.dct(flat[..., : self.ambient] * before, norm="ortho")  # [..., D]
+        before, after = tf.unstack(tf.cast(self.signs, self._computed))  # [D] each
+        mixed = tf.signal.dct(flat[..., : self.ambient] * before, norm="ortho")
+        return tf.cast(after * mixed, self.dtype)  # [..., D]
 
     def _lower(self, v):
-        before, after = tf.unstack(tf.cast(self.signs, self.dtype))  # [D] each
-        mixed = tf.signal.idct(v * after, norm="ortho") * before  # [..., D]
+        before, after = tf.unstack(tf.cast(self.signs, self._computed))  # [D] each
+        mixed = tf.signal.idct(tf.cast(v, self._computed) * after, norm="ortho") * before  # [..., D]
         gap = self._layers * self.dimension - self.ambient
         padded = tf.pad(mixed, [[0, 0]] * (v.shape.rank - 1) + [[0, gap]])
         layers = tf.reshape(padded, [*v.shape[:-1], self._layers, self.dimension])
-        return tf.reduce_sum(layers, axis=-2) * self.scale  # [..., d]
+        return tf.cast(tf.reduce_sum(layers, axis=-2) * self.scale, self.dtype)  # [..., d]
 
     def length(self, z: tf.Tensor) -> tf.Tensor:
         return tf.norm(z, axis=-1)

@@ -144,8 +144,9 @@ def _matrix(operator: Any) -> LinearOperator:
             "operator must be a matrix [D, D], e.g. wedges.hessian(landscape, theta); received "
             f"{received}."
         )
-    exact = found.astype(np.float64) if held and kind != "f" else found
-    return scipy.sparse.linalg.aslinearoperator(exact)
+    if kind != "f":  # or vectors would be rounded to whole numbers, too
+        found = found.astype(np.float64) if held else 1.0 * found  # SciPy's multiple is of float64
+    return scipy.sparse.linalg.aslinearoperator(found)
 
 
 def hessian(landscape: Landscape, theta: TensorLike) -> LinearOperator:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from wedges._checks import a_landscape, made
+from wedges._scaling import loss_scale
 from wedges._tensorflow import compiled
 from wedges.landscape import Around, Evaluation, Landscape, WithExamples, WithOutputs
 
@@ -35,10 +36,11 @@ class Distributed(Around, WithExamples, WithOutputs):
     True
 
     The global minibatch, and so the curve of losses, is that of `landscape` alone within rounding; with
-    batch norm or dropout within their noise (see `NetworkLandscape.sample_of`). All else (values, whole
-    gradients, `evaluate`, `on`, and what only such a landscape has, e.g. `space`) is the landscape's
-    own, on one device. Subspaces and paths go around it: `restrict(Distributed(landscape, strategy),
-    subspace)`.
+    batch norm or dropout within their noise (see `NetworkLandscape.sample_of`). A loss whose parts do
+    not add up is refused: a mean over what masks leave, or one that couples examples. All else (values,
+    whole gradients, `evaluate`, `on`, and what only such a landscape has, e.g. `space`) is the
+    landscape's own, on one device. Subspaces and paths go around it: `restrict(Distributed(landscape,
+    strategy), subspace)`.
 
     Make it outside of `strategy.scope()`; each process of a `MultiWorkerMirroredStrategy` makes its own,
     of the same landscape, and runs the same descent.
@@ -54,7 +56,8 @@ class Distributed(Around, WithExamples, WithOutputs):
       replicas: n.
 
     Raises:
-      ValueError: a landscape without minibatches, a batch size that n does not divide.
+      ValueError: a landscape without minibatches, a batch size that n does not divide, a loss that is
+        neither a plain mean nor a sum over examples.
     """
 
     landscape: Any  # it has both examples and outputs
@@ -92,15 +95,18 @@ class Distributed(Around, WithExamples, WithOutputs):
             self.minibatch(step, (context.replica_id_in_sync_group, self.replicas)),
         )
         i, examples = self.strategy.experimental_distribute_values_from_function(deal)
-        parts = self.strategy.run(self._part, args=(theta, step, i, examples))
+        scale = loss_scale()
+        parts = self.strategy.run(self._part, args=(theta, step, i, examples, scale))
         both = self.strategy.reduce("SUM", parts, axis=None)  # [1 + D]: one message, not two
-        return both[0], both[1:]
+        return both[0], both[1:] if scale is None else both[1:] / scale
 
-    def _loss_and_gradient(self, theta, step, i, examples):
+    def _loss_and_gradient(self, theta, step, i, examples, scale):
+        """A part's loss, and its gradient times `scale`, which may not be undone in half precision."""
         with tf.GradientTape() as tape:
             tape.watch(theta)
             loss = self.sample_of(theta, step, examples, (i, self.replicas))
-        return tf.concat([loss[None], tape.gradient(loss, theta)], axis=0)  # [1 + D]
+            target = loss if scale is None else scale * loss
+        return tf.concat([loss[None], tape.gradient(target, theta)], axis=0)  # [1 + D]
 
     def __reduce__(self) -> tuple:
         raise ValueError(

@@ -176,7 +176,7 @@ class WithExamples(Landscape):
     """A landscape that is a mean over examples: it has minibatches, and is the same function of others.
 
     The n parts of a minibatch add up: sum_i sample_of(theta, step, minibatch(step, (i, n)), (i, n)) is
-    `sample(theta, step)`.
+    `sample(theta, step)`. Where they would not, `minibatch` refuses to give parts.
     """
 
     @abc.abstractmethod

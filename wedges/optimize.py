@@ -18,6 +18,7 @@ import tensorflow as tf
 from wedges import _checks, _keras
 from wedges._progress import bar
 from wedges._repr import short
+from wedges._scaling import scaled_by
 from wedges._tensorflow import compiled
 from wedges.affine import AffineSubspace
 from wedges.landscape import Landscape, restrict
@@ -118,6 +119,7 @@ class Descent:
       subspace: as given, but for an origin that `restart` moves; or None.
       variable: the Keras variable that the optimizer moves, z or theta.
       optimizer: its own copy of the one that was given.
+      met: whether the last run ended because the tolerance was met.
 
     Raises:
       ValueError: a start or tolerance that will not do, another kind of optimizer.
@@ -138,7 +140,7 @@ class Descent:
         _checks.a_landscape(landscape)
         start = landscape.point(start, "start")
         _checks.finite("start", start)
-        self.tolerance, self._diverged = tolerance, False
+        self.tolerance, self.met, self._diverged = tolerance, False, False
         self.landscape, self.subspace = landscape, subspace
         if subspace is not None:
             _checks.a_subspace(subspace)
@@ -177,7 +179,7 @@ class Descent:
         Raises:
           ValueError: a point that is not finite, an origin where there is no subspace.
         """
-        self._diverged = False
+        self.met = self._diverged = False
         start = _checks.numbers("start", start, self.landscape.dtype)
         _checks.finite("start", start)
         if origin is not None:
@@ -221,7 +223,8 @@ class Descent:
         steps = _checks.whole("steps", steps, 0)
         # XLA wants to know the length of the trajectory when it compiles.
         count = steps if self.jit_compile else tf.constant(steps)
-        losses, distances, taken = self._run(tf.constant(self.step), count)
+        losses, distances, taken, flat = self._run(tf.constant(self.step), count)
+        self.met = bool(flat)
         return Trajectory(losses.numpy()[:taken], distances.numpy()[:taken])
 
     def _steps(self, first, steps):
@@ -240,13 +243,13 @@ class Descent:
             distance = self.landscape.length(theta - self._start)
             return i + 1, flat, losses.write(i, loss), distances.write(i, distance)
 
-        taken, _, losses, distances = tf.while_loop(
+        taken, flat, losses, distances = tf.while_loop(
             lambda i, flat, *_: (i < steps) & ~flat,
             one,
             (tf.constant(0), tf.constant(False), rows(), rows()),
             parallel_iterations=1,
         )
-        return losses.stack(), distances.stack(), taken
+        return losses.stack(), distances.stack(), taken, flat
 
     def __repr__(self) -> str:
         kind = type(self.optimizer).__name__
@@ -272,28 +275,33 @@ class Descent:
 
 
 class _Keras:
-    """A step of a Keras optimizer on the sampled loss."""
+    """A step of a Keras optimizer on the sampled loss.
+
+    It counts its steps itself: an optimizer counts none that it only accumulates gradients in, and none
+    that it skips because a scaled gradient overflowed.
+    """
 
     def __init__(self, optimizer, variable):
         self.optimizer, self.variable = _copy(_named(optimizer)), variable
         self.optimizer.build([variable])
+        self.iterations = _counter()
 
     def apply(self, landscape, theta, step):
-        with tf.GradientTape() as tape:
+        one = tf.ones([], theta.dtype)
+        scale = self.optimizer.scale_loss(one)  # the same, but for mixed-precision optimizers
+        scaled = scale is not one
+        with tf.GradientTape() as tape, scaled_by(scale if scaled else None):
             tape.watch(theta)
             loss = landscape.sample(theta, step)
-            scaled = self.optimizer.scale_loss(loss)  # by 1, but for mixed-precision optimizers
-        gradient = tape.gradient(scaled, theta)
+            target = scale * loss if scaled else loss
+        gradient = tape.gradient(target, theta)
         self.optimizer.apply([gradient], [self.variable])
-        return loss, gradient
-
-    @property
-    def iterations(self):
-        return self.optimizer.iterations
+        self.iterations.assign_add(1)
+        return loss, gradient / scale if scaled else gradient
 
     @property
     def variables(self):
-        return self.optimizer.variables
+        return [*self.optimizer.variables, self.iterations]
 
 
 class _Conjugate:
@@ -303,7 +311,7 @@ class _Conjugate:
         self.optimizer, self.variable = optimizer, variable
         zeros = lambda name: keras.Variable(tf.zeros(variable.shape, variable.dtype), name=name)
         self.gradient, self.direction = zeros("gradient"), zeros("direction")
-        self.iterations = keras.Variable(0, dtype="int64", trainable=False, name="iterations")
+        self.iterations = _counter()
         self.variables = [self.iterations, self.gradient, self.direction]
 
     def apply(self, landscape, theta, step):
@@ -327,6 +335,11 @@ class _Conjugate:
         self.direction.assign(direction)
         self.iterations.assign_add(1)
         return loss, gradient
+
+
+def _counter():
+    """How many steps a rule has taken."""
+    return keras.Variable(0, dtype="int64", trainable=False, name="iterations")
 
 
 def _largest(v):

@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import scipy.integrate
 import scipy.optimize
 import tensorflow as tf
 
@@ -411,7 +412,7 @@ def gibbs(landscape: Landscape, temperature: ArrayLike, theta: ArrayLike) -> np.
     rank = len(np.broadcast_shapes(_places(landscape), heat.shape))
     loss = landscape(theta.reshape(-1, *[1] * rank, 1)).numpy().astype(np.float64)  # [P, ...]
     weight = np.exp(-(loss - loss.min(axis=0)) / heat)
-    return weight / np.trapezoid(weight, dx=gaps[0], axis=0)
+    return weight / scipy.integrate.trapezoid(weight, dx=gaps[0], axis=0)
 
 
 def _places(landscape):

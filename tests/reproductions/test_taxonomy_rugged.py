@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 import wedges
 from reproductions import taxonomy_rugged as figure
@@ -82,8 +83,8 @@ def test_warm_chains_have_the_mean_loss_of_the_gibbs_density():
     landscape = model.landscape(np.array([0.0, 0.2]))
     density = wedges.rugged.gibbs(landscape, 0.6, theta)
     losses = landscape(theta[:, None, None]).numpy()
-    mean = np.trapezoid(losses * density, theta, axis=0)
-    error = np.sqrt((np.trapezoid(losses**2 * density, theta, axis=0) - mean**2) / 500)
+    mean = trapezoid(losses * density, theta, axis=0)
+    error = np.sqrt((trapezoid(losses**2 * density, theta, axis=0) - mean**2) / 500)
     assert (np.abs(found["loss"][:, 0] - mean) < 5 * error).all()
     # Two independent draws of a Gaussian of variance T / c are sqrt(4 T / pi c) apart.
     assert found["distance"][0, 0] == pytest.approx(np.sqrt(4 * 0.6 / (np.pi * 0.3)), rel=0.25)

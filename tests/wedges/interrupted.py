@@ -34,14 +34,18 @@ class Killed(BaseException):
     """Nobody catches it."""
 
 
-def training(folder, die=None, place=None, number=0, validate=True, **backup):
-    """Six epochs, killed by `die()` at a place, or else what has been gathered: {name: array}."""
+def training(folder, die=None, place=None, number=0, validate=True, gathered=None, **backup):
+    """Six epochs, killed by `die()` at a place, or else what has been gathered: {name: array}.
+
+    A step of the optimizer is of one batch, or of so many as are `gathered`.
+    """
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 5)).astype("float32"), rng.integers(0, 3, 40)
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(3)])
     loss = keras.losses.SparseCategoricalCrossentropy(True)
-    model.compile(keras.optimizers.SGD(0.3, momentum=0.9), loss, jit_compile=False)  # starts sooner
+    rule = keras.optimizers.SGD(0.3, momentum=0.9, gradient_accumulation_steps=gathered)
+    model.compile(rule, loss, jit_compile=False)  # starts sooner
     swa, snapshots = wedges.SWA(start_epoch=1), wedges.SnapshotEnsemble(2)
     trajectory = wedges.Trajectory(4, "step", folder / "trajectory.npy")
     keras_backup = keras.callbacks.BackupAndRestore(folder / "backup", **backup)

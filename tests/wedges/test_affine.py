@@ -48,6 +48,23 @@ def make(kind, dtype="float64", d=4):
     return subspace, origin.astype(np.float64), projector
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("bfloat16", 1.6e-2)])
+def test_a_transform_of_half_precision_is_that_of_its_formula(dtype, tolerance):
+    ambient, d = 31, 4
+    cut = wedges.random_cut(tf.zeros([ambient], dtype), d, seed=3, method="transform")
+    exact, z = columns(ambient, d, 3), normal(0, d)
+    theta = cut.embed(z)
+    assert theta.dtype == cut.dtype == tf.as_dtype(dtype)
+    scale = tolerance * np.abs(z).max()
+    np.testing.assert_allclose(np.array(theta, np.float64), exact @ z, atol=scale)
+    np.testing.assert_allclose(np.array(cut.coordinates(theta), np.float64), z, atol=2 * scale)
+    with tf.GradientTape() as tape:
+        at = tf.cast(z, dtype)
+        tape.watch(at)
+        first = cut.embed(at)[0]
+    np.testing.assert_allclose(np.array(tape.gradient(first, at), np.float64), exact[0], atol=tolerance)
+
+
 def columns(ambient, d, seed):
     """The transform's directions as the columns [D, d] of a matrix, by the formula of a cosine
     transform."""

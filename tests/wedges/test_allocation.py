@@ -432,6 +432,18 @@ def test_a_descent_that_has_arrived_is_followed_no_further():
         assert found.losses.tolist() == [2.5, 0]
 
 
+def test_a_descent_that_gathers_gradients_is_followed_until_its_tolerance_is_met():
+    for bowl in (wedges.Quadratic([1.0, 1.0]), Numbered([1.0, 1.0])):
+        rule = SGD(0.5, gradient_accumulation_steps=2)
+        descent = wedges.Descent(bowl, [3.0, 4.0], rule, tolerance=1.0)
+        found = wedges.Allocation(bowl)
+        # |theta| is 5, 5, 2.5, 2.5, 1.25, 1.25 and 0.625, where it stops.
+        lengths = np.array([5, 5, 2.5, 2.5, 1.25, 1.25, 0.625])
+        np.testing.assert_allclose(found.follow(descent, 10), lengths[:-1] ** 2 / 2, rtol=1e-6)
+        np.testing.assert_allclose(found.losses, lengths**2 / 2, rtol=1e-6)
+        assert descent.step == 7
+
+
 def test_a_descent_that_went_on_alone_is_joined_where_it_stands():
     bowl = wedges.Quadratic([2.0], dtype="float64")
     descent, found = wedges.Descent(bowl, [1.0], SGD(0.25)), wedges.Allocation(bowl)

@@ -118,6 +118,93 @@ def test_a_batch_norm_layer_that_is_called_twice_has_the_average_of_both_inputs(
     np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("mean", [0.0, 1000.0, -5000.0])
+@pytest.mark.parametrize("batch", [7, 53])
+def test_the_variance_around_a_large_mean_is_not_lost_in_rounding(mean, batch):
+    noise = np.random.default_rng(0).normal(size=(53, 3))
+    x = (noise + mean).astype(np.float32)
+    model = keras.Sequential([keras.Input((3,)), layers.BatchNormalization(), layers.Dense(1)])
+    landscape = wedges.NetworkLandscape(
+        model, x, np.zeros(53), "mse", seed=0, batch_norm="reestimate", evaluation_batch_size=batch
+    )
+    landscape.write(landscape.space.read())
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(model.layers[0].moving_mean, exact.mean(0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(model.layers[0].moving_variance, exact.var(0), rtol=1e-3)
+
+
+def far_away(x, y, dtype):
+    """A landscape whose hidden units get biases of some thousands only after it was made."""
+    keras.config.set_dtype_policy(dtype)
+    try:
+        hidden = [layers.Dense(3), layers.BatchNormalization(), layers.Activation("tanh")]
+        model = keras.Sequential([keras.Input((4,)), *hidden, layers.Dense(1)])
+        landscape = wedges.NetworkLandscape(
+            model, x, y, "mse", seed=0, batch_norm="reestimate", evaluation_batch_size=5
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    theta = np.random.default_rng(1).normal(size=landscape.dimension)
+    theta[12:15] = 1000.0, -3000.0, 5000.0  # after the kernel [4, 3]
+    return landscape, theta
+
+
+def test_around_a_large_mean_of_another_theta_derivatives_are_those_of_float64():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(13, 4)), rng.normal(size=(13, 1))
+    (found, theta), (exact, _) = (far_away(x, y, dtype) for dtype in ("float32", "float64"))
+    assert found.dtype == tf.float32 and exact.dtype == tf.float64
+    v = rng.normal(size=theta.shape)
+    v[12:15] = 0
+    for name, args in (("value_and_gradient", []), ("hessian_product", [v])):
+        numbers = (tf.nest.flatten(getattr(a, name)(theta, *args)) for a in (found, exact))
+        for a, b in zip(*numbers, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-2, atol=2e-2 * np.abs(b).max())
+
+
+# ---- masks ----------------------------------------------------------------------------------------
+
+TOKENS = np.array([[3, 0, 0, 0], [1, 2, 3, 4], [4, 0, 0, 0], [2, 2, 1, 3], [0, 0, 0, 0]])
+
+
+def masked(*after):
+    """Sequences of 1, 4, 1, 4 tokens and none, 0 being no token, two numbers each."""
+    embedding = layers.Embedding(5, 2, mask_zero=True)
+    return keras.Sequential([keras.Input((4,)), embedding, *after, layers.Dense(2)]), embedding
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_statistics_under_a_mask_are_those_of_all_positions_that_count(batch):
+    model, embedding = masked(layers.BatchNormalization())
+    y = np.random.default_rng(0).normal(size=(5, 4, 2)).astype(np.float32)
+    landscape = wedges.NetworkLandscape(
+        model, TOKENS, y, "mse", seed=0, batch_norm="reestimate", evaluation_batch_size=batch
+    )
+    theta = np.random.default_rng(1).normal(size=landscape.dimension).astype(np.float32)
+    landscape.write(theta)
+    rows = np.array(embedding.embeddings)[TOKENS[TOKENS > 0]]  # [10, 2]
+    np.testing.assert_allclose(model.layers[1].moving_mean, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.layers[1].moving_variance, rows.var(0), rtol=1e-5)
+    loss = np.sum(np.mean((np.array(model(TOKENS)) - y) ** 2, axis=-1)[TOKENS > 0]) / 10
+    np.testing.assert_allclose(landscape(theta), loss, rtol=1e-5)
+    whole = landscape.on(TOKENS, y, evaluation_batch_size=5)
+    v = np.random.default_rng(2).normal(size=(2, landscape.dimension)).astype(np.float32)
+    found, expected = (a.value_and_gradient(theta)[1] for a in (landscape, whole))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for a, b in zip(landscape.hessian_product(theta, v), whole.hessian_product(theta, v), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_layer_under_a_mask_that_is_called_twice_is_refused():
+    norm = layers.BatchNormalization()
+    model, _ = masked(norm, layers.Dense(2), norm)
+    landscape = wedges.NetworkLandscape(
+        model, TOKENS, np.zeros((5, 4, 2)), "mse", seed=0, batch_norm="reestimate"
+    )
+    with pytest.raises(ValueError, match="layer 'batch_normalization.*' must be called once where"):
+        landscape(landscape.space.read())
+
+
 # ---- statistics that training does not move -------------------------------------------------------
 
 

@@ -79,6 +79,14 @@ def test_without_validation_too(tmp_path):
     assert_equal(training(tmp_path, validate=False), whole)
 
 
+def test_steps_of_more_batches_than_an_epoch_has(tmp_path):
+    settings = {"gathered": 16, "validate": False}
+    whole = training(tmp_path / "whole", **settings)
+    with pytest.raises(Killed):
+        training(tmp_path, die, "after Keras' weights", 2, **settings)  # 15 batches, no step yet
+    assert_equal(training(tmp_path, **settings), whole)
+
+
 def test_backups_in_the_middle_of_epochs_keep_what_keras_resumes(tmp_path):
     """Keras repeats the epoch from the weights of its middle; whole epochs are averaged once each."""
     with pytest.raises(Killed):

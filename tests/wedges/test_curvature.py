@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 import scipy.sparse
 import tensorflow as tf
+from scipy.sparse.linalg import aslinearoperator
 
 import wedges
 from tests.conftest import SPARSE, plain
@@ -97,11 +98,15 @@ def test_on_a_subspace_it_is_the_hessian_between_the_directions(float64):
 
 
 @pytest.mark.parametrize(
-    "held", [np.asarray, np.float32, np.int64, np.ndarray.tolist, tf.constant, scipy.sparse.csr_array]
-)
-def test_a_matrix_that_is_held_does_as_well_as_an_operator(held):
+    "made",
+    [
+        np.asarray, np.float32, np.int64, np.ndarray.tolist, tf.constant, scipy.sparse.csr_array,
+        lambda a: aslinearoperator(a.astype(int)), lambda a: aslinearoperator(a.astype(np.uint8)),
+    ],
+)  # fmt: skip
+def test_a_matrix_that_is_held_does_as_well_as_an_operator_and_so_does_one_of_whole_numbers(made):
     values = np.arange(1.0, 31.0)
-    matrix = held(np.diag(values))
+    matrix = made(np.diag(values))
     np.testing.assert_array_equal(curvature.dense(matrix), np.diag(values))
     np.testing.assert_array_equal(curvature.dense(curvature.block(matrix, [4, 0])), np.diag([5.0, 1.0]))
     np.testing.assert_allclose(wedges.eigenpairs(matrix, 2, seed=0).values, [30, 29], rtol=1e-4)

@@ -204,6 +204,28 @@ def test_an_output_pullback_is_the_jacobians_transpose(float64):
     np.testing.assert_allclose(landscape.output_pullback(theta, first), row, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [list, dict])
+def test_an_output_pullback_of_several_outputs_is_the_sum_over_them(kind, float64):
+    x, two, one = inputs(4), normal(4, N, 2), normal(5, N, 1)
+    start = keras.Input((4,))
+    heads = {name: layers.Dense(n, use_bias=False, name=name)(start) for n, name in ((2, "c"), (1, "a"))}
+    made = lambda c, a: [c, a] if kind is list else {"c": c, "a": a}
+    model = keras.Model(start, made(heads["c"], heads["a"]))
+    landscape = wedges.NetworkLandscape(
+        model, x, made(0 * two, 0 * one), made("mse", "mse"), seed=0, evaluation_batch_size=20
+    )
+    expected = {"c": x.T @ two, "a": x.T @ one}  # d z_ik / d theta_ab = x_ia [k = b]
+    expected = np.concatenate(
+        [expected[v.path.split("/")[0]].ravel() for v in model.trainable_variables]
+    )
+    theta = landscape.space.read()
+    for u in (made(two, one), made(two.tolist(), one[:, 0])):
+        np.testing.assert_allclose(landscape.output_pullback(theta, u), expected, rtol=1e-10)
+    for u in (made(one, two), made(two[1:], one[1:]), [two], {"c": two}, two, None):
+        with pytest.raises(ValueError, match="u must be shaped as the model's outputs, .* received "):
+            landscape.output_pullback(theta, u)
+
+
 def test_an_output_pullback_holds_the_statistics_of_batch_norm(float64):
     """Where they are re-estimated it is that of a model whose statistics were frozen there."""
     norm = [layers.BatchNormalization(), layers.Activation("tanh")]
@@ -220,7 +242,7 @@ def test_an_output_pullback_holds_the_statistics_of_batch_norm(float64):
 
 def test_what_has_no_row_for_each_example_cannot_be_pulled_back():
     landscape = linear(3, "mse", normal(1, N, 3))[1]
-    for u in (np.ones((N - 1, 3)), 1.0):
+    for u in (np.ones((N - 1, 3)), 1.0, np.ones((N, 4)), np.ones((N, 1, 2))):
         with pytest.raises(ValueError, match="u must be shaped as .* each of 53 examples"):
             landscape.output_pullback(np.zeros(15), u)
     with pytest.raises(ValueError, match=r"theta must be one point \[D\]; received shape \(2, 15\)"):

@@ -59,6 +59,69 @@ def test_the_parts_of_a_minibatch_are_all_of_it_in_order_and_add_up(n, images):
     np.testing.assert_allclose(found, whole.sample(theta, step), rtol=1e-6)
 
 
+class Fourth(keras.Sequential):
+    """Its loss is half of Keras' own, and a mean of fourth powers that Keras knows nothing of."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        own = tf.reduce_mean(tf.cast(y_pred, tf.float32) ** 4)
+        return own + 0.5 * super().compute_loss(x, y, y_pred, sample_weight)
+
+
+def fourth(images):
+    """A landscape of `Fourth`, sixteen examples in a minibatch."""
+    ends = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = Fourth([keras.Input((8, 8, 1)), *ends])
+    model.compile("sgd", SPARSE)
+    return wedges.NetworkLandscape(model, *images, seed=3, batch_size=16)
+
+
+def summed(reduction, images):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+    weights = np.linspace(0.5, 2.0, 53, dtype=np.float32)
+    return landscape(penalised, images, loss=loss, sample_weight=weights, regularize=True)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize("kind", ["sum", "sum_over_batch_size", "own"])
+def test_parts_add_up_to_keras_number_whatever_the_loss_divides_by(kind, n, images):
+    whole = fourth(images) if kind == "own" else summed(kind, images)
+    theta, model = whole.space.read(), whole.network.model
+    x, y, w = whole.minibatch(0)
+    model.compile(loss=whole.loss)
+    expected = tf.reduce_mean(model.compute_loss(x, y, model(x), None if kind == "own" else w))
+    parts = [whole.sample_of(theta, 0, whole.minibatch(0, (i, n)), (i, n)) for i in range(n)]
+    np.testing.assert_allclose(sum(parts), expected, rtol=1e-6)
+
+
+def masked():
+    """A class for each of four tokens, 0 being none."""
+    ends = [keras.layers.Embedding(5, 2, mask_zero=True), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((4,)), *ends])
+
+
+def test_a_loss_whose_parts_do_not_add_up_is_refused(images):
+    class Summed(Fourth):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return tf.reduce_sum(y_pred**2)
+
+    ends = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    own = Summed([keras.Input((8, 8, 1)), *ends])
+    own.compile("sgd", SPARSE)
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 5, (53, 4)), rng.integers(0, 3, (53, 4))
+    one_hot = images[0], np.eye(3, dtype=np.float32)[images[1]]
+    made = lambda model, data, loss: wedges.NetworkLandscape(model, *data, loss, seed=3, batch_size=16)
+    for found, why in (
+        (made(masked(), words, SPARSE), "divides by what a mask or weights of examples leave"),
+        (summed("mean_with_sample_weight", images), "divides by what a mask or weights of examples"),
+        (made(plain(), one_hot, "dice"), "received dice of model .*, which couples examples"),
+        (made(own, images, None), r"received compute_loss\(\) of model .*, which couples examples"),
+    ):
+        assert np.isfinite(found.sample(found.space.read(), 0))
+        with pytest.raises(ValueError, match=f"loss must be a plain mean or a sum .*{why}"):
+            found.minibatch(0, (0, 2))
+
+
 def test_each_part_draws_a_dropout_of_its_own(images):
     noisy = landscape(dropout, images)
     theta = noisy.space.read()
@@ -99,12 +162,35 @@ def test_one_device_is_the_landscape_itself(images):
         alone.nothing  # noqa: B018
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_scaled_loss_keeps_tiny_gradients_of_half_precision(jit):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        one = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+        model = keras.Sequential([keras.Input((1,)), one])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    ones = np.ones((4, 1), np.float32)
+    tiny = wedges.NetworkLandscape(model, ones, -ones, "mse", loss_weights=[1e-9], seed=0, batch_size=4)
+    shared = wedges.Distributed(tiny, tf.distribute.OneDeviceStrategy("CPU:0"), jit_compile=jit)
+    for rule in (
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e8)),
+        keras.optimizers.SGD(1e8, loss_scale_factor=2.0**15),
+    ):
+        # theta = 0, and dL/dtheta = 1e-9 * 2 (theta + 1), which is no float16 but of 0.
+        for landscape in (tiny, shared):
+            found = wedges.minimize(landscape, [0.0], rule, 1)
+            np.testing.assert_allclose(found.theta, [-0.2], rtol=1e-2)
+            np.testing.assert_allclose(found.losses, [1e-9], rtol=1e-5)
+    assert wedges.minimize(shared, [0.0], keras.optimizers.SGD(1e8), 1).theta == 0
+
+
 MIRRORED = """
 import wedges, keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tests.conftest import batch_norm, dropout, plain
-from tests.wedges.test_distribute import landscape, penalised
+from tests.wedges.test_distribute import fourth, landscape, penalised, summed
 from wedges import connect, simplex
 
 rng = np.random.default_rng(0)
@@ -137,6 +223,12 @@ for L in (one, two):
     grads.append(tape.gradient(loss, theta))
 np.testing.assert_allclose(*grads, atol=1e-6)
 ends = np.stack([theta, theta + 0.1])
+for one in (summed("sum", images), fourth(images)):
+    two = wedges.Distributed(one, strategy)
+    theta = one.space.read()
+    a, b = (wedges.minimize(L, theta, keras.optimizers.SGD(1e-3), 30) for L in (one, two))
+    np.testing.assert_allclose(a.losses, b.losses, rtol=1e-5)
+one, two, theta = check(penalised, 1e-5)
 found = [connect.tunnel(L, *ends, 3, adam(), 10).path for L in (one, two)]
 np.testing.assert_allclose(*found, atol=1e-5)
 joint = lambda L: connect.joint_connector(L, ends, simplex.Grid(1, 2), adam(), 10, seed=0)

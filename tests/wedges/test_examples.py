@@ -508,6 +508,18 @@ def test_weights_of_classes_are_of_these_examples_and_lists_of_one_are_one():
         np.testing.assert_allclose(found(theta), known, rtol=1e-5)
 
 
+def test_arrays_that_are_weighted_by_classes_are_in_memory_as_others_are():
+    weighted = wedges.NetworkLandscape(model(), X, Y, seed=0, class_weight={0: 5.0, 2: 0.5})
+    np.testing.assert_array_equal(weighted.x, X)
+    np.testing.assert_array_equal(weighted.y, Y)
+    np.testing.assert_array_equal(weighted.sample_weight, np.array([5.0, 1.0, 0.5])[Y])
+    late = np.where(np.arange(N) == 40, 7, Y)
+    with pytest.raises(ValueError, match="y must hold classes from 0 to 2, .*received 7"):
+        wedges.NetworkLandscape(model(), X, late, seed=0, class_weight={0: 5.0})
+    with pytest.raises(ValueError, match="class_weight must be finite; received NaN or infinity"):
+        wedges.NetworkLandscape(model(), X, Y, seed=0, class_weight={1: np.nan})
+
+
 # ---- what is no data ------------------------------------------------------------------------------
 
 BAD = np.where(np.arange(X.size).reshape(X.shape) % 40 == 33, np.nan, X)  # in rows 8, 18, 28, 38, 48

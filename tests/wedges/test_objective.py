@@ -1,6 +1,7 @@
 """What a model minimises, beyond the zoo: models of one's own making, accuracy, what outputs are."""
 
 import functools
+import pickle
 
 import keras
 import numpy as np
@@ -66,6 +67,21 @@ def test_a_loss_that_is_given_goes_before_the_models_own():
     assert float(at(landscape_of(model)).loss) == 7.0
     given = landscape_of(model, loss=SPARSE)
     np.testing.assert_allclose(at(given).loss, SPARSE(Y, model(X)), rtol=1e-5)
+
+
+def test_other_examples_have_the_loss_of_when_the_landscape_was_made():
+    x, y = np.array([[1.0], [2.0]], np.float32), np.array([[2.0], [5.0]], np.float32)
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, use_bias=False)])
+    model.compile(loss="mse", loss_weights=[2.0])
+    train = wedges.NetworkLandscape(model, x, y, seed=0)
+    model.compile(loss="mae")
+    other = train.on(x[1:], y[1:])  # at theta = 1 the errors are 1 and 3
+    assert float(train([1.0])) == 2 * (1 + 9) / 2 and float(other([1.0])) == 2 * 9
+    assert float(other.on(x, y)([1.0])) == 10 and float(train.on(x, y, loss_weights=[1.0])([1.0])) == 5
+    assert float(pickle.loads(pickle.dumps(other))([1.0])) == 18
+    for landscape in (train, other):
+        assert float(landscape.on(x, y, loss="mae")([1.0])) == 2
+        assert float(landscape.on(x, y, loss=None)([1.0])) == 2
 
 
 def test_a_compute_loss_without_an_argument_for_training():

@@ -111,6 +111,53 @@ def test_a_users_own_schedule_and_a_loss_scaling_optimizer():
     np.testing.assert_allclose(losses[0], 0.5)
 
 
+class Numbered(wedges.Landscape):
+    """Its loss at theta = 0 is the number of the step, and its gradient is `slope` everywhere."""
+
+    dimension, dtype = 1, tf.float32
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def __call__(self, theta):
+        return self.slope * self.point(theta)[..., 0]
+
+    def sample(self, theta, step):
+        return self(theta) + tf.cast(step, tf.float32)
+
+
+COUNTED = {
+    "accumulates four gradients": (keras.optimizers.SGD(0.0, gradient_accumulation_steps=4), 1.0),
+    "scales its loss": (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0)), 1.0),
+    # 1e38 times 2^15 is no float32, so that Keras halves the scale and skips the step, 15 times.
+    "overflows": (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0)), 1e38),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_steps_are_counted_whatever_the_optimizer_makes_of_their_gradients(name):
+    rule, slope = COUNTED[name]
+    descent = wedges.Descent(Numbered(slope), [0.0], rule)
+    losses = [descent.run(steps).losses for steps in (6, 1, 5)]
+    np.testing.assert_array_equal(np.concatenate(losses), np.arange(12))
+    second = wedges.Descent(Numbered(slope), [0.0], rule)
+    second.state = descent.state
+    assert second.step == descent.step == 12
+    np.testing.assert_array_equal(second.run(3).losses, [12, 13, 14])
+    descent.restart([0.0])
+    # 120 steps are three looks at the bar.
+    np.testing.assert_array_equal(optimize.progress(descent, 120, "a name").losses, np.arange(120))
+
+
+def test_accumulated_gradients_move_theta_by_their_mean():
+    rule = keras.optimizers.SGD(0.5, gradient_accumulation_steps=4)
+    descent = wedges.Descent(wedges.Quadratic([1.0]), [1.0], rule)
+    descent.run(3)
+    np.testing.assert_array_equal(descent.theta, [1.0])
+    descent.run(6)
+    np.testing.assert_array_equal(descent.theta, [0.25])  # halved by the fourth step and the eighth
+
+
 # ---- conjugate gradients, subspaces, tolerance ----------------------------------------------------
 
 
@@ -223,6 +270,20 @@ def test_it_stops_where_every_start_is_flat_and_stays_there(name, jit_compile):
     np.testing.assert_array_equal(descent.theta, before)
     one_fewer = wedges.minimize(landscape, starts, OPTIMIZERS[name], len(losses) - 2)
     assert np.any(np.linalg.norm(one_fewer.theta * curvatures, axis=-1) > tolerance)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+        keras.optimizers.SGD(0.1, loss_scale_factor=2.0**15),
+        keras.optimizers.SGD(0.1, loss_scale_factor=2.0**-15),
+    ],
+)
+def test_a_tolerance_is_of_the_gradient_whatever_an_optimizer_scales_the_loss_by(rule):
+    losses = wedges.minimize(wedges.Quadratic([1.0]), [1.0], rule, 300, tolerance=0.01).losses
+    assert len(losses) == 45  # 0.9^t <= 0.01 from t = 44 on, and a step tells
+    np.testing.assert_allclose(losses, 0.9 ** (2 * np.arange(45)) / 2, rtol=1e-4)
 
 
 def test_a_tolerance_inside_a_subspace_is_of_the_gradient_there():

@@ -97,6 +97,17 @@ def test_a_surface_is_cut_off_where_it_is_told_to_be(monkeypatch):
     assert len(cut) / len(whole) == pytest.approx(np.pi * 2.9 / np.sqrt(2) / 16, abs=0.06)
 
 
+@pytest.mark.parametrize("high", [-1.0, 0.0])
+def test_surfaces_and_planes_of_energies_below_zero_are_cut_off_too(high):
+    energy = bowl() - 5.1  # from -5 to 7
+    cut = heights(plots.surface(SIDE, SIDE, energy, high=high))
+    assert cut.min() == pytest.approx(-5) and cut.max() == pytest.approx(high, abs=1e-12)
+    paths = {"a path": [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]}
+    figure = plots.path_on_plane(Flat(), SIDE, SIDE, energy, paths, log=False, high=high)
+    scales = [c.norm for c in figure.axes[0].collections if getattr(c, "filled", False)]
+    assert [(n.vmin, n.vmax) for n in scales] == [(pytest.approx(-5), high)]
+
+
 def test_a_surface_that_is_cut_off_does_not_depend_on_what_memory_holds(monkeypatch):
     empty = np.empty
     filled = lambda shape, *args, **kwargs: np.full_like(empty(shape, *args, **kwargs), -1.79e308)
@@ -156,7 +167,8 @@ def test_surfaces_stand_side_by_side_in_a_grid():
         ({"values": np.full((9, 9), np.nan)}, "values must be finite somewhere; received none that is"),
         ({"values": bowl() - 1, "log": True}, "values must be above 0 where log is True; received -0.9"),
         ({"high": 0.05}, "high must be above the lowest of values, 0.1; received 0.05"),
-        ({"high": -1}, "high must be a finite number above 0; received -1"),
+        ({"high": -1}, "high must be above the lowest of values, 0.1; received -1"),
+        ({"high": np.nan}, "high must be a finite number; received nan"),
         ({"points": {"A": (3, 0)}}, r"points\['A'\] must be on the surface; received \(3, 0\)"),
         ({"points": {"A": (3, 0, 1)}}, r"points\['A'\] must be a pair \(x, y\); received shape \(3,\)"),
     ],

@@ -463,7 +463,7 @@ class Allocation:
         while True:
             loss = float(descent.run(1).losses[0])
             theta = self._point(descent.theta)
-            if descent.tolerance is not None and self._stands_at(theta):
+            if descent.met:
                 return
             self._to(theta)
             yield loss
@@ -482,7 +482,7 @@ class Allocation:
                     self._to(here, known)
                 elif not self._stands_at(here):
                     self._begin(here, known)
-                if descent.tolerance is not None and self._stands_at(there):
+                if runs.met:
                     return
                 if k == steps - 1:
                     self._to(there)

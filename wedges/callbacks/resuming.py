@@ -136,7 +136,7 @@ class _Beside:
         """Whether Keras' weights are those of an epoch later than the number it wrote beside them.
 
         It was then killed between the two. Ours of that epoch had been written before, and the number
-        of optimizer steps in it is that of the weights.
+        of batches in it is that of the weights.
         """
         steps = self._steps()
         for i in range(len(self._companions)):
@@ -146,8 +146,9 @@ class _Beside:
         return False
 
     def _steps(self):
-        optimizer = self._backup.model.optimizer
-        return -1 if optimizer is None else int(optimizer.iterations)
+        # Not the optimizer's own number of steps, which stands still while it accumulates gradients.
+        given = _keras.batches_given(self._backup.model)
+        return -1 if given is None else given
 
     def _state_file(self, i, epoch):
         return self._folder / f"{self._names[i]}.epoch-{epoch}.npz"

@@ -79,7 +79,7 @@ def tapped(layers: list[Layer], tape: tf.GradientTape) -> Iterator[dict[int, lis
         for layer in layers:
             keep = _keeper(calls[id(layer)], tape)
             for name, function in _hooks(layer, keep).items():
-                stack.enter_context(_replaced(layer, name, function))
+                stack.enter_context(_keras.replaced(layer, name, function))
         yield calls
 
 
@@ -134,16 +134,3 @@ def spread(layer: Layer, rank: int) -> list[Any]:
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     place = {a % rank: i for i, a in enumerate(axes)}
     return [place.get(a) for a in range(rank)]
-
-
-@contextlib.contextmanager
-def _replaced(layer, name, function):
-    """While it lasts, an attribute of one object alone is another; Keras' tracking sees nothing."""
-    own = vars(layer)
-    before = {name: own[name]} if name in own else {}
-    own[name] = function
-    try:
-        yield
-    finally:
-        del own[name]
-        own.update(before)

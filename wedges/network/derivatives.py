@@ -70,7 +70,7 @@ def hessian_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> tf.Ten
     with exact_second_derivatives(problem.network.model):
         at, directions = _moving(problem, theta, v)
         found = problem.total(part, _rows(at, v.shape[0] + (len(at) > 1)))
-        return _through_moments(problem, theta, found, v)
+        return _through_moments(problem, at, found, v)
 
 
 def gauss_newton_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
@@ -107,7 +107,7 @@ def gauss_newton_products(problem: Problem, theta: tf.Tensor, v: tf.Tensor) -> t
     with exact_second_derivatives(problem.network.model):
         at, directions = _moving(problem, theta, v)
         found = problem.total(part, _rows(at, v.shape[0]))
-        return _through_moments(problem, theta, found)
+        return _through_moments(problem, at, found)
 
 
 def _moving(problem, theta, v):
@@ -125,11 +125,12 @@ def _rows(at, n):
     return tf.zeros([n, sum(t.shape[0] for t in at)], at[0].dtype)
 
 
-def _through_moments(problem, theta, found, v=None):
-    """What was found by (theta, moments), [K, D + M], as derivatives by theta alone, [K, D].
+def _through_moments(problem, at, found, v=None):
+    """What was found by `at`, (theta, moments), [K, D + M], as derivatives by theta alone, [K, D].
 
     With v [K, D] the moments' own curvature is added; then `found` has the gradient as its last row.
     """
+    theta, *moments = at
     dimension = theta.shape[0]
     if found.shape[1] == dimension:  # no moments
         return found
@@ -138,7 +139,7 @@ def _through_moments(problem, theta, found, v=None):
     if v is not None:
         own, upstream, bend = own[:-1], upstream[:-1], (upstream[-1], v)
     return own + problem.network.batch_norm.pullbacks(
-        theta, problem.statistics, problem.evaluation_batch_size, upstream, bend
+        theta, problem.statistics, problem.evaluation_batch_size, moments, upstream, bend
     )
 
 
@@ -157,9 +158,9 @@ def output_gradients(problem: Problem, theta: tf.Tensor, state: list[tf.Tensor],
 
 
 def output_pullback(
-    problem: Problem, theta: tf.Tensor, state: list[tf.Tensor], u: tf.Tensor
+    problem: Problem, theta: tf.Tensor, state: list[tf.Tensor], u: list[tf.Tensor]
 ) -> tf.Tensor:
-    """sum_i sum_k u_ik d outputs_ik / d theta over all the data: u [N, outputs] -> [D]."""
+    """sum_i sum_k u_ik d outputs_ik / d theta over all the data: u [N, ...] of each output -> [D]."""
 
     def add(batch, carry):
         total, start = carry
@@ -170,7 +171,7 @@ def output_pullback(
         rows = lambda a, z: tf.reshape(
             tf.slice(a, [start] + [0] * (a.shape.rank - 1), [size, *a.shape[1:]]), tf.shape(z)
         )
-        upstream = [rows(a, z) for a, z in zip(tf.nest.flatten(u), outputs, strict=True)]
+        upstream = [rows(a, z) for a, z in zip(u, outputs, strict=True)]
         return total + tape.gradient(outputs, theta, upstream), start + size
 
     carry = (tf.zeros_like(theta), tf.constant(0))

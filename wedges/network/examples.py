@@ -132,6 +132,9 @@ class Arrays(Examples):
     def minibatch(self, rows: tf.Tensor) -> Any:
         return tf.nest.map_structure(lambda t: tf.gather(t, rows), self.batch)
 
+    def with_weights(self, function: Callable[[Any], Any]) -> Examples:
+        return Arrays((*self.batch[:2], function(self.batch)))
+
 
 # ---- read when they are needed, in any order --------------------------------------------------------
 

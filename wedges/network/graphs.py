@@ -64,8 +64,8 @@ class Graphs:
         return derivatives.output_gradients(self.problem, theta, state, x)
 
     @graph
-    def output_pullback(self, theta: tf.Tensor, state: list[tf.Tensor], u: tf.Tensor) -> tf.Tensor:
-        """sum_i sum_k u_ik d outputs_ik / d theta. u [N, outputs] -> [D]."""
+    def output_pullback(self, theta: tf.Tensor, state: list[tf.Tensor], u: list[tf.Tensor]) -> tf.Tensor:
+        """sum_i sum_k u_ik d outputs_ik / d theta. u [N, ...] of each output -> [D]."""
         return derivatives.output_pullback(self.problem, theta, state, u)
 
     @graph

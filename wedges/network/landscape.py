@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges._checks import choice, numbers, whole
+from wedges._checks import called, choice, numbers, whole
 from wedges._checks import seed as checked_seed
 from wedges._progress import waiting
 from wedges.landscape import PRODUCTS_AT_ONCE, Evaluation, WithExamples, WithOutputs
@@ -91,7 +92,8 @@ class NetworkLandscape(WithExamples, WithOutputs):
     Attributes:
       network: the `StatelessModel`; space: its `WeightSpace`.
       examples: the `Examples`; objective: the `Objective`.
-      x, y, sample_weight: as tensors, where they are arrays in memory; else None.
+      x, y, sample_weight: as tensors, where they are arrays in memory; else None. With class_weight the
+        weight of each example is that of its class.
       loss, seed, regularize, batch_norm: as given.
       size, batch_size, steps_per_epoch: N, B, and how many minibatches there are in an epoch.
       problem: the `Problem` that passes over the data work on; graphs: its `Graphs`.
@@ -147,7 +149,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         )
         self.readout = Readout(self.objective, *self.problem.probed[1:], self.dtype)
         self.graphs = Graphs(self.problem, self.readout)
-        self.problem.check_finite()
+        self.problem.check_finite(
+            ("x", "y", "sample_weight" if class_weight is None else "class_weight")
+        )
         self.readout.check(self.problem, self.examples)
         self.x, self.y, self.sample_weight = _in_memory(self.examples)
         self.loss = self.objective.loss
@@ -179,17 +183,29 @@ class NetworkLandscape(WithExamples, WithOutputs):
         """The same model, state, loss and policy on other examples: `test = train.on(x_test, y_test)`.
 
         Re-estimated batch-norm statistics still come from this landscape's inputs. Settings given by
-        name replace this landscape's; weights of examples belong to these, and are not taken over.
+        name replace this landscape's; weights of examples belong to these, and are not taken over. A
+        loss that the model was compiled with stays what it was when this landscape was made; only an
+        overridden `compute_loss` asks the model itself, whenever it is called.
         """
+        kept = {} if "loss" in overrides else self._compiled_loss()
         settings = {
             **self._given,
+            **kept,
             "seed": self.seed,
             "regularize": self.regularize,
             "batch_norm": self.batch_norm,
             "statistics_x": self.problem.statistics,
             "evaluation_batch_size": self.evaluation_batch_size,
         }
-        return NetworkLandscape(self.network, x, y, **{**settings, **overrides})
+        found = NetworkLandscape(self.network, x, y, **{**settings, **overrides})
+        found._given.update({name: overrides.get(name, self._given[name]) for name in kept})
+        return found
+
+    def _compiled_loss(self):
+        """The loss that the model was compiled with, as settings; none where another was given."""
+        if self._given["loss"] is not None or self.objective.loss is None or self.objective.own:
+            return {}
+        return {"loss": self.objective.loss, "loss_weights": self.objective.loss_weights}
 
     # ---- the landscape: theta -> loss -----------------------------------------------------------
 
@@ -229,7 +245,9 @@ class NetworkLandscape(WithExamples, WithOutputs):
         Or those of part (i, n) of it, rows i B/n to (i + 1) B/n.
 
         Raises:
-          ValueError: n does not divide B = batch_size, or examples come in batches of their own.
+          ValueError: n does not divide B = batch_size, examples come in batches of their own, or the
+            loss of a minibatch does not follow from those of its parts: it divides by what a mask or
+            weights of examples leave, or couples examples.
         """
         i, n = part
         if not tf.is_tensor(step):
@@ -247,6 +265,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
                 f"batch_size must be a multiple of the {n} devices that share a minibatch; received "
                 f"{self.batch_size}."
             )
+        self.problem.check_in_parts()
         size = self.batch_size // n
         return self.examples.minibatch(tf.slice(rows, [i * size], [size]))
 
@@ -287,7 +306,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
                 f"{tuple(theta.shape)}."
             )
         state = self.network.reseeded(self.seed, tf.cast(step, tf.int32), part)
-        loss = self.problem.mean_loss(theta, state, examples, training=True)
+        loss = self.problem.mean_loss(theta, state, examples, training=True, parts=part[1])
         return loss if part[1] == 1 else loss / part[1]
 
     def value_and_gradient(self, theta: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
@@ -353,22 +372,18 @@ class NetworkLandscape(WithExamples, WithOutputs):
         x = self.examples.first(n)[0]
         return self.graphs.output_gradients(theta, self.graphs.state_at(theta), x)
 
-    def output_pullback(self, theta: TensorLike, u: TensorLike) -> tf.Tensor:
+    def output_pullback(self, theta: TensorLike, u: Any) -> tf.Tensor:
         """sum_i sum_k u_ik d outputs_ik / d theta over all the data, in the memory of one microbatch.
 
-        u [N, outputs] -> [D]. With u = 1 / N in column k it is the mean gradient of logit k.
+        u [N, outputs] -> [D]. With u = 1 / N in column k it is the mean gradient of logit k. For a model
+        of several outputs u is a list or dict as they are, of one array each, and the sum is over all.
         Statistics of batch norm are held at their values at theta.
 
         Raises:
-          ValueError: more than one theta, or u without a row for each example.
+          ValueError: more than one theta, or u that is not shaped as the outputs.
         """
-        theta, u = self._one(theta), numbers("u", u, self.dtype)
-        if u.shape.rank == 0 or u.shape[0] != self.size:
-            raise ValueError(
-                f"u must be shaped as the model's outputs, a row for each of {self.size} examples; "
-                f"received shape {tuple(u.shape)}."
-            )
-        return self.graphs.output_pullback(theta, self.graphs.state_at(theta), u)
+        theta = self._one(theta)
+        return self.graphs.output_pullback(theta, self.graphs.state_at(theta), self._as_outputs(u))
 
     # ---- what else a model does at theta --------------------------------------------------------
 
@@ -456,11 +471,46 @@ class NetworkLandscape(WithExamples, WithOutputs):
         batch, outputs, _ = self.problem.probed
         return why_not_curved(self.problem, batch, outputs, seed=self.seed)
 
+    def _as_outputs(self, u):
+        """The arrays of u, one for each output in flat order, each shaped as it or [N, columns]."""
+        outputs = self.problem.probed[1]
+        given = _leaves_as(u, outputs)
+        if given is None:
+            raise self._misshapen(called(u))
+        parts = [numbers("u", a, self.dtype) for a in given]
+        for a, z in zip(parts, tf.nest.flatten(outputs), strict=True):
+            shape, wanted = tuple(a.shape), (self.size, *z.shape[1:])
+            long = lambda s: [s[0], *(n for n in s[1:] if n != 1)]
+            flat = len(shape) == 2 and np.prod(shape) == np.prod(wanted)
+            if not shape or shape[0] != self.size or not (flat or long(shape) == long(wanted)):
+                raise self._misshapen(f"shape {shape}, not {wanted}")
+        return parts
+
+    def _misshapen(self, received):
+        return ValueError(
+            f"u must be shaped as the model's outputs, a row for each of {self.size} examples; received "
+            f"{received}."
+        )
+
     def _one(self, theta):
         theta = self.point(theta)
         if theta.shape.rank != 1:
             raise ValueError(f"theta must be one point [D]; received shape {tuple(theta.shape)}.")
         return theta
+
+
+def _leaves_as(given, structure):
+    """What stands in `given` where tensors stand in a structure, flat; None where it is another one."""
+    if isinstance(structure, dict):
+        same = isinstance(given, dict) and given.keys() == structure.keys()
+        pairs = [(given[k], structure[k]) for k in sorted(structure)] if same else []
+    elif isinstance(structure, (list, tuple)):
+        same = isinstance(given, (list, tuple)) and len(given) == len(structure)
+        pairs = list(zip(given, structure, strict=True)) if same else []
+    else:
+        return [given]
+    found = [_leaves_as(*pair) for pair in pairs]
+    return list(itertools.chain(*found)) if same and all(f is not None for f in found) else None
 
 
 def _weighted(examples, class_weight, dtype):

@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
+from wedges._tensorflow import as_one_replica
 from wedges.network.batches import share
 
 
@@ -118,12 +119,20 @@ class Objective:
             next((loss for output, loss in found if output is z), None) for z in tf.nest.flatten(outputs)
         ]
 
-    def value(self, batch: Any, outputs: Any, *, training: bool) -> tf.Tensor:
-        """Keras' number for a batch, [], without what layers add. Call it where the model was called."""
+    def value(self, batch: Any, outputs: Any, *, training: bool, parts: int = 1) -> tf.Tensor:
+        """Keras' number for a batch, [], without what layers add. Call it where the model was called.
+
+        For one of several `parts` of a batch, all of one size, the number whose mean over the parts is
+        that of the batch, a plain mean over examples or a sum.
+        """
         if self.own:
             x, y, w = map(_none, batch)
-            return tf.cast(_keras.own_loss(self.model, x, y, outputs, w, training), self.dtype)
-        return self._combined(batch, outputs, lambda term: term.value)[0]
+            with as_one_replica():
+                loss = _keras.own_loss(self.model, x, y, outputs, w, training)
+            return tf.cast(loss, self.dtype)
+        summed = lambda term: isinstance(term.divisor, int)  # nothing was divided
+        number = lambda term: parts * term.value if parts > 1 and summed(term) else term.value
+        return self._combined(batch, outputs, number)[0]
 
     def part(
         self, batch: Any, outputs: Any, totals: list[tf.Tensor | int | None], size: int
@@ -216,7 +225,8 @@ class _Read(keras.losses.Loss):
         opaque = type(loss).__call__ is not keras.losses.Loss.__call__
         losses = None if opaque else loss.call(y, z)
         if losses is None or losses.shape.rank == 0 or not _one_each(losses, z):
-            value = tf.reduce_mean(cast(loss(y, _keras.masked(z, mask), sample_weight)))
+            with as_one_replica():
+                value = tf.reduce_mean(cast(loss(y, _keras.masked(z, mask), sample_weight)))
             return _TAKE.get()(Term(loss, y_pred, y_true, value, None, None))
         masks = [m for m in (mask, _keras.mask_of(losses)) if m is not None]
         if len(masks) == 2:

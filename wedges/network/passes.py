@@ -105,6 +105,6 @@ def loss_and_gradient(
     loss, (gradient, *upstream) = problem.examples.fold(add, carry, problem.microbatch)
     if upstream:
         gradient += problem.network.batch_norm.pullback(
-            theta, problem.statistics, problem.evaluation_batch_size, upstream
+            theta, problem.statistics, problem.evaluation_batch_size, moments, upstream
         )
     return loss, gradient

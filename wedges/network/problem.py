@@ -87,12 +87,15 @@ class Problem:
         return self._cast(self.network(theta, state, x, training=False).outputs)
 
     def mean_loss(
-        self, theta: tf.Tensor, state: list[tf.Tensor], batch: Any, *, training: bool
+        self, theta: tf.Tensor, state: list[tf.Tensor], batch: Any, *, training: bool, parts: int = 1
     ) -> tf.Tensor:
-        """Keras' loss of a batch (x, y, w), [], regularisers included where they are wanted."""
+        """Keras' loss of a batch (x, y, w), [], regularisers included where they are wanted.
+
+        For one of several `parts` of a batch the number whose mean over the parts is that of the batch.
+        """
         with self.network.at(theta, state) as scope:
             call = self.network.call(batch[0], scope, training=training)
-            loss = self.objective.value(batch, call.outputs, training=training)
+            loss = self.objective.value(batch, call.outputs, training=training, parts=parts)
         return self._with_added(loss, call)
 
     def part(self, theta: tf.Tensor, state: list[tf.Tensor], batch: Any) -> tuple[tf.Tensor, Any]:
@@ -142,6 +145,18 @@ class Problem:
     def state(self, moments: list[tf.Tensor]) -> list[tf.Tensor]:
         """The model's state, its batch-norm statistics from `moments` where they are re-estimated."""
         return self.network.batch_norm.state_of(moments) if self.reestimates else self.network.state
+
+    # ---- parts of a batch -----------------------------------------------------------------------
+
+    def check_in_parts(self) -> None:
+        """Raise ValueError where the loss of a batch does not follow from those of parts of it."""
+        masked = not self.objective.own and any(tf.is_tensor(t.divisor) for t in self.probed[2])
+        if masked or self._couples:
+            why = "divides by what a mask or weights of examples leave" if masked else "couples examples"
+            raise ValueError(
+                "loss must be a plain mean or a sum over examples where devices share a minibatch; "
+                f"received {self.objective} of model {self.network.model.name!r}, which {why}."
+            )
 
     # ---- what a few examples tell ---------------------------------------------------------------
 
@@ -249,12 +264,24 @@ class Problem:
 
     @functools.cached_property
     def _independent(self):
-        """Whether the loss of all examples follows from those of its batches; says so where it does not.
+        """Whether the loss of all examples follows from those of batches; says so where it does not."""
+        # A few are computed at once anyway.
+        if self.size < 2 or self.size <= self.evaluation_batch_size or not self._couples:
+            return True
+        model, n = self.network.model.name, self.size
+        warnings.warn(
+            f"the loss of model {model!r} couples the examples of a batch ({self.objective}), so that "
+            f"all {n} are computed at once, whatever evaluation_batch_size is, in the memory it takes.",
+            stacklevel=2,
+        )
+        return False
+
+    @functools.cached_property
+    def _couples(self):
+        """Whether the loss of several examples does not follow from those of parts of them.
 
         Looked at on a few examples: all of them at once, and in two parts.
         """
-        if self.size < 2 or self.size <= self.evaluation_batch_size:
-            return True  # they are computed at once anyway
         with tf.init_scope():
             batch, theta = self.examples.spread(_PROBE), self._start
             outputs = self._called(batch, theta)[0]
@@ -270,7 +297,7 @@ class Problem:
                     "function of theta: two calls give two numbers.",
                     stacklevel=2,
                 )
-                return True
+                return False
             of_losses = lambda both: [] if self.objective.own else self._sums(*both, [], theta)
             mixed = batch[0], diverse(batch[1], floats_only=True), batch[2]
             apart = [
@@ -281,15 +308,7 @@ class Problem:
                 # A mask that depends on weights: what is divided by is another number at each theta.
                 not np.allclose(pairs[0][:, 1], pairs[2][:, 1], rtol=1e-6),
             ]
-        if not any(apart):
-            return True
-        model, n = self.network.model.name, self.size
-        warnings.warn(
-            f"the loss of model {model!r} couples the examples of a batch ({self.objective}), so that "
-            f"all {n} are computed at once, whatever evaluation_batch_size is, in the memory it takes.",
-            stacklevel=2,
-        )
-        return False
+        return any(apart)
 
     def _called(self, batch, theta):
         """The model's outputs for a batch, and what its layers add."""

@@ -39,7 +39,7 @@ def heights(values: np.ndarray, name: str, log: bool, high: float | None) -> tup
         raise ValueError(f"{name} must be above 0 where log is True; received {low:g} among them.")
     if high is None:
         return low, float(known.max())
-    _checks.positive("high", high)
+    _checks.number("high", high)
     if high <= low:
         raise ValueError(f"high must be above the lowest of {name}, {low:g}; received {high!r}.")
     return low, float(high)
