@@ -1,6 +1,8 @@
 """Cards of small models: their numbers, what is refused, what goes on after a kill, the page."""
 
+import functools
 import html
+import importlib
 import json
 import os
 import pathlib
@@ -25,10 +27,12 @@ from wedges import phases
 from wedges.cards import (
     between,
     budget,
+    definition,
     fit,
     flat,
     given,
     judging,
+    kept,
     losses,
     make,
     models,
@@ -413,6 +417,115 @@ def test_other_weights_data_or_settings_are_another_card():
     others |= {"data": (X, (Y + 1) % 3), "held_out": (X, Y), "checkpoints": built()}
     keys = [key(), *(key(**{name: value}) for name, value in others.items())]
     assert len(set(keys)) == len(keys) and key() == keys[0]
+
+
+def key_with(loss=None, model=None):
+    model = built() if model is None else model
+    return make._read(given.read(given.checked(model, (X, Y), loss=loss)))[2]
+
+
+class Scaled(keras.losses.Loss):
+    """A loss of one's own that tells no configuration."""
+
+    def __init__(self, factor):
+        super().__init__(name="scaled")
+        self.factor = factor
+
+    def call(self, y_true, y_pred):
+        return self.factor * SPARSE.call(y_true, y_pred)
+
+
+def scaled_by(factor):
+    return lambda y_true, y_pred: factor * SPARSE.call(y_true, y_pred)
+
+
+def alike(loss):
+    """A model that always has the same weights, compiled with a loss."""
+    model = keras.models.clone_model(SAME)
+    model.set_weights(SAME.get_weights())
+    model.compile(keras.optimizers.SGD(name="usual"), loss)
+    return model
+
+
+SAME = built()
+SPARSE_OF = keras.losses.SparseCategoricalCrossentropy
+SMOOTH_OF = keras.losses.CategoricalFocalCrossentropy
+
+
+@pytest.mark.parametrize(
+    ("of", "one", "other"),
+    [
+        (lambda logits: SPARSE_OF(from_logits=logits), True, False),
+        (lambda ignored: SPARSE_OF(from_logits=True, ignore_class=ignored), None, 0),
+        (lambda reduction: SPARSE_OF(from_logits=True, reduction=reduction), "sum", "mean"),
+        (Scaled, 1.0, 2.0),
+        (scaled_by, 1.0, 2.0),
+        (lambda factor: functools.partial(lambda y, z, f: f * SPARSE.call(y, z), f=factor), 1.0, 2.0),
+    ],
+)
+def test_another_setting_of_a_loss_is_another_card(of, one, other):
+    """Given, or what the model was compiled with; an equal one is the same card."""
+    keras.utils.set_random_seed(0)
+    key = lambda value: key_with(of(value), alike(None))
+    assert key(one) == key(one) != key(other)
+    compiled = lambda value: key_with(None, alike(of(value)))
+    assert compiled(one) == compiled(one) != compiled(other)
+
+
+def test_settings_that_keras_does_not_tell_are_another_card():
+    """Keras' own configuration of the Huber loss has no delta."""
+    of = lambda delta: definition.definition(keras.losses.Huber(delta))
+    assert of(1.0) == of(1.0) != of(50.0)
+    smooth = lambda share: definition.definition(SMOOTH_OF(label_smoothing=share))
+    assert smooth(0.0) == smooth(0.0) != smooth(0.1)
+
+
+OWN_LOSS = """
+import keras
+def helper(y, z): return {factor} * keras.losses.sparse_categorical_crossentropy(y, z, from_logits=True)
+def mine(y, z): return helper(y, z)
+"""
+OWN_LAYER = """
+import keras
+class Own(keras.layers.Layer):
+    def call(self, x): return x * {factor}
+"""
+
+
+def test_an_edited_loss_or_layer_of_ones_own_is_another_card(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files that are written within one second
+    keys = {}
+    for factor in (1.0, 2.0, 1.0):
+        (tmp_path / "own_loss.py").write_text(OWN_LOSS.format(factor=factor))
+        (tmp_path / "own_layer.py").write_text(OWN_LAYER.format(factor=factor))
+        for name in ("own_loss", "own_layer"):
+            sys.modules.pop(name, None)
+        own = importlib.import_module("own_layer").Own(name="own")
+        end = layers.Dense(3, "tanh", name="end")
+        model = keras.Sequential([keras.Input((FEATURES,), name="x"), own, end], name="of_own")
+        model.layers[-1].set_weights([np.ones((3, 3)), np.zeros(3)])
+        found = key_with("own_loss:mine", alike(None)), key_with(SPARSE, model)
+        assert keys.setdefault(factor, found) == found
+    assert all(a != b for a, b in zip(keys[1.0], keys[2.0], strict=True))
+
+
+def test_a_file_with_a_class_of_ones_own_is_not_found_by_its_bytes(tmp_path):
+    """What the class computes is in no file of the card's."""
+    np.savez(tmp_path / "mine.npz", x=X, y=Y)
+    kind = type("Own", (keras.layers.Layer,), {"call": lambda self, x: 2 * x, "__module__": "nowhere"})
+    own = keras.Sequential([keras.Input((FEATURES,)), kind(), layers.Dense(CLASSES)])
+    for model, ending, known in ((own, "keras", False), (built(), "keras", True), (built(), "h5", True)):
+        path = saved(model, tmp_path / f"m.{ending}")
+        assert (given.checked(path, tmp_path / "mine.npz").mark is not None) is known, (model, ending)
+
+
+def test_a_frozen_layer_called_seed_counts():
+    """Only the state of random numbers is left out, and not all that has the word in its name."""
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, trainable=False, name="seed")])
+    key = kept.key_of([model], (), {})
+    model.layers[-1].bias.assign([1.0])
+    assert kept.key_of([model], (), {}) != key
 
 
 # ---- what is refused --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import wedges
 from wedges import _checks, archive
 from wedges.cards import reading
 
-VERSION = 3  # of what sections hold: an older card of the same models is made anew, beside it
+VERSION = 4  # of what sections hold: an older card of the same models is made anew, beside it
 _WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 _BLOCK = 2**20
@@ -38,7 +38,8 @@ class Given(NamedTuple):
       checkpoints: files and models, at least one.
       names: what each is called.
       data, held_out: as given; `read` puts `reading.Data` in place of files.
-      mark: SHA-256 of the files and settings; None where a card depends on more than files hold.
+      mark: SHA-256 of the files and settings; None where a card depends on more than files hold, such as
+        code of one's own.
     """
 
     checkpoints: list[Any]
@@ -392,6 +393,23 @@ def _command(checkpoints, others):
     return shlex.join(["python", "-m", "wedges", "card", *map(str, checkpoints), *flags])
 
 
+def _needs_code(path):
+    """Whether a file of a whole model names classes or functions of a user's own, which may change."""
+    import h5py  # Keras' own for its files
+
+    try:
+        if pathlib.Path(path).suffix == ".keras":
+            with zipfile.ZipFile(path) as file:
+                config = file.read("config.json").decode()
+        else:
+            with h5py.File(path, "r") as file:
+                config = str(file.attrs["model_config"])
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile):
+        return True  # one that nothing is known of
+    packages = {name.partition(".")[0] for name in re.findall(r'"module": "([^"]*)"', config)}
+    return not packages <= {"builtins", "keras", "wedges"}
+
+
 def _mark(checkpoints, names, data, held_out, model, settings):
     """SHA-256 of what a card is of, where that is files, numbers and names of losses."""
     files = [*checkpoints, data, *([] if held_out is None else [held_out])]
@@ -401,6 +419,7 @@ def _mark(checkpoints, names, data, held_out, model, settings):
         not whole
         or model is not None
         or not (loss is None or (isinstance(loss, str) and ":" not in loss))
+        or any(map(_needs_code, checkpoints))
     ):
         return None
     versions = {"wedges": wedges.__version__, "contents": VERSION}

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import wedges
 from wedges import archive
-from wedges.cards import contents, drawing, page, words
+from wedges.cards import contents, definition, drawing, page, words
 from wedges.cards.budget import Budget, Cut, examples_for
 from wedges.cards.given import VERSION, Given, folder_name
 from wedges.cards.kept import Kept, key_of, plain, write_json
@@ -87,8 +87,7 @@ def _read(given):
         "names": names,
         "wedges": wedges.__version__,
         "contents": VERSION,
-        "loss": chosen.name,
-        "origin": chosen.origin,
+        "loss": [chosen.name, chosen.origin, definition.loss_of(networks[0], chosen.loss)],
     }
     return subject, settings, key_of(networks, arrays, keyed)
 

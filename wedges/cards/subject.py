@@ -113,14 +113,14 @@ class Subject:
         return [
             row[0].path
             for i, row in enumerate(rows)
-            if i not in anew and "seed" not in row[0].path and differ(*map(np.asarray, row))
+            if i not in anew and row[0].name != _keras.SEED_STATE and differ(*map(np.asarray, row))
         ]
 
     @functools.cached_property
     def own_state(self) -> bool:
         """Whether the checkpoints differ in more than their trained weights."""
         state = lambda m: [
-            np.asarray(v.value) for v in m.non_trainable_variables if "seed" not in v.path
+            np.asarray(v.value) for v in m.non_trainable_variables if v.name != _keras.SEED_STATE
         ]
         first, *others = map(state, self.models)
         return any(not all(map(np.array_equal, first, other)) for other in others)
