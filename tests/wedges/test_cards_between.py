@@ -8,11 +8,26 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+import wedges
 from tests.conftest import SPARSE
 from tests.wedges.subjects import subject_of
 from wedges import phases
-from wedges.cards import between, curve, drawing, fit, flat, judging, kept, look, phase, reading, words
+from wedges.cards import (
+    between,
+    contents,
+    curve,
+    drawing,
+    fit,
+    flat,
+    judging,
+    kept,
+    look,
+    phase,
+    reading,
+    words,
+)
 from wedges.cards.budget import Cut, Rates
+from wedges.cards.models import models_of
 from wedges.network.landscape import NetworkLandscape
 
 
@@ -503,6 +518,77 @@ def test_the_most_frequent_class_of_targets_of_every_kind(kind):
     y = np.eye(2)[y] if kind == "one-hot" else y[:, None]
     found = between.mean(subject_of([model, keras.models.clone_model(model)][:1] * 2, (x, y, w)), 100.0)
     assert found["constant"]["of_constant"] == pytest.approx(0.6)
+
+
+# ---- checkpoints that differ in what is not trained --------------------------------------------------
+
+
+def frozen_dense(rng):
+    layer = layers.Dense(5, trainable=False, name="held")
+    layer.build((None, 5))
+    layer.set_weights([rng.normal(size=(5, 5)), rng.normal(size=5)])
+    return layer
+
+
+def adapted(rng):
+    layer = layers.Normalization(name="held")
+    layer.adapt(rng.normal(size=(50, 5)).astype("float32") + 2 * rng.normal(size=5))
+    return layer
+
+
+def frozen_batch_norm(rng):
+    layer = layers.BatchNormalization(trainable=False, name="held")
+    layer.build((None, 5))
+    layer.set_weights([np.ones(5), np.zeros(5), 3 * rng.normal(size=5), np.full(5, 2.0)])
+    return layer
+
+
+@pytest.fixture(scope="module", params=[frozen_dense, adapted, frozen_batch_norm])
+def unlike(request):
+    """Two trained models whose first layer, which is not trained, is another one."""
+    x, y, _ = weighted()
+    rng, models = np.random.default_rng(0), []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        models.append(keras.Sequential([keras.Input((5,)), request.param(rng), layers.Dense(3)]))
+        models[-1].compile(keras.optimizers.Adam(0.05), SPARSE, metrics=["accuracy"])
+        models[-1].fit(x, y, epochs=20, verbose=0)
+    return models
+
+
+def test_nothing_is_said_between_checkpoints_of_different_untrained_weights(unlike):
+    """Each is right by itself; a network between them would have the frozen weights of one."""
+    x, y, _ = weighted()
+    with pytest.warns(UserWarning, match="differs from .* in weights that are not trained"):
+        subject = subject_of(unlike, (x, y))
+    sections = {s.name: s.run for s in contents.sections(subject, {})}
+    for name in ("mean", "lines", "alike", "curve", "aligned", "phase"):
+        with pytest.raises(
+            Cut, match=r"^the checkpoints differ in weights that are not trained \(.*held/"
+        ):
+            sections[name](1000.0)
+    found = sections["fit"](1000.0)
+    for k, model in enumerate(unlike):
+        loss, accuracy = model.evaluate(x, y, verbose=0)
+        assert found["loss"][k] == pytest.approx(loss, rel=1e-5)
+        assert found["accuracy"][k] == pytest.approx(accuracy, rel=1e-5)
+        risen, seen = (sections[f"{name}-{k + 1}"](1000.0) for name in ("rise", "look"))
+        assert risen["loss"] == pytest.approx(loss, rel=1e-4) == seen["centre"]
+
+
+def test_the_page_says_why_there_is_no_verdict(unlike, tmp_path):
+    asked = {"minutes": 1e-3, "out_dir": tmp_path, "say": lambda line: None}
+    found = wedges.card({"a": unlike[0], "b": unlike[1]}, weighted()[:2], **asked)
+    text, why = found.page.read_text(), "the checkpoints differ in weights that are not trained ("
+    assert f"May these be averaged?<br><b>Not judged: {why}" in text and "theta" not in text
+    assert found.results["mean"]["cut"].startswith(why)
+
+
+def test_an_untrained_layer_more_is_another_architecture():
+    some = lambda *more: keras.Sequential([keras.Input((5,)), layers.Dense(3), *more])
+    other = some(layers.Dense(3, trainable=False, name="more"))
+    with pytest.raises(ValueError, match="must be of one architecture; .*more/kernel"):
+        models_of([some(), other], None, weighted()[0])
 
 
 # ---- what a look costs ------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ def card(
 
     One folder below `out_dir` holds the page, `card.html`, which is written anew after each section,
     the same numbers in `card.json`, and the sections. Its name ends with a key of weights, examples,
-    settings, the loss, and code of your own: called again for the same, a card that was killed goes on, and a finished one is read.
+    settings, the loss, and code of your own: called again for the same, a card that was killed goes on,
+    and a finished one is read.
 
     One pass over a few examples is timed first. On how many examples sections work, and how many steps,
     points and directions they take, follows from that; what does not fit is left out and named.

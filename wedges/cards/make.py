@@ -231,7 +231,7 @@ class _Making:
 def _concerns(warning):
     """Whether a warning is for who reads a card: not of what the card sees to, nor of optimizers."""
     said = str(warning.message)
-    mine = "batch-norm statistics" in said or "optimizer" in said
+    mine = any(s in said for s in ("batch-norm statistics", "optimizer", "weights that are not trained"))
     return issubclass(warning.category, UserWarning) and not mine
 
 

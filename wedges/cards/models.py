@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from wedges import _checks, archive
+from wedges import _checks, _keras, archive
 from wedges.cards.given import named, unlike
 from wedges.cards.reading import first_line, function_of, leaves, mapped
 
@@ -69,10 +69,16 @@ def _alike(names, models):
 
 def _difference(one, other):
     """The first weights in which two models differ, each in words; None where all shapes are alike."""
-    for a, b in itertools.zip_longest(one.trainable_variables, other.trainable_variables):
+    for a, b in itertools.zip_longest(*map(_weights, (one, other))):
         if a is None or b is None or tuple(a.shape) != tuple(b.shape):
             return ["the end" if v is None else f"{v.path} {list(map(int, v.shape))}" for v in (a, b)]
     return None
+
+
+def _weights(model):
+    """What is trained and what is not, without the state of random numbers."""
+    others = [v for v in model.non_trainable_variables if v.name != _keras.SEED_STATE]
+    return [*model.trainable_variables, *others]
 
 
 def _loaded(path: pathlib.Path, build: Callable[[], Any] | None, x: Any) -> keras.Model:

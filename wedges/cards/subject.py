@@ -191,7 +191,10 @@ class Subject:
 
     @functools.cached_property
     def around(self) -> NetworkLandscape:
-        """The landscape at any theta, on the working examples; batch norm is re-estimated."""
+        """The landscape at any theta, on the working examples; batch norm is re-estimated.
+
+        What is not trained is that of the first checkpoint; see `not_shared`.
+        """
         if not self.has_batch_norm and not self.own_state:
             return self.own(0, self.working)
         return self._landscape(0, *self.data.first(self.working), "reestimate", self.data)
@@ -200,9 +203,10 @@ class Subject:
     def at(self, k: int) -> NetworkLandscape:
         """The landscape near checkpoint k, on the working examples: what is not trained is its own.
 
-        Batch norm's statistics are those that `around` has at the checkpoint, and stay so. There the two
-        landscapes have one loss and one accuracy, so that curvature is of the network whose error and
-        CKA a phase is told from; with statistics as saved it may be of another one, which nobody uses.
+        Batch norm's statistics are found anew at the checkpoint, and stay so. Where checkpoints share
+        what is not trained, `around` has the same loss and accuracy there, so that curvature is of the
+        network whose error and CKA a phase is told from; with statistics as saved it may be of another
+        one, which nobody uses.
         They are held because derivatives through them cost too much of large models (of MobileNetV2 on
         64 images 61 s of tracing on one core and 6.6 GB, against 16 s and 2.9 GB), and because a Hessian
         is mostly understood as that of inference.
