@@ -1,5 +1,6 @@
 """What a card says between checkpoints: pictures, a trained curve, verdict, weights of examples."""
 
+import json
 import re
 
 import keras
@@ -506,6 +507,35 @@ def test_a_regression_is_held_against_the_mean_target(slope, better):
     assert re.match(start, words.verdict_line(found, ["a", "b"]))
 
 
+@pytest.mark.parametrize("slope", [1.0, 0.0])
+@pytest.mark.parametrize("weight", [30.0, 0.1, None])
+def test_weights_change_both_sides_of_a_comparison_with_the_mean_target(slope, weight):
+    """Equal ones nothing but the unit; others as NumPy weighs losses and targets."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2)).astype("float32")
+    y = (x[:, 0] + 3 + 0.1 * rng.normal(size=80)).astype("float32")
+    w = rng.uniform(5, 20, 80) if weight is None else np.full(80, weight)
+    models = []
+    for off in (0.0, 0.01):
+        model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.set_weights([np.array([[slope], [off]], "float32"), np.array([3.0], "float32")])
+        models.append(model)
+    found = between.mean(subject_of(models, (x, y, w.astype("float32"))), 100.0)
+    of_best = w * (x @ np.array([slope, 0.01 * found["constant"]["best"]]) + 3 - y) ** 2
+    of_constant = w * (y - np.average(y, weights=w)) ** 2
+    assert found["constant"]["of_best"] == pytest.approx(of_best.mean(), rel=1e-4)
+    assert found["constant"]["of_constant"] == pytest.approx(of_constant.mean(), rel=1e-4)
+    assert found["constant"]["difference"] == pytest.approx((of_constant - of_best).mean(), rel=1e-4)
+    assert found["constant"]["better"] is (slope == 1.0) is not found["verdict"]["constant"]
+    if weight is not None:
+        usual = between.mean(subject_of(models, (x, y)), 100.0)
+        for one, other in ((found, usual), (found["constant"], usual["constant"])):
+            for name in one.keys() & {"mean_loss", "of_best", "of_constant", "difference", "error"}:
+                assert one[name] == pytest.approx(weight * other[name], rel=1e-4)
+        assert found["verdict"]["answer"] == usual["verdict"]["answer"]
+
+
 @pytest.mark.parametrize("kind", ["one-hot", "column", "binary"])
 def test_the_most_frequent_class_of_targets_of_every_kind(kind):
     """Weighted as the accuracy is: of class 1 there are few examples, and they count most."""
@@ -518,6 +548,31 @@ def test_the_most_frequent_class_of_targets_of_every_kind(kind):
     y = np.eye(2)[y] if kind == "one-hot" else y[:, None]
     found = between.mean(subject_of([model, keras.models.clone_model(model)][:1] * 2, (x, y, w)), 100.0)
     assert found["constant"]["of_constant"] == pytest.approx(0.6)
+
+
+# ---- models of several outputs ----------------------------------------------------------------------
+
+
+def test_a_card_of_models_of_several_outputs(tmp_path):
+    """They have no one accuracy: what is said is about the loss, and nothing stops the card."""
+    x, y, _ = weighted()
+    models = {}
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((5,))
+        outputs = {"a": layers.Dense(3, name="a")(inputs), "b": layers.Dense(1, name="b")(inputs)}
+        models[f"model {seed}"] = keras.Model(inputs, outputs)
+        models[f"model {seed}"].compile("adam", {"a": SPARSE, "b": "mse"})
+    asked = {"minutes": 1, "out_dir": tmp_path, "say": lambda line: None, "examples": 100}
+    found = wedges.card(models, (x, {"a": y, "b": x.sum(axis=1)}), **asked)
+    assert found.results["fit"]["accuracy"] == [None, None]
+    assert {"mean", "lines", "rise-1", "look-2"} <= {
+        n for n, r in found.results.items() if "cut" not in r
+    }
+    assert found.results["mean"]["mean_accuracy"] is None
+    assert json.loads(found.json.read_text())["finished"]
+    several = ({"a": 0.5, "b": None}, {}, [0.5], (0.5, 0.5), None)
+    assert not any(judging.one(each) is not None for each in several) and judging.one(0.5) == 0.5
 
 
 # ---- checkpoints that differ in what is not trained --------------------------------------------------

@@ -28,7 +28,8 @@ Each = tuple[np.ndarray, np.ndarray | None]
 
 def one(accuracy: Any) -> float | None:
     """The accuracy, where a model has one."""
-    return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None
+    several = isinstance(accuracy, (dict, list, tuple))  # one for each output
+    return None if accuracy is None or several or np.ndim(accuracy) else float(accuracy)
 
 
 def numbers(landscape: NetworkLandscape, found: Evaluation) -> dict[str, Each | None]:
@@ -63,7 +64,8 @@ def hits(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
 def losses(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
     """The loss of each example; None where their mean is not the loss, as with masks.
 
-    Keras' mean of weighted losses is one over all examples, unless the loss says otherwise.
+    Keras' mean of weighted losses is one over all examples, unless the loss says otherwise: each is then
+    multiplied by its weight, and all count alike.
     """
     several, y, z = keras.tree.flatten(landscape.loss), landscape.y, found.outputs
     if len(several) != 1 or several[0] is None or not tf.is_tensor(y) or not hasattr(z, "shape"):
@@ -175,6 +177,9 @@ def constant(landscape: NetworkLandscape, each: list[dict[str, Each | None]]) ->
     if values is None or len(known) < len(each) or values.shape != known[0][0].shape:
         return None
     w, sign = known[0][1], 1.0 if unit == "accuracy" else -1.0
+    weights = weights_of(landscape)
+    if w is None and weights is not None:  # the numbers of the models are weighted themselves
+        values = weights * values
     means = [float(np.average(numbers, weights=w)) for numbers, _ in known]
     best = int(np.argmax(sign * np.array(means)))
     if not np.isfinite(means[best]):
