@@ -885,6 +885,17 @@ def test_a_card_without_time_says_what_it_left_out(folder, tmp_path):
     assert "Left out, and notes" in text and "the surface of a" in text and "Complete" in text
 
 
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 4 GiB"), MemoryError()])
+def test_a_section_without_memory_is_left_out(error, folder, tmp_path, monkeypatch):
+    def fails(*given):
+        raise error
+
+    monkeypatch.setattr(between, "mean", fails)
+    found = again(folder, minutes=1e-3, out_dir=tmp_path, held_out=None)
+    assert found.results["mean"]["cut"] == (str(error) or "MemoryError")
+    assert "fit" in found.results and json.loads(found.json.read_text())["finished"]
+
+
 def test_what_is_left_out_is_told_in_words():
     """Not as "0 s, and 0 s of the budget are for them"."""
     with pytest.raises(budget.Cut) as cut:

@@ -1,6 +1,7 @@
 """What a card says between checkpoints: pictures, a trained curve, verdict, weights of examples."""
 
 import json
+import math
 import re
 
 import keras
@@ -453,6 +454,69 @@ def test_two_accuracies_of_one_model_are_told_apart():
     )
     lines = words.statistics_lines(found, ["a", "b"])
     assert lines and all("as saved" in line and "found anew" in line for line in lines)
+
+
+def verdict_of(lost, n, gained=0, w=None):
+    """The verdict on a mean that has so many labels of n wrong that both models have right."""
+    right, middle = np.ones(n), np.ones(n)
+    middle[:lost], right[n - gained :] = 0, 0
+    gain = judging._gain([(right, w), (right, w), (middle, w)], "accuracy", 0)
+    return judging.verdict({"gain": gain, "loss_gain": None, "loss": [1.0]})["answer"], gain
+
+
+@pytest.mark.parametrize(
+    ("lost", "n", "answer"),
+    [(0, 12, "unclear"), (0, 2000, "yes"), (1, 400, "unclear"), (1, 800, "yes"), (40, 400, "no")],
+)
+def test_few_examples_without_a_change_are_no_yes(lost, n, answer):
+    """Clopper and Pearson: the share of which so few show up in one sample of forty."""
+    said, gain = verdict_of(lost, n)
+    assert said == answer
+    if lost < 2:
+        p = -gain["best_low"]
+        shown = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(lost + 1))
+        assert shown == pytest.approx(0.025, rel=1e-6)
+        assert gain["low"] == gain["best_low"] <= gain["mean"]
+    assert verdict_of(lost, n, w=np.full(n, 30.0))[1]["low"] == pytest.approx(gain["low"])
+
+
+def test_examples_of_little_weight_count_as_fewer():
+    """A hundred that count, among 2,000: as wide as of about a hundred."""
+    w = np.where(np.arange(2000) % 20 == 0, 1.0, 1e-6)
+    answer, gain = verdict_of(0, 2000, w=w)
+    assert answer == "unclear" and gain["low"] == pytest.approx(0.025 ** (1 / 100) - 1, rel=1e-2)
+
+
+def test_images_of_many_labels_are_no_examples_of_one():
+    """Their small differences are what they are; without any, an image may still differ in all."""
+    rng = np.random.default_rng(0)
+    d = rng.normal(0, 1e-4, (1, 60))
+    (low,), (high,) = judging.interval(d, None, 0, counted=True)
+    assert -1e-3 < low < d.mean() < high < 1e-3
+    assert judging.interval(0 * d, None, 0, counted=True)[0][0] == pytest.approx(0.025 ** (1 / 60) - 1)
+
+
+def test_the_resamples_of_many_examples_keep_to_their_memory(monkeypatch):
+    """In pieces, with the same result; of very many the normal interval, without any."""
+    rng = np.random.default_rng(0)
+    d = rng.choice([-1.0, 0.0, 0.0, 1.0], (2, 300))
+    whole = judging.interval(d, None, 0, counted=False)
+    shapes, real = [], judging._weighted_means
+    watched = lambda d, w, rows: shapes.append(rows.shape) or real(d, w, rows)
+    monkeypatch.setattr(judging, "_NUMBERS", 2000)
+    monkeypatch.setattr(judging, "_weighted_means", watched)
+    np.testing.assert_array_equal(judging.interval(d, None, 0, counted=False), whole)
+    assert max(map(np.prod, shapes)) <= 2000 and sum(count for count, _ in shapes) == 2000
+    shapes.clear()
+    d = rng.choice([-1.0, 0.0, 0.0, 1.0], (2, 100_000))
+    w = rng.random(100_000)
+    low, high = judging.interval(d, w, 0, counted=True)
+    mean = (d * w).sum(axis=1) / w.sum()
+    half = 1.96 * np.sqrt(((w * (d - mean[:, None])) ** 2).sum(axis=1)) / w.sum()
+    np.testing.assert_allclose([low, high], [mean - half, mean + half], rtol=1e-4)
+    assert not shapes and judging.seconds(100_000) == 0 < judging.seconds(10_000)
+    assert "1.96 standard errors" in judging.interval_in_words(100_000, counted=False)
+    assert "2,000 bootstrap samples" in judging.interval_in_words(300, counted=True)
 
 
 # ---- no better than one answer for all --------------------------------------------------------------

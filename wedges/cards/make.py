@@ -27,7 +27,7 @@ from wedges.cards.reading import Data, data_of
 from wedges.cards.subject import Subject
 
 # What a section may end with, of a loss without curvature, say, or of too little memory: others go on.
-_FAILURES = (ValueError, RuntimeError, tf.errors.OpError)
+_FAILURES = (ValueError, RuntimeError, MemoryError, tf.errors.OpError)
 
 
 def made(
@@ -146,7 +146,7 @@ class _Making:
             try:
                 found = section.run(seconds)
             except (Cut, *_FAILURES) as cut:
-                found = {"cut": " ".join(str(cut).split()).rstrip(".")}
+                found = {"cut": " ".join(str(cut).split()).rstrip(".") or type(cut).__name__}
             found["seconds"] = time.monotonic() - begin
             self.results[section.name] = self.kept.put(section.name, found)
             self.say(f"      {words.line(section.name, self.results[section.name])}")
