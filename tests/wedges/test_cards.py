@@ -852,6 +852,30 @@ def test_the_loss_is_guessed_and_said():
     assert losses.loss_of(trained(0), of((X, Y)), None).loss is None
 
 
+@pytest.mark.parametrize(
+    ("name", "end", "y", "logits"),
+    [
+        ("binary_crossentropy", layers.Dense(5, "sigmoid"), np.eye(5)[Y], False),
+        ("BinaryCrossentropy", layers.Dense(5), 1 - np.eye(5)[Y], True),
+        ("bce", layers.Dense(1), Y % 2, True),
+        ("BCE", layers.Dense(1, "sigmoid"), Y % 2, False),
+        ("binary_focal_crossentropy", layers.Dense(1), Y % 2, True),
+        ("BinaryFocalCrossentropy", layers.Dense(5, "sigmoid"), np.eye(5)[Y], False),
+        ("SparseCategoricalCrossentropy", layers.Dense(3), Y, True),
+        ("Sparse_Categorical_Crossentropy", layers.Dense(3, "softmax"), Y, False),
+        ("CategoricalCrossentropy", layers.Dense(3), np.eye(3)[Y], True),
+        ("categorical_focal_crossentropy", layers.Dense(3), np.eye(3)[Y], True),
+        ("CategoricalFocalCrossentropy", layers.Dense(3, "softmax"), np.eye(3)[Y], False),
+        ("categorical_crossentropy", layers.Dense(3, "sigmoid"), np.eye(3)[Y], True),
+    ],
+)
+def test_logits_are_seen_whatever_the_cross_entropy_is_called(name, end, y, logits):
+    keras.utils.set_random_seed(1)
+    shown, from_logits, origin = guess(end, y, x=3 * X, loss=name)
+    assert from_logits is logits and ("of logits" if logits else "of probabilities") in origin
+    assert re.fullmatch("[a-z_]+_crossentropy", shown)  # that of Keras' function
+
+
 # ---- the budget -------------------------------------------------------------------------------------
 
 
