@@ -1029,6 +1029,29 @@ def test_a_regression_has_no_accuracy(tmp_path):
     assert "accuracy</th>" not in found.page.read_text()
 
 
+def test_penalties_of_regularisers_are_told_beside_the_loss(tmp_path):
+    """Keras' evaluation adds them; the page says that its loss, as all else on it, has them not."""
+    models_of_mine = {}
+    for name in "ab":
+        layer = layers.Dense(1, name="only", kernel_regularizer=keras.regularizers.L2(0.1))
+        model = keras.Sequential([keras.Input((FEATURES,)), layer])
+        model.compile("adam", "mse")
+        models_of_mine[name] = model
+    y = X @ np.array([1.0, -2.0, 0.5], "float32")
+    asked = {"minutes": 1e-3, "out_dir": tmp_path, "say": lambda line: None}
+    found = wedges.card(models_of_mine, (X, y), **asked)
+    fitted, text = found.results["fit"], found.page.read_text()
+    for k, model in enumerate(models_of_mine.values()):
+        penalty = 0.1 * np.sum(np.square(model.get_weights()[0]))
+        assert fitted["penalty"][k] == pytest.approx(penalty, rel=1e-5)
+        whole = model.evaluate(X, y, verbose=0)
+        assert fitted["loss"][k] + fitted["penalty"][k] == pytest.approx(whole, rel=1e-5)
+    assert fitted["loss_has_penalty"] is False and text.count("without the regularisers' penalties") == 1
+    assert words.number(fitted["penalty"][0]) in text
+    plain = wedges.card(built(), (X, Y), loss=SPARSE, **asked)
+    assert plain.results["fit"]["penalty"] is None and "penalties" not in plain.page.read_text()
+
+
 # ---- the command ------------------------------------------------------------------------------------
 
 

@@ -33,7 +33,7 @@ class Subject:
     Args:
       names, models: of the checkpoints [K].
       data, held_out: the examples, and others that were not trained on, or None.
-      chosen: the loss.
+      chosen: the loss. The penalties of regularisers are no part of it; see `penalties`.
       seed: of all that is random.
 
     Attributes:
@@ -95,6 +95,18 @@ class Subject:
     def loss_name(self) -> str:
         """What the loss is called."""
         return self.chosen.name or str(self._probe.objective)
+
+    @functools.cached_property
+    def penalties(self) -> list[float] | None:
+        """What regularisers add at each checkpoint's weights, which no section's loss has in it.
+
+        None without any, and where a model's own `compute_loss` decides what belongs to the loss.
+        """
+        of = lambda m: [v.regularizer(v) for v in m.trainable_weights if v.regularizer is not None]
+        found = [of(model) for model in self.models]
+        if self._probe.objective.own or not any(found):
+            return None
+        return [float(sum(map(float, each))) for each in found]
 
     @functools.cached_property
     def not_shared(self) -> list[str]:
