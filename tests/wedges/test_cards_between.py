@@ -393,6 +393,33 @@ def test_weights_of_examples_count_as_keras_counts_them(tmp_path):
     assert found["ensemble_accuracy"] == pytest.approx(np.average(together == y, weights=w), abs=1e-6)
 
 
+def test_an_ensemble_has_no_other_kind_of_accuracy():
+    """Where half the classes are ignored the models' accuracy is of the rest, and so is none of its."""
+    x, y, _ = weighted()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    models = [classifier(seed) for seed in (1, 2)]
+    for model in models:
+        model.compile("adam", loss)
+    y = np.where(np.arange(200) % 2, y, -1)
+    found = between.mean(subject_of(models, (x, y)), 100.0)
+    right = [np.asarray(model(x)).argmax(axis=1)[1::2] == y[1::2] for model in models]
+    assert found["accuracy"] == pytest.approx([np.mean(r) for r in right])
+    assert found["gain"] is None and found["ensemble_accuracy"] is None
+
+
+def test_shares_between_two_classes_are_judged_by_the_loss():
+    """One sigmoid column whose targets are 0.1 and 0.9: there is no accuracy, of models or ensemble."""
+    x, y, _ = weighted()
+    models = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        models.append(keras.Sequential([keras.Input((5,)), layers.Dense(1, "sigmoid")]))
+        models[-1].compile("adam", "binary_crossentropy")
+    found = between.mean(subject_of(models, (x, (0.1 + 0.8 * (y == 0)).astype("float32"))), 100.0)
+    assert found["accuracy"] == [None, None] and found["ensemble_accuracy"] is None
+    assert found["verdict"]["unit"] == "loss" and found["loss_gain"] is not None
+
+
 @pytest.mark.parametrize("bad", [np.ones(3), -np.ones(200), np.zeros(200)])
 def test_weights_that_will_not_do(bad):
     x, y, _ = weighted()

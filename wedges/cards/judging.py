@@ -155,7 +155,7 @@ def judged(
         "accuracy": [one(f.accuracy) for f in models],
         "mean_loss": float(middle.loss),
         "mean_accuracy": one(middle.accuracy),
-        "ensemble_accuracy": _ensemble(landscape, models),
+        "ensemble_accuracy": _ensemble(landscape, models, each[:-1]),
         "same": all(np.array_equal(thetas[0], theta) for theta in thetas[1:-1]),
         "gain": _gain([e["accuracy"] for e in each], "accuracy", seed),
         "loss_gain": _gain([e["loss"] for e in each], "loss", seed),
@@ -233,9 +233,12 @@ def _mean_target(landscape):
     return values.reshape(landscape.size, -1).mean(axis=1)
 
 
-def _ensemble(landscape, found):
-    """The accuracy of the mean prediction; None where there is no accuracy."""
-    if any(one(f.accuracy) is None or not hasattr(f.outputs, "shape") for f in found):
+def _ensemble(landscape, found, each):
+    """The accuracy of the mean prediction; None where it would be another quantity than the models'.
+
+    That is where `hits` does not give their accuracies: where there is none, or with masks.
+    """
+    if any(e["accuracy"] is None for e in each):
         return None
     together = np.mean(
         [np.asarray(landscape.probabilities(f.outputs), np.float64) for f in found], axis=0

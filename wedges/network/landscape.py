@@ -149,6 +149,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
         self.graphs = Graphs(self.problem, self.readout)
         self.problem.check_finite()
         self.readout.check(self.problem, self.examples)
+        self.readout.leave_out_shares(self.problem, self.examples)
         self.x, self.y, self.sample_weight = _in_memory(self.examples)
         self.loss = self.objective.loss
         self.size, self.evaluation_batch_size = self.examples.size, evaluation_batch_size
