@@ -99,7 +99,10 @@ def _parser() -> _Parser:
         help="the same, not trained on; by default x_test and y_test of --data, where it has them",
     )
     examples.add_argument(
-        "--examples", metavar="N", type=int, help="at most so many, a random subset (default: all)"
+        "--examples",
+        metavar="N",
+        type=int,
+        help="at most so many, a random subset (default: all; of a tf.data.Dataset the first 50,000)",
     )
     examples.add_argument(
         "--loss",

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -773,6 +774,95 @@ def test_a_subset_is_random_and_its_rows_stay_together():
     assert not np.array_equal(found.x, of((X, Y), examples=20, seed=1).x)
     endless = tf.data.Dataset.from_tensor_slices((X, Y)).repeat()
     assert of(endless, examples=100).size == 100
+
+
+def sorted_by_class(n=300):
+    y = np.arange(n) // (n // 3)
+    return tf.data.Dataset.from_tensor_slices((np.arange(n, dtype="float32")[:, None], y))
+
+
+@pytest.mark.parametrize("batch", [None, 7, 1000])
+def test_a_subset_of_a_data_set_is_of_all_of_it(batch):
+    """And not its first examples, which may be of one class."""
+    dataset = sorted_by_class() if batch is None else sorted_by_class().batch(batch)
+    found = of(dataset, examples=60)
+    assert (found.size, found.total) == (60, 300) and len(set(found.x[:, 0])) == 60
+    np.testing.assert_array_equal(found.y, found.x[:, 0] // 100)
+    assert np.all(np.bincount(found.y) > 8)  # 20 expected, 3.3 standard errors below
+    assert not np.array_equal(found.x, of(dataset, examples=60, seed=1).x)
+    np.testing.assert_array_equal(found.x, of(dataset, examples=60).x)
+
+
+def test_a_subset_is_drawn_in_little_memory(monkeypatch):
+    """No more than a few thousand rows are held of a long data set."""
+    held, real = [], reading._Sample.add
+    watched = lambda self, rows: real(self, rows) or held.append(self.held)
+    monkeypatch.setattr(reading._Sample, "add", watched)
+    x = np.arange(20_000, dtype="float32")[:, None]
+    found = of(tf.data.Dataset.from_tensor_slices((x, x[:, 0])).batch(100), examples=50)
+    assert len(held) == 200 and max(held) <= 1100 and found.total == 20_000
+    quarters = np.bincount(found.y.astype(int) // 5000, minlength=4)
+    assert quarters.min() >= 3  # 12.5 expected
+
+
+def test_a_data_set_that_is_cut_says_so(monkeypatch):
+    monkeypatch.setattr(reading, "LIMIT", 100)
+    for batch in (7, 50, 100):
+        with pytest.warns(
+            UserWarning, match="^data is a data set of more than 100 examples: the first 1"
+        ):
+            found = of(sorted_by_class().batch(batch))
+        assert (found.size, found.total) == (100, None) and set(found.x[:, 0]) == set(range(100))
+        with pytest.warns(UserWarning, match="the first 100 were read"):
+            assert of(sorted_by_class().batch(batch), examples=60).total is None
+    with warnings.catch_warnings(action="error"):
+        assert of(sorted_by_class(99).batch(33)).total == 99
+        assert of(sorted_by_class().take(100).batch(50)).total == 100
+        assert of(sorted_by_class(), examples=300).total == 300
+
+
+def test_the_page_says_that_a_data_set_was_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LIMIT", 50)
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y))
+    asked = {"minutes": 1e-3, "out_dir": tmp_path, "say": lambda line: None, "loss": SPARSE}
+    found = wedges.card(built(), dataset, **asked)
+    assert (
+        "data is a data set of more than 50 examples: the first 50 were read." in found.page.read_text()
+    )
+    assert found.results["about"]["data"]["of"] is None
+    assert found.results["about"]["data"]["examples"] == 50
+
+
+def test_a_data_set_of_single_examples_is_known_by_its_shapes():
+    """By first axes that differ, or by what goes into the model; batches of one length stay batches."""
+    of_model = lambda given: of(given, inputs=lambda: [(FEATURES,)])
+    pairs = lambda *parts: tf.data.Dataset.from_tensor_slices(parts)
+    one_hot = np.eye(5)[Y]
+    for found in (of(pairs(X, one_hot)), of_model(pairs(X, one_hot))):
+        assert found.x.shape == (N, FEATURES) and found.y.shape == (N, 5)
+    found = of_model(pairs(X, X))  # an autoencoder
+    assert found.x.shape == found.y.shape == (N, FEATURES)
+    whole = pairs(X, X).batch(10, drop_remainder=True)
+    assert of_model(whole).x.shape == of(whole).x.shape == (60, FEATURES)
+    square = pairs(X, X).batch(FEATURES, drop_remainder=True)  # 3 x 3: no example of 3 numbers
+    assert of_model(square).x.shape == (60, FEATURES)
+    named = pairs({"p": X[:, :2], "a": X[:, :2]}, X[:, :2])
+    assert of(named, inputs=lambda: [(2,), (2,)]).y.shape == (N, 2)
+
+
+def test_a_card_of_an_autoencoder_from_single_examples(tmp_path):
+    def auto():
+        model = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(FEATURES, name="out")])
+        model.compile("adam", "mse")
+        return model
+
+    dataset = tf.data.Dataset.from_tensor_slices((X, X))
+    kinds = [{"checkpoints": auto()}, {"checkpoints": saved(auto(), tmp_path / "a.keras")}]
+    kinds += [{"checkpoints": saved(auto(), tmp_path / "w.weights.h5"), "model": auto}]
+    for asked in kinds:
+        checked = given.checked(data=dataset, loss="mse", **asked)
+        subject = make._read(given.read(checked))[0]
+        assert subject.data.size == N and subject.data.y.shape == (N, FEATURES)
 
 
 def test_what_is_held_out_may_be_in_the_same_file(tmp_path):

@@ -96,7 +96,8 @@ def card(
         sample_weight_test) of a .npz file.
       minutes: the budget.
       out_dir: where the card's folder is made.
-      examples: at most so many of the data, and of what is held out: random subsets.
+      examples: at most so many of the data, and of what is held out: random subsets. By default all, but
+        of a `tf.data.Dataset` the first 50,000.
       seed: of that subset, and of all directions.
       say: is called with each line of progress; by default they go to the standard error.
 

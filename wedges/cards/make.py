@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import pathlib
 import sys
 import time
@@ -22,7 +23,7 @@ from wedges.cards.budget import Budget, Cut, examples_for
 from wedges.cards.given import VERSION, Given, folder_name
 from wedges.cards.kept import Kept, key_of, plain, write_json
 from wedges.cards.losses import loss_of
-from wedges.cards.models import models_of
+from wedges.cards.models import input_shapes, models_of
 from wedges.cards.reading import Data, data_of
 from wedges.cards.subject import Subject
 
@@ -54,11 +55,9 @@ def made(
 
 def _read(given):
     """The subject of a card, its settings as people read them, and its key."""
-    of = lambda value, name: (
-        value
-        if isinstance(value, Data)
-        else data_of(value, name, examples=given.examples, seed=given.seed)
-    )
+    inputs = functools.cache(lambda: input_shapes(given.checkpoints, given.model))
+    drawn = {"examples": given.examples, "seed": given.seed, "inputs": inputs}
+    of = lambda value, name: value if isinstance(value, Data) else data_of(value, name, **drawn)
     found = of(given.data, "data")
     test = None if given.held_out is None else of(given.held_out, "held_out")
     models = models_of(given.checkpoints, given.model, found.x, given.names)

@@ -57,6 +57,24 @@ def models_of(
     return list(zip(names, found, strict=True))
 
 
+def input_shapes(given: Any, model: Any) -> list[tuple[int | None, ...]] | None:
+    """The shapes of one example's inputs to the first of some checkpoints, None for axes of any length.
+
+    None where they are not known: of a model that was not built, or that cannot be loaded.
+
+    Args:
+      given, model: as `models_of` takes them.
+    """
+    first = given if isinstance(given, (str, os.PathLike, keras.Model)) else given[0]
+    try:
+        if not isinstance(first, keras.Model):
+            build = function_of(model, "model") if isinstance(model, str) else model
+            first = keras.saving.load_model(first) if build is None else build()
+        return [tuple(tensor.shape[1:]) for tensor in first.inputs] or None
+    except Exception:  # `models_of` says what is wrong
+        return None
+
+
 def _alike(names, models):
     """Raise ValueError where two models that are built differ in the shapes of their weights."""
     built = [(name, model) for name, model in zip(names, models, strict=True) if model.built]
