@@ -336,6 +336,26 @@ def test_a_curve_that_was_cut_short_is_no_barrier_on_the_page(card):
     assert "barrier parts" not in text and "valley" not in text and ">Phase" not in text
 
 
+def test_the_page_tells_numbers_of_each_checkpoint_and_not_the_first_ones(card):
+    """Products, grids and distances may differ, since each checkpoint has its own share of the time."""
+    found = json.loads(card.json.read_text())
+    sections = found["sections"]
+    sections["curvature-1"]["products"], sections["curvature-2"]["products"] = 154, 22
+    sections["look-2"] |= {name: sections["look-2"][name][:7] for name in ("x", "y")}
+    sections["rise-1"] |= {"directions": 0, "widths": [], "left_out": "none fits"}
+    text = html.unescape(re.sub("<[^>]*>", " ", page.rendered(found, {})))
+    text = " ".join(text.split())
+    assert "by 154 (a) and 22 (b) Hessian-vector products" in text
+    assert "25 x 25 (a) and 7 x 7 (b) points" in text
+    for width in sections["rise-2"]["widths"]:
+        mean, error = words.number(width["mean"]), words.number(width["error"])
+        assert f"distance to a loss of {width['threshold']} {mean} ± {error}" in text
+    assert "Distances of a were left out: none fits." in text
+    assert f"Distances are means over {sections['rise-2']['directions']} uniformly random" in text
+    sections["rise-2"] |= {"directions": 0, "widths": [], "left_out": "nor here"}
+    assert "Distances are means" not in page.rendered(found, {})
+
+
 def test_progress_is_told_with_the_time_left(card):
     starts = [line for line in card.lines if " ..." in line]
     assert len(starts) >= 12 and all(re.match(r" *\d+:\d\d  ", line) for line in starts)

@@ -641,6 +641,37 @@ def test_the_most_frequent_class_of_targets_of_every_kind(kind):
     assert found["constant"]["of_constant"] == pytest.approx(0.6)
 
 
+# ---- numbers of each checkpoint ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_widths_of_a_regression_do_not_depend_on_the_units_of_its_targets(unit):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3)).astype("float32")
+    exact = x @ np.array([1.0, -2.0, 0.5])
+    for noise in (0.1, 0.0):
+        y = (unit * (exact + noise * rng.normal(size=80))).astype("float32")
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False)])
+        model.compile("adam", "mse")
+        model.set_weights([unit * np.array([[1.0], [-2.0], [0.5]], "float32")])
+        found = flat.rise(subject_of([model], (x, y)), 0, 1000.0)
+        if noise:
+            (width,) = found["widths"]
+            assert width["threshold"] == "twice the loss" and width["level"] == 2 * found["loss"]
+            assert 0.05 < width["mean"] / unit < 0.2 and "left_out" not in found
+        else:
+            assert found["widths"] == [] and "not above 0" in found["left_out"]
+
+
+def test_widths_of_a_loss_that_is_not_finite_are_left_out():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, use_bias=False)])
+    model.compile("adam", "mse")
+    model.set_weights([np.full((2, 1), 3e38, "float32")])
+    x = np.ones((80, 2), "float32")
+    found = flat.rise(subject_of([model], (x, x[:, 0])), 0, 1000.0)
+    assert found["widths"] == [] and found["left_out"] == "the loss is not finite"
+
+
 # ---- models of several outputs ----------------------------------------------------------------------
 
 

@@ -215,6 +215,12 @@ def _most_frequent(landscape):
     return (y == classes[counts.argmax()]).mean(axis=1)
 
 
+def mean_target_loss(landscape: NetworkLandscape) -> float | None:
+    """The loss of a regression where the mean target is predicted; None of what is none."""
+    each = _mean_target(landscape)
+    return None if each is None else float(np.average(each, weights=weights_of(landscape)))
+
+
 def _mean_target(landscape):
     """The loss of each example [N] where the mean target is predicted; None of what is no regression."""
     y, several = landscape.y, keras.tree.flatten(landscape.loss)
