@@ -1,5 +1,6 @@
 """Cards of small models: their numbers, what is refused, what goes on after a kill, the page."""
 
+import errno
 import functools
 import html
 import importlib
@@ -1206,6 +1207,55 @@ def test_flags_that_will_not_do(given, message, capsys):
         command.main(["card", *given])
     shown = capsys.readouterr().err
     assert ended.value.code == 2 and message in shown and len(shown.splitlines()) == 1
+
+
+def test_flags_may_stand_between_checkpoints():
+    parser = command._parser()
+    for line in (
+        "a.keras --data=m.npz b.keras",
+        "--data m.npz a.keras b.keras --seed=1",
+        "a.keras b.keras",
+    ):
+        assert parser.parse_intermixed_args(line.split()).checkpoints == ["a.keras", "b.keras"], line
+
+
+def test_files_that_cannot_be_read_are_named_without_another_folder(folder, monkeypatch, capsys):
+    """The folder of the card has nothing to do with it."""
+    usual = [str(folder / "a.keras"), f"--data={folder / 'mine.npz'}"]
+    for path, flag in ((folder / "mine.npz", "--data"), (folder / "a.keras", "checkpoints")):
+
+        def fails(name, mode, path=path):
+            if pathlib.Path(name) == path:
+                raise PermissionError(errno.EACCES, "Permission denied", str(name))
+            return open(name, mode)
+
+        monkeypatch.setattr(given, "open", fails, raising=False)
+        assert command.main(["card", *usual, f"--out_dir={folder / 'cards'}"]) == 2
+        line = capsys.readouterr().err
+        said = f"wedges card: {flag} must be a file that can be read; received {str(path)!r}: Permission"
+        assert line.startswith(said) and "out_dir" not in line and line.count("\n") == 1
+
+
+def test_only_errors_about_the_folder_suggest_another_one(tmp_path):
+    of = lambda path: command._is_of(OSError(errno.EACCES, "no", path), str(tmp_path / "cards"))
+    assert of(str(tmp_path / "cards")) and of(str(tmp_path)) and of(str(tmp_path / "cards" / "a" / "b"))
+    assert of(None) and not of(str(tmp_path / "mine.npz")) and not of("/elsewhere/cards")
+
+
+def test_what_is_held_out_in_the_same_file_is_refused_in_a_line(tmp_path):
+    """As the rest of the file is: objects, and a damaged member."""
+    objects = np.array([{"a": 1}, None], object)
+    path = arrays(tmp_path, x=X, y=Y, x_test=X[:2], y_test=objects)
+    with pytest.raises(
+        ValueError, match="^held_out must be a .npz file of numbers; .* y_test holds obj"
+    ):
+        reading.held_out_in(path)
+    path = pathlib.Path(arrays(tmp_path, x=X, y=Y, x_test=np.full(5000, 7.0), y_test=Y))
+    data, mark = bytearray(path.read_bytes()), np.full(5000, 7.0).tobytes()[:800]
+    data[data.index(mark) + 400] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="^held_out must be a whole .npz file .* x_test cannot be read"):
+        reading.held_out_in(path)
 
 
 def test_another_command_is_refused(capsys):

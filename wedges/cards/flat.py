@@ -223,7 +223,7 @@ def _thresholds(landscape, loss):
 
 def _sharpness(landscape, theta, loss, gradient):
     length = float(np.linalg.norm(gradient.astype(np.float64)))
-    along = gradient / length if length > 0 else gradient
+    along = gradient / length if 0 < length < np.inf else gradient
     box = (_BOX * (np.abs(theta) + 1)).astype(theta.dtype)
     highest, v = loss, np.zeros_like(theta)
     slope = gradient

@@ -160,11 +160,13 @@ def held_out_in(given: Any) -> tuple[np.ndarray, ...] | None:
     """x_test and y_test, and sample_weight_test, of a .npz file that has them; None elsewhere."""
     if not isinstance(given, (str, os.PathLike)) or not os.path.isfile(given):
         return None
-    arrays = _opened(pathlib.Path(given), "data")
+    path = pathlib.Path(given)
+    arrays = _opened(path, "data")
     if not set(HELD_OUT) <= set(arrays):
         return None
     weighed = f"{WEIGHTS}_test"
-    return tuple(arrays[n] for n in (*HELD_OUT, *([weighed] if weighed in arrays else [])))
+    names = (*HELD_OUT, *([weighed] if weighed in arrays else []))
+    return tuple(_member(arrays, name, path, "held_out") for name in names)
 
 
 def is_function(given: Any) -> bool:
