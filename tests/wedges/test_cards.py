@@ -1209,14 +1209,13 @@ def test_flags_that_will_not_do(given, message, capsys):
     assert ended.value.code == 2 and message in shown and len(shown.splitlines()) == 1
 
 
-def test_flags_may_stand_between_checkpoints():
-    parser = command._parser()
-    for line in (
-        "a.keras --data=m.npz b.keras",
-        "--data m.npz a.keras b.keras --seed=1",
-        "a.keras b.keras",
-    ):
-        assert parser.parse_intermixed_args(line.split()).checkpoints == ["a.keras", "b.keras"], line
+@pytest.mark.parametrize(
+    "line", ["a.keras --data=mine.npz gone.keras", "--data mine.npz a.keras gone.keras"]
+)
+def test_flags_may_stand_between_checkpoints(line, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert command.main(["card", *line.split()]) == 2
+    assert "checkpoints must be files that are there; received 'gone.keras'" in capsys.readouterr().err
 
 
 def test_files_that_cannot_be_read_are_named_without_another_folder(folder, monkeypatch, capsys):
