@@ -761,6 +761,41 @@ def test_the_page_says_why_there_is_no_verdict(unlike, tmp_path):
     assert found.results["mean"]["cut"].startswith(why)
 
 
+def scaled(mean):
+    return layers.Normalization(mean=np.full(5, float(mean)), variance=np.ones(5))
+
+
+def sampled(factor):
+    noise = lambda x: factor * x + tf.random.normal(tf.shape(x))
+    return layers.Lambda(noise, output_shape=(5,))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused"),
+    [
+        (layers.Activation("relu"), layers.Activation("tanh"), True),
+        (scaled(0), scaled(3), True),
+        (scaled(1), scaled(1), False),
+        (layers.Dropout(0.1), layers.Dropout(0.9), False),
+        (layers.Activation("linear"), layers.Dropout(0.5), False),
+        (sampled(1.0), sampled(1.0), False),  # of random outputs nothing is known
+    ],
+)
+def test_models_that_compute_something_else_with_the_same_weights_are_refused(one, other, refused):
+    """The shapes of their weights are alike, and one of them would be shown as the other."""
+    models = []
+    for layer in (one, other):
+        models.append(keras.Sequential([keras.Input((5,)), layer, layers.Dense(3)]))
+        models[-1].compile("adam", SPARSE)
+    if not refused:
+        assert subject_of(models, weighted()[:2]).count == 2
+        return
+    with pytest.raises(
+        ValueError, match="^model 0 and model 1 must be of one architecture; .* activatio"
+    ):
+        subject_of(models, weighted()[:2])
+
+
 def test_an_untrained_layer_more_is_another_architecture():
     some = lambda *more: keras.Sequential([keras.Input((5,)), layers.Dense(3), *more])
     other = some(layers.Dense(3, trainable=False, name="more"))

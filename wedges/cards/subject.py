@@ -10,11 +10,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from wedges import _keras
 from wedges.cards.budget import Rates, timed
 from wedges.cards.losses import Chosen
-from wedges.cards.reading import Data, leaves
+from wedges.cards.reading import Data, leaves, mapped
 from wedges.network.landscape import NetworkLandscape
 from wedges.network.stateless import StatelessModel
 from wedges.network.weights import WeightSpace
@@ -25,6 +26,8 @@ _NUMBERS, _MOST = 2**25, 500
 _LOOK = 0.1  # of the seconds that a section has: what it may take to find out how many passes fit
 # Tracing a pass that finds batch norm's statistics, in tracings of a gradient that does not.
 _STATISTICS = 1.25
+# Examples on which two models are compared, and how far apart rounding may take their outputs.
+_COMPARED, _ROUNDING = 8, 0.02
 
 
 class Subject:
@@ -44,7 +47,8 @@ class Subject:
       saved: {where: of each model with batch norm as it was saved `judging.numbers`}, where looked at.
 
     Raises:
-      ValueError: checkpoints of several architectures, examples that do not fit.
+      ValueError: checkpoints of several architectures, by the shapes of their weights or by what they
+        compute with these; examples that do not fit.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class Subject:
         self._probe = self._landscape(0, x, y, "frozen", data)  # raises where anything does not fit
         for name, some in both:  # all targets: the probe has only some
             self._check_labels(name, some)
+        for k in range(1, 1 if self.not_shared else self.count):  # else each is seen by itself alone
+            self._check_function(k)
 
     @property
     def count(self) -> int:
@@ -259,6 +265,26 @@ class Subject:
             evaluation_batch_size=self.microbatch,
         )
 
+    def _check_function(self, k):
+        """Raise ValueError where the first checkpoint, with the weights of checkpoint k, is another."""
+        first, other = self._probe.network, StatelessModel(self.models[k])
+        is_random = lambda variable: variable.name == _keras.SEED_STATE
+        pairs = zip(other.variables, other.state, strict=True)
+        theirs = (value for variable, value in pairs if not is_random(variable))
+        pairs = zip(first.variables, first.state, strict=True)
+        state = [value if is_random(variable) else next(theirs) for variable, value in pairs]
+        x = mapped(tf.convert_to_tensor, self.data.first(_COMPARED)[0])
+        of = lambda network, state: (
+            network(tf.constant(self.thetas[k]), state, x, training=False).outputs
+        )
+        own = of(other, other.state)
+        if _alike(own, of(first, state)) or not _alike(own, of(other, other.reseeded(self.seed, 0))):
+            return  # the same; or random, so that nothing can be told
+        raise ValueError(
+            f"{self.names[0]} and {self.names[k]} must be of one architecture; received models that "
+            "compute different outputs with the same weights, as by other activations or constants."
+        )
+
     def _check_labels(self, name, data):
         """Raise ValueError where any target is none that its loss takes; the probe has only some."""
         from wedges.network.examples import examples_of
@@ -267,6 +293,13 @@ class Subject:
             self._probe.readout.check(self._probe.problem, examples_of(data.x, data.y))
         except ValueError as error:
             raise ValueError(re.sub("^y ", f"{name} ", str(error))) from None
+
+
+def _alike(outputs, others):
+    """Whether outputs are the same but for rounding, half precision's included."""
+    pairs = zip(*(keras.tree.flatten(each) for each in (outputs, others)), strict=True)
+    arrays = (tuple(np.asarray(z, np.float64) for z in pair) for pair in pairs)
+    return not any(np.linalg.norm(a - b) > _ROUNDING * np.linalg.norm(a) for a, b in arrays)
 
 
 def _check_targets(name, data, model, loss):
