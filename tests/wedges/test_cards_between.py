@@ -24,6 +24,7 @@ from wedges.cards import (
     judging,
     kept,
     look,
+    make,
     phase,
     reading,
     words,
@@ -759,6 +760,23 @@ def test_the_page_says_why_there_is_no_verdict(unlike, tmp_path):
     text, why = found.page.read_text(), "the checkpoints differ in weights that are not trained ("
     assert f"May these be averaged?<br><b>Not judged: {why}" in text and "theta" not in text
     assert found.results["mean"]["cut"].startswith(why)
+
+
+def test_checkpoints_of_several_losses_are_shown_by_the_first_ones():
+    """Those of their own frozen weights, too; and a warning, which the page shows, says so."""
+    x, y, _ = weighted()
+    rng, models = np.random.default_rng(0), []
+    for loss in (SPARSE, lambda y_true, y_pred: 2 * SPARSE.call(y_true, y_pred)):
+        models.append(keras.Sequential([keras.Input((5,)), frozen_dense(rng), layers.Dense(3)]))
+        models[-1].compile("adam", loss)
+    with pytest.warns(UserWarning) as warned:
+        found = fit.fit(subject_of(models, (x, y)), 100.0)
+    said = [str(w.message) for w in warned if make._concerns(w)]
+    assert said == [
+        "The checkpoints are compiled with several losses: all numbers are of the loss of model 0."
+    ]
+    for k, model in enumerate(models):
+        assert found["loss"][k] == pytest.approx(float(SPARSE(y, model(x))), rel=1e-5)
 
 
 def scaled(mean):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import warnings
 import weakref
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from wedges import _keras
+from wedges.cards import definition
 from wedges.cards.budget import Rates, timed
 from wedges.cards.losses import Chosen
 from wedges.cards.reading import Data, leaves, mapped
@@ -252,12 +254,28 @@ class Subject:
         assert self.held_out is not None
         return landscape.on(*self.held_out.first(n), sample_weight=self.held_out.weights(n))
 
+    @functools.cached_property
+    def _loss(self):
+        """One loss for all checkpoints, and its weights of the outputs; None for a `compute_loss`."""
+        if self.chosen.loss is not None or _keras.overrides(self.models[0], "compute_loss"):
+            return self.chosen.loss, None
+        first, *others = (definition.loss_of(model, None) for model in self.models)
+        if any(other != first for other in others):
+            warnings.warn(
+                "The checkpoints are compiled with several losses: all numbers are of the loss of "
+                f"{self.names[0]}.",
+                stacklevel=2,
+            )
+        return _keras.compiled_loss(self.models[0])
+
     def _landscape(self, of, x, y, batch_norm, data):
+        loss, loss_weights = self._loss
         return NetworkLandscape(
             self.models[of] if isinstance(of, int) else of,
             x,
             y,
-            self.chosen.loss,
+            loss,
+            loss_weights=loss_weights,
             sample_weight=data.weights(len(next(leaves(x)))),
             seed=self.seed,
             batch_norm=batch_norm,
