@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
+import os
+import pathlib
 import re
 import sys
 import textwrap
@@ -99,7 +101,10 @@ def _parser() -> _Parser:
         help="the same, not trained on; by default x_test and y_test of --data, where it has them",
     )
     examples.add_argument(
-        "--examples", metavar="N", type=int, help="at most so many, a random subset (default: all)"
+        "--examples",
+        metavar="N",
+        type=int,
+        help="at most so many, a random subset (default: all; of a tf.data.Dataset the first 50,000)",
     )
     examples.add_argument(
         "--loss",
@@ -124,7 +129,7 @@ def _parser() -> _Parser:
 def card(argv: Sequence[str]) -> int:
     """`python -m wedges card`: returns the exit status."""
     parser = _parser()
-    values = parser.parse_args(argv)
+    values = parser.parse_intermixed_args(argv)
     if not values.checkpoints:
         parser.error("give a checkpoint: a .keras or .h5 file.")
     if values.data is None:
@@ -149,12 +154,24 @@ def card(argv: Sequence[str]) -> int:
         return _refused(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _refused(f"{where}{error.strerror or error}; --out_dir takes another folder")
+        also = "; --out_dir takes another folder" if _is_of(error, values.out_dir) else ""
+        return _refused(f"{where}{error.strerror or error}{also}")
     except KeyboardInterrupt:
         print("\nwedges card: stopped; the same command goes on.", file=sys.stderr)
         return 130
     print(made.page)
     return 0
+
+
+def _is_of(error: OSError, folder: str) -> bool:
+    """Whether an error is about a folder, or one that it is in, or a file in it.
+
+    One that names no file is, too: files that are read are refused by their own names.
+    """
+    if not error.filename:
+        return True
+    path, there = (pathlib.Path(os.fsdecode(name)).absolute() for name in (error.filename, folder))
+    return path == there or path in there.parents or there in path.parents
 
 
 def _refused(message: str) -> int:

@@ -1,6 +1,9 @@
 """Cards of small models: their numbers, what is refused, what goes on after a kill, the page."""
 
+import errno
+import functools
 import html
+import importlib
 import json
 import os
 import pathlib
@@ -9,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -25,10 +29,12 @@ from wedges import phases
 from wedges.cards import (
     between,
     budget,
+    definition,
     fit,
     flat,
     given,
     judging,
+    kept,
     losses,
     make,
     models,
@@ -331,6 +337,26 @@ def test_a_curve_that_was_cut_short_is_no_barrier_on_the_page(card):
     assert "barrier parts" not in text and "valley" not in text and ">Phase" not in text
 
 
+def test_the_page_tells_numbers_of_each_checkpoint_and_not_the_first_ones(card):
+    """Products, grids and distances may differ, since each checkpoint has its own share of the time."""
+    found = json.loads(card.json.read_text())
+    sections = found["sections"]
+    sections["curvature-1"]["products"], sections["curvature-2"]["products"] = 154, 22
+    sections["look-2"] |= {name: sections["look-2"][name][:7] for name in ("x", "y")}
+    sections["rise-1"] |= {"directions": 0, "widths": [], "left_out": "none fits"}
+    text = html.unescape(re.sub("<[^>]*>", " ", page.rendered(found, {})))
+    text = " ".join(text.split())
+    assert "by 154 (a) and 22 (b) Hessian-vector products" in text
+    assert "25 x 25 (a) and 7 x 7 (b) points" in text
+    for width in sections["rise-2"]["widths"]:
+        mean, error = words.number(width["mean"]), words.number(width["error"])
+        assert f"distance to a loss of {width['threshold']} {mean} ± {error}" in text
+    assert "Distances of a were left out: none fits." in text
+    assert f"Distances are means over {sections['rise-2']['directions']} uniformly random" in text
+    sections["rise-2"] |= {"directions": 0, "widths": [], "left_out": "nor here"}
+    assert "Distances are means" not in page.rendered(found, {})
+
+
 def test_progress_is_told_with_the_time_left(card):
     starts = [line for line in card.lines if " ..." in line]
     assert len(starts) >= 12 and all(re.match(r" *\d+:\d\d  ", line) for line in starts)
@@ -413,6 +439,115 @@ def test_other_weights_data_or_settings_are_another_card():
     others |= {"data": (X, (Y + 1) % 3), "held_out": (X, Y), "checkpoints": built()}
     keys = [key(), *(key(**{name: value}) for name, value in others.items())]
     assert len(set(keys)) == len(keys) and key() == keys[0]
+
+
+def key_with(loss=None, model=None):
+    model = built() if model is None else model
+    return make._read(given.read(given.checked(model, (X, Y), loss=loss)))[2]
+
+
+class Scaled(keras.losses.Loss):
+    """A loss of one's own that tells no configuration."""
+
+    def __init__(self, factor):
+        super().__init__(name="scaled")
+        self.factor = factor
+
+    def call(self, y_true, y_pred):
+        return self.factor * SPARSE.call(y_true, y_pred)
+
+
+def scaled_by(factor):
+    return lambda y_true, y_pred: factor * SPARSE.call(y_true, y_pred)
+
+
+def alike(loss):
+    """A model that always has the same weights, compiled with a loss."""
+    model = keras.models.clone_model(SAME)
+    model.set_weights(SAME.get_weights())
+    model.compile(keras.optimizers.SGD(name="usual"), loss)
+    return model
+
+
+SAME = built()
+SPARSE_OF = keras.losses.SparseCategoricalCrossentropy
+SMOOTH_OF = keras.losses.CategoricalFocalCrossentropy
+
+
+@pytest.mark.parametrize(
+    ("of", "one", "other"),
+    [
+        (lambda logits: SPARSE_OF(from_logits=logits), True, False),
+        (lambda ignored: SPARSE_OF(from_logits=True, ignore_class=ignored), None, 0),
+        (lambda reduction: SPARSE_OF(from_logits=True, reduction=reduction), "sum", "mean"),
+        (Scaled, 1.0, 2.0),
+        (scaled_by, 1.0, 2.0),
+        (lambda factor: functools.partial(lambda y, z, f: f * SPARSE.call(y, z), f=factor), 1.0, 2.0),
+    ],
+)
+def test_another_setting_of_a_loss_is_another_card(of, one, other):
+    """Given, or what the model was compiled with; an equal one is the same card."""
+    keras.utils.set_random_seed(0)
+    key = lambda value: key_with(of(value), alike(None))
+    assert key(one) == key(one) != key(other)
+    compiled = lambda value: key_with(None, alike(of(value)))
+    assert compiled(one) == compiled(one) != compiled(other)
+
+
+def test_settings_that_keras_does_not_tell_are_another_card():
+    """Keras' own configuration of the Huber loss has no delta."""
+    of = lambda delta: definition.definition(keras.losses.Huber(delta))
+    assert of(1.0) == of(1.0) != of(50.0)
+    smooth = lambda share: definition.definition(SMOOTH_OF(label_smoothing=share))
+    assert smooth(0.0) == smooth(0.0) != smooth(0.1)
+
+
+OWN_LOSS = """
+import keras
+def helper(y, z): return {factor} * keras.losses.sparse_categorical_crossentropy(y, z, from_logits=True)
+def mine(y, z): return helper(y, z)
+"""
+OWN_LAYER = """
+import keras
+class Own(keras.layers.Layer):
+    def call(self, x): return x * {factor}
+"""
+
+
+def test_an_edited_loss_or_layer_of_ones_own_is_another_card(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files that are written within one second
+    keys = {}
+    for factor in (1.0, 2.0, 1.0):
+        (tmp_path / "own_loss.py").write_text(OWN_LOSS.format(factor=factor))
+        (tmp_path / "own_layer.py").write_text(OWN_LAYER.format(factor=factor))
+        for name in ("own_loss", "own_layer"):
+            sys.modules.pop(name, None)
+        own = importlib.import_module("own_layer").Own(name="own")
+        end = layers.Dense(3, "tanh", name="end")
+        model = keras.Sequential([keras.Input((FEATURES,), name="x"), own, end], name="of_own")
+        model.layers[-1].set_weights([np.ones((3, 3)), np.zeros(3)])
+        found = key_with("own_loss:mine", alike(None)), key_with(SPARSE, model)
+        assert keys.setdefault(factor, found) == found
+    assert all(a != b for a, b in zip(keys[1.0], keys[2.0], strict=True))
+
+
+def test_a_file_with_a_class_of_ones_own_is_not_found_by_its_bytes(tmp_path):
+    """What the class computes is in no file of the card's."""
+    np.savez(tmp_path / "mine.npz", x=X, y=Y)
+    kind = type("Own", (keras.layers.Layer,), {"call": lambda self, x: 2 * x, "__module__": "nowhere"})
+    own = keras.Sequential([keras.Input((FEATURES,)), kind(), layers.Dense(CLASSES)])
+    for model, ending, known in ((own, "keras", False), (built(), "keras", True), (built(), "h5", True)):
+        path = saved(model, tmp_path / f"m.{ending}")
+        assert (given.checked(path, tmp_path / "mine.npz").mark is not None) is known, (model, ending)
+
+
+def test_a_frozen_layer_called_seed_counts():
+    """Only the state of random numbers is left out, and not all that has the word in its name."""
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, trainable=False, name="seed")])
+    key = kept.key_of([model], (), {})
+    model.layers[-1].bias.assign([1.0])
+    assert kept.key_of([model], (), {}) != key
 
 
 # ---- what is refused --------------------------------------------------------------------------------
@@ -662,6 +797,95 @@ def test_a_subset_is_random_and_its_rows_stay_together():
     assert of(endless, examples=100).size == 100
 
 
+def sorted_by_class(n=300):
+    y = np.arange(n) // (n // 3)
+    return tf.data.Dataset.from_tensor_slices((np.arange(n, dtype="float32")[:, None], y))
+
+
+@pytest.mark.parametrize("batch", [None, 7, 1000])
+def test_a_subset_of_a_data_set_is_of_all_of_it(batch):
+    """And not its first examples, which may be of one class."""
+    dataset = sorted_by_class() if batch is None else sorted_by_class().batch(batch)
+    found = of(dataset, examples=60)
+    assert (found.size, found.total) == (60, 300) and len(set(found.x[:, 0])) == 60
+    np.testing.assert_array_equal(found.y, found.x[:, 0] // 100)
+    assert np.all(np.bincount(found.y) > 8)  # 20 expected, 3.3 standard errors below
+    assert not np.array_equal(found.x, of(dataset, examples=60, seed=1).x)
+    np.testing.assert_array_equal(found.x, of(dataset, examples=60).x)
+
+
+def test_a_subset_is_drawn_in_little_memory(monkeypatch):
+    """No more than a few thousand rows are held of a long data set."""
+    held, real = [], reading._Sample.add
+    watched = lambda self, rows: real(self, rows) or held.append(self.held)
+    monkeypatch.setattr(reading._Sample, "add", watched)
+    x = np.arange(20_000, dtype="float32")[:, None]
+    found = of(tf.data.Dataset.from_tensor_slices((x, x[:, 0])).batch(100), examples=50)
+    assert len(held) == 200 and max(held) <= 1100 and found.total == 20_000
+    quarters = np.bincount(found.y.astype(int) // 5000, minlength=4)
+    assert quarters.min() >= 3  # 12.5 expected
+
+
+def test_a_data_set_that_is_cut_says_so(monkeypatch):
+    monkeypatch.setattr(reading, "LIMIT", 100)
+    for batch in (7, 50, 100):
+        with pytest.warns(
+            UserWarning, match="^data is a data set of more than 100 examples: the first 1"
+        ):
+            found = of(sorted_by_class().batch(batch))
+        assert (found.size, found.total) == (100, None) and set(found.x[:, 0]) == set(range(100))
+        with pytest.warns(UserWarning, match="the first 100 were read"):
+            assert of(sorted_by_class().batch(batch), examples=60).total is None
+    with warnings.catch_warnings(action="error"):
+        assert of(sorted_by_class(99).batch(33)).total == 99
+        assert of(sorted_by_class().take(100).batch(50)).total == 100
+        assert of(sorted_by_class(), examples=300).total == 300
+
+
+def test_the_page_says_that_a_data_set_was_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LIMIT", 50)
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y))
+    asked = {"minutes": 1e-3, "out_dir": tmp_path, "say": lambda line: None, "loss": SPARSE}
+    found = wedges.card(built(), dataset, **asked)
+    assert (
+        "data is a data set of more than 50 examples: the first 50 were read." in found.page.read_text()
+    )
+    assert found.results["about"]["data"]["of"] is None
+    assert found.results["about"]["data"]["examples"] == 50
+
+
+def test_a_data_set_of_single_examples_is_known_by_its_shapes():
+    """By first axes that differ, or by what goes into the model; batches of one length stay batches."""
+    of_model = lambda given: of(given, inputs=lambda: [(FEATURES,)])
+    pairs = lambda *parts: tf.data.Dataset.from_tensor_slices(parts)
+    one_hot = np.eye(5)[Y]
+    for found in (of(pairs(X, one_hot)), of_model(pairs(X, one_hot))):
+        assert found.x.shape == (N, FEATURES) and found.y.shape == (N, 5)
+    found = of_model(pairs(X, X))  # an autoencoder
+    assert found.x.shape == found.y.shape == (N, FEATURES)
+    whole = pairs(X, X).batch(10, drop_remainder=True)
+    assert of_model(whole).x.shape == of(whole).x.shape == (60, FEATURES)
+    square = pairs(X, X).batch(FEATURES, drop_remainder=True)  # 3 x 3: no example of 3 numbers
+    assert of_model(square).x.shape == (60, FEATURES)
+    named = pairs({"p": X[:, :2], "a": X[:, :2]}, X[:, :2])
+    assert of(named, inputs=lambda: [(2,), (2,)]).y.shape == (N, 2)
+
+
+def test_a_card_of_an_autoencoder_from_single_examples(tmp_path):
+    def auto():
+        model = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(FEATURES, name="out")])
+        model.compile("adam", "mse")
+        return model
+
+    dataset = tf.data.Dataset.from_tensor_slices((X, X))
+    kinds = [{"checkpoints": auto()}, {"checkpoints": saved(auto(), tmp_path / "a.keras")}]
+    kinds += [{"checkpoints": saved(auto(), tmp_path / "w.weights.h5"), "model": auto}]
+    for asked in kinds:
+        checked = given.checked(data=dataset, loss="mse", **asked)
+        subject = make._read(given.read(checked))[0]
+        assert subject.data.size == N and subject.data.y.shape == (N, FEATURES)
+
+
 def test_what_is_held_out_may_be_in_the_same_file(tmp_path):
     path = arrays(tmp_path, x_train=X, y_train=Y, x_test=X[:7], y_test=Y[:7])
     x, y = reading.held_out_in(path)
@@ -739,6 +963,30 @@ def test_the_loss_is_guessed_and_said():
     assert losses.loss_of(trained(0), of((X, Y)), None).loss is None
 
 
+@pytest.mark.parametrize(
+    ("name", "end", "y", "logits"),
+    [
+        ("binary_crossentropy", layers.Dense(5, "sigmoid"), np.eye(5)[Y], False),
+        ("BinaryCrossentropy", layers.Dense(5), 1 - np.eye(5)[Y], True),
+        ("bce", layers.Dense(1), Y % 2, True),
+        ("BCE", layers.Dense(1, "sigmoid"), Y % 2, False),
+        ("binary_focal_crossentropy", layers.Dense(1), Y % 2, True),
+        ("BinaryFocalCrossentropy", layers.Dense(5, "sigmoid"), np.eye(5)[Y], False),
+        ("SparseCategoricalCrossentropy", layers.Dense(3), Y, True),
+        ("Sparse_Categorical_Crossentropy", layers.Dense(3, "softmax"), Y, False),
+        ("CategoricalCrossentropy", layers.Dense(3), np.eye(3)[Y], True),
+        ("categorical_focal_crossentropy", layers.Dense(3), np.eye(3)[Y], True),
+        ("CategoricalFocalCrossentropy", layers.Dense(3, "softmax"), np.eye(3)[Y], False),
+        ("categorical_crossentropy", layers.Dense(3, "sigmoid"), np.eye(3)[Y], True),
+    ],
+)
+def test_logits_are_seen_whatever_the_cross_entropy_is_called(name, end, y, logits):
+    keras.utils.set_random_seed(1)
+    shown, from_logits, origin = guess(end, y, x=3 * X, loss=name)
+    assert from_logits is logits and ("of logits" if logits else "of probabilities") in origin
+    assert re.fullmatch("[a-z_]+_crossentropy", shown)  # that of Keras' function
+
+
 # ---- the budget -------------------------------------------------------------------------------------
 
 
@@ -770,6 +1018,17 @@ def test_a_card_without_time_says_what_it_left_out(folder, tmp_path):
     assert {"look-1", "rise-2", "curve", "phase"} <= cut and "fit" not in cut
     text = found.page.read_text()
     assert "Left out, and notes" in text and "the surface of a" in text and "Complete" in text
+
+
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 4 GiB"), MemoryError()])
+def test_a_section_without_memory_is_left_out(error, folder, tmp_path, monkeypatch):
+    def fails(*given):
+        raise error
+
+    monkeypatch.setattr(between, "mean", fails)
+    found = again(folder, minutes=1e-3, out_dir=tmp_path, held_out=None)
+    assert found.results["mean"]["cut"] == (str(error) or "MemoryError")
+    assert "fit" in found.results and json.loads(found.json.read_text())["finished"]
 
 
 def test_what_is_left_out_is_told_in_words():
@@ -881,6 +1140,29 @@ def test_a_regression_has_no_accuracy(tmp_path):
     assert "accuracy</th>" not in found.page.read_text()
 
 
+def test_penalties_of_regularisers_are_told_beside_the_loss(tmp_path):
+    """Keras' evaluation adds them; the page says that its loss, as all else on it, has them not."""
+    models_of_mine = {}
+    for name in "ab":
+        layer = layers.Dense(1, name="only", kernel_regularizer=keras.regularizers.L2(0.1))
+        model = keras.Sequential([keras.Input((FEATURES,)), layer])
+        model.compile("adam", "mse")
+        models_of_mine[name] = model
+    y = X @ np.array([1.0, -2.0, 0.5], "float32")
+    asked = {"minutes": 1e-3, "out_dir": tmp_path, "say": lambda line: None}
+    found = wedges.card(models_of_mine, (X, y), **asked)
+    fitted, text = found.results["fit"], found.page.read_text()
+    for k, model in enumerate(models_of_mine.values()):
+        penalty = 0.1 * np.sum(np.square(model.get_weights()[0]))
+        assert fitted["penalty"][k] == pytest.approx(penalty, rel=1e-5)
+        whole = model.evaluate(X, y, verbose=0)
+        assert fitted["loss"][k] + fitted["penalty"][k] == pytest.approx(whole, rel=1e-5)
+    assert fitted["loss_has_penalty"] is False and text.count("without the regularisers' penalties") == 1
+    assert words.number(fitted["penalty"][0]) in text
+    plain = wedges.card(built(), (X, Y), loss=SPARSE, **asked)
+    assert plain.results["fit"]["penalty"] is None and "penalties" not in plain.page.read_text()
+
+
 # ---- the command ------------------------------------------------------------------------------------
 
 
@@ -925,6 +1207,54 @@ def test_flags_that_will_not_do(given, message, capsys):
         command.main(["card", *given])
     shown = capsys.readouterr().err
     assert ended.value.code == 2 and message in shown and len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["a.keras --data=mine.npz gone.keras", "--data mine.npz a.keras gone.keras"]
+)
+def test_flags_may_stand_between_checkpoints(line, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert command.main(["card", *line.split()]) == 2
+    assert "checkpoints must be files that are there; received 'gone.keras'" in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_read_are_named_without_another_folder(folder, monkeypatch, capsys):
+    """The folder of the card has nothing to do with it."""
+    usual = [str(folder / "a.keras"), f"--data={folder / 'mine.npz'}"]
+    for path, flag in ((folder / "mine.npz", "--data"), (folder / "a.keras", "checkpoints")):
+
+        def fails(name, mode, path=path):
+            if pathlib.Path(name) == path:
+                raise PermissionError(errno.EACCES, "Permission denied", str(name))
+            return open(name, mode)
+
+        monkeypatch.setattr(given, "open", fails, raising=False)
+        assert command.main(["card", *usual, f"--out_dir={folder / 'cards'}"]) == 2
+        line = capsys.readouterr().err
+        said = f"wedges card: {flag} must be a file that can be read; received {str(path)!r}: Permission"
+        assert line.startswith(said) and "out_dir" not in line and line.count("\n") == 1
+
+
+def test_only_errors_about_the_folder_suggest_another_one(tmp_path):
+    of = lambda path: command._is_of(OSError(errno.EACCES, "no", path), str(tmp_path / "cards"))
+    assert of(str(tmp_path / "cards")) and of(str(tmp_path)) and of(str(tmp_path / "cards" / "a" / "b"))
+    assert of(None) and not of(str(tmp_path / "mine.npz")) and not of("/elsewhere/cards")
+
+
+def test_what_is_held_out_in_the_same_file_is_refused_in_a_line(tmp_path):
+    """As the rest of the file is: objects, and a damaged member."""
+    objects = np.array([{"a": 1}, None], object)
+    path = arrays(tmp_path, x=X, y=Y, x_test=X[:2], y_test=objects)
+    with pytest.raises(
+        ValueError, match="^held_out must be a .npz file of numbers; .* y_test holds obj"
+    ):
+        reading.held_out_in(path)
+    path = pathlib.Path(arrays(tmp_path, x=X, y=Y, x_test=np.full(5000, 7.0), y_test=Y))
+    data, mark = bytearray(path.read_bytes()), np.full(5000, 7.0).tobytes()[:800]
+    data[data.index(mark) + 400] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="^held_out must be a whole .npz file .* x_test cannot be read"):
+        reading.held_out_in(path)
 
 
 def test_another_command_is_refused(capsys):

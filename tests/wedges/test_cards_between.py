@@ -1,5 +1,7 @@
 """What a card says between checkpoints: pictures, a trained curve, verdict, weights of examples."""
 
+import json
+import math
 import re
 
 import keras
@@ -8,11 +10,27 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+import wedges
 from tests.conftest import SPARSE
 from tests.wedges.subjects import subject_of
 from wedges import phases
-from wedges.cards import between, curve, drawing, fit, flat, judging, kept, look, phase, reading, words
+from wedges.cards import (
+    between,
+    contents,
+    curve,
+    drawing,
+    fit,
+    flat,
+    judging,
+    kept,
+    look,
+    make,
+    phase,
+    reading,
+    words,
+)
 from wedges.cards.budget import Cut, Rates
+from wedges.cards.models import models_of
 from wedges.network.landscape import NetworkLandscape
 
 
@@ -376,6 +394,33 @@ def test_weights_of_examples_count_as_keras_counts_them(tmp_path):
     assert found["ensemble_accuracy"] == pytest.approx(np.average(together == y, weights=w), abs=1e-6)
 
 
+def test_an_ensemble_has_no_other_kind_of_accuracy():
+    """Where half the classes are ignored the models' accuracy is of the rest, and so is none of its."""
+    x, y, _ = weighted()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    models = [classifier(seed) for seed in (1, 2)]
+    for model in models:
+        model.compile("adam", loss)
+    y = np.where(np.arange(200) % 2, y, -1)
+    found = between.mean(subject_of(models, (x, y)), 100.0)
+    right = [np.asarray(model(x)).argmax(axis=1)[1::2] == y[1::2] for model in models]
+    assert found["accuracy"] == pytest.approx([np.mean(r) for r in right])
+    assert found["gain"] is None and found["ensemble_accuracy"] is None
+
+
+def test_shares_between_two_classes_are_judged_by_the_loss():
+    """One sigmoid column whose targets are 0.1 and 0.9: there is no accuracy, of models or ensemble."""
+    x, y, _ = weighted()
+    models = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        models.append(keras.Sequential([keras.Input((5,)), layers.Dense(1, "sigmoid")]))
+        models[-1].compile("adam", "binary_crossentropy")
+    found = between.mean(subject_of(models, (x, (0.1 + 0.8 * (y == 0)).astype("float32"))), 100.0)
+    assert found["accuracy"] == [None, None] and found["ensemble_accuracy"] is None
+    assert found["verdict"]["unit"] == "loss" and found["loss_gain"] is not None
+
+
 @pytest.mark.parametrize("bad", [np.ones(3), -np.ones(200), np.zeros(200)])
 def test_weights_that_will_not_do(bad):
     x, y, _ = weighted()
@@ -439,6 +484,69 @@ def test_two_accuracies_of_one_model_are_told_apart():
     assert lines and all("as saved" in line and "found anew" in line for line in lines)
 
 
+def verdict_of(lost, n, gained=0, w=None):
+    """The verdict on a mean that has so many labels of n wrong that both models have right."""
+    right, middle = np.ones(n), np.ones(n)
+    middle[:lost], right[n - gained :] = 0, 0
+    gain = judging._gain([(right, w), (right, w), (middle, w)], "accuracy", 0)
+    return judging.verdict({"gain": gain, "loss_gain": None, "loss": [1.0]})["answer"], gain
+
+
+@pytest.mark.parametrize(
+    ("lost", "n", "answer"),
+    [(0, 12, "unclear"), (0, 2000, "yes"), (1, 400, "unclear"), (1, 800, "yes"), (40, 400, "no")],
+)
+def test_few_examples_without_a_change_are_no_yes(lost, n, answer):
+    """Clopper and Pearson: the share of which so few show up in one sample of forty."""
+    said, gain = verdict_of(lost, n)
+    assert said == answer
+    if lost < 2:
+        p = -gain["best_low"]
+        shown = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(lost + 1))
+        assert shown == pytest.approx(0.025, rel=1e-6)
+        assert gain["low"] == gain["best_low"] <= gain["mean"]
+    assert verdict_of(lost, n, w=np.full(n, 30.0))[1]["low"] == pytest.approx(gain["low"])
+
+
+def test_examples_of_little_weight_count_as_fewer():
+    """A hundred that count, among 2,000: as wide as of about a hundred."""
+    w = np.where(np.arange(2000) % 20 == 0, 1.0, 1e-6)
+    answer, gain = verdict_of(0, 2000, w=w)
+    assert answer == "unclear" and gain["low"] == pytest.approx(0.025 ** (1 / 100) - 1, rel=1e-2)
+
+
+def test_images_of_many_labels_are_no_examples_of_one():
+    """Their small differences are what they are; without any, an image may still differ in all."""
+    rng = np.random.default_rng(0)
+    d = rng.normal(0, 1e-4, (1, 60))
+    (low,), (high,) = judging.interval(d, None, 0, counted=True)
+    assert -1e-3 < low < d.mean() < high < 1e-3
+    assert judging.interval(0 * d, None, 0, counted=True)[0][0] == pytest.approx(0.025 ** (1 / 60) - 1)
+
+
+def test_the_resamples_of_many_examples_keep_to_their_memory(monkeypatch):
+    """In pieces, with the same result; of very many the normal interval, without any."""
+    rng = np.random.default_rng(0)
+    d = rng.choice([-1.0, 0.0, 0.0, 1.0], (2, 300))
+    whole = judging.interval(d, None, 0, counted=False)
+    shapes, real = [], judging._weighted_means
+    watched = lambda d, w, rows: shapes.append(rows.shape) or real(d, w, rows)
+    monkeypatch.setattr(judging, "_NUMBERS", 2000)
+    monkeypatch.setattr(judging, "_weighted_means", watched)
+    np.testing.assert_array_equal(judging.interval(d, None, 0, counted=False), whole)
+    assert max(map(np.prod, shapes)) <= 2000 and sum(count for count, _ in shapes) == 2000
+    shapes.clear()
+    d = rng.choice([-1.0, 0.0, 0.0, 1.0], (2, 100_000))
+    w = rng.random(100_000)
+    low, high = judging.interval(d, w, 0, counted=True)
+    mean = (d * w).sum(axis=1) / w.sum()
+    half = 1.96 * np.sqrt(((w * (d - mean[:, None])) ** 2).sum(axis=1)) / w.sum()
+    np.testing.assert_allclose([low, high], [mean - half, mean + half], rtol=1e-4)
+    assert not shapes and judging.seconds(100_000) == 0 < judging.seconds(10_000)
+    assert "1.96 standard errors" in judging.interval_in_words(100_000, counted=False)
+    assert "2,000 bootstrap samples" in judging.interval_in_words(300, counted=True)
+
+
 # ---- no better than one answer for all --------------------------------------------------------------
 
 
@@ -491,6 +599,35 @@ def test_a_regression_is_held_against_the_mean_target(slope, better):
     assert re.match(start, words.verdict_line(found, ["a", "b"]))
 
 
+@pytest.mark.parametrize("slope", [1.0, 0.0])
+@pytest.mark.parametrize("weight", [30.0, 0.1, None])
+def test_weights_change_both_sides_of_a_comparison_with_the_mean_target(slope, weight):
+    """Equal ones nothing but the unit; others as NumPy weighs losses and targets."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2)).astype("float32")
+    y = (x[:, 0] + 3 + 0.1 * rng.normal(size=80)).astype("float32")
+    w = rng.uniform(5, 20, 80) if weight is None else np.full(80, weight)
+    models = []
+    for off in (0.0, 0.01):
+        model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.set_weights([np.array([[slope], [off]], "float32"), np.array([3.0], "float32")])
+        models.append(model)
+    found = between.mean(subject_of(models, (x, y, w.astype("float32"))), 100.0)
+    of_best = w * (x @ np.array([slope, 0.01 * found["constant"]["best"]]) + 3 - y) ** 2
+    of_constant = w * (y - np.average(y, weights=w)) ** 2
+    assert found["constant"]["of_best"] == pytest.approx(of_best.mean(), rel=1e-4)
+    assert found["constant"]["of_constant"] == pytest.approx(of_constant.mean(), rel=1e-4)
+    assert found["constant"]["difference"] == pytest.approx((of_constant - of_best).mean(), rel=1e-4)
+    assert found["constant"]["better"] is (slope == 1.0) is not found["verdict"]["constant"]
+    if weight is not None:
+        usual = between.mean(subject_of(models, (x, y)), 100.0)
+        for one, other in ((found, usual), (found["constant"], usual["constant"])):
+            for name in one.keys() & {"mean_loss", "of_best", "of_constant", "difference", "error"}:
+                assert one[name] == pytest.approx(weight * other[name], rel=1e-4)
+        assert found["verdict"]["answer"] == usual["verdict"]["answer"]
+
+
 @pytest.mark.parametrize("kind", ["one-hot", "column", "binary"])
 def test_the_most_frequent_class_of_targets_of_every_kind(kind):
     """Weighted as the accuracy is: of class 1 there are few examples, and they count most."""
@@ -503,6 +640,185 @@ def test_the_most_frequent_class_of_targets_of_every_kind(kind):
     y = np.eye(2)[y] if kind == "one-hot" else y[:, None]
     found = between.mean(subject_of([model, keras.models.clone_model(model)][:1] * 2, (x, y, w)), 100.0)
     assert found["constant"]["of_constant"] == pytest.approx(0.6)
+
+
+# ---- numbers of each checkpoint ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_widths_of_a_regression_do_not_depend_on_the_units_of_its_targets(unit):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3)).astype("float32")
+    exact = x @ np.array([1.0, -2.0, 0.5])
+    for noise in (0.1, 0.0):
+        y = (unit * (exact + noise * rng.normal(size=80))).astype("float32")
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False)])
+        model.compile("adam", "mse")
+        model.set_weights([unit * np.array([[1.0], [-2.0], [0.5]], "float32")])
+        found = flat.rise(subject_of([model], (x, y)), 0, 1000.0)
+        if noise:
+            (width,) = found["widths"]
+            assert width["threshold"] == "twice the loss" and width["level"] == 2 * found["loss"]
+            assert 0.05 < width["mean"] / unit < 0.2 and "left_out" not in found
+        else:
+            assert found["widths"] == [] and "not above 0" in found["left_out"]
+
+
+def test_widths_of_a_loss_that_is_not_finite_are_left_out():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, use_bias=False)])
+    model.compile("adam", "mse")
+    model.set_weights([np.full((2, 1), 3e38, "float32")])
+    x = np.ones((80, 2), "float32")
+    found = flat.rise(subject_of([model], (x, x[:, 0])), 0, 1000.0)
+    assert found["widths"] == [] and found["left_out"] == "the loss is not finite"
+
+
+# ---- models of several outputs ----------------------------------------------------------------------
+
+
+def test_a_card_of_models_of_several_outputs(tmp_path):
+    """They have no one accuracy: what is said is about the loss, and nothing stops the card."""
+    x, y, _ = weighted()
+    models = {}
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((5,))
+        outputs = {"a": layers.Dense(3, name="a")(inputs), "b": layers.Dense(1, name="b")(inputs)}
+        models[f"model {seed}"] = keras.Model(inputs, outputs)
+        models[f"model {seed}"].compile("adam", {"a": SPARSE, "b": "mse"})
+    asked = {"minutes": 1, "out_dir": tmp_path, "say": lambda line: None, "examples": 100}
+    found = wedges.card(models, (x, {"a": y, "b": x.sum(axis=1)}), **asked)
+    assert found.results["fit"]["accuracy"] == [None, None]
+    assert {"mean", "lines", "rise-1", "look-2"} <= {
+        n for n, r in found.results.items() if "cut" not in r
+    }
+    assert found.results["mean"]["mean_accuracy"] is None
+    assert json.loads(found.json.read_text())["finished"]
+    several = ({"a": 0.5, "b": None}, {}, [0.5], (0.5, 0.5), None)
+    assert not any(judging.one(each) is not None for each in several) and judging.one(0.5) == 0.5
+
+
+# ---- checkpoints that differ in what is not trained --------------------------------------------------
+
+
+def frozen_dense(rng):
+    layer = layers.Dense(5, trainable=False, name="held")
+    layer.build((None, 5))
+    layer.set_weights([rng.normal(size=(5, 5)), rng.normal(size=5)])
+    return layer
+
+
+def adapted(rng):
+    layer = layers.Normalization(name="held")
+    layer.adapt(rng.normal(size=(50, 5)).astype("float32") + 2 * rng.normal(size=5))
+    return layer
+
+
+def frozen_batch_norm(rng):
+    layer = layers.BatchNormalization(trainable=False, name="held")
+    layer.build((None, 5))
+    layer.set_weights([np.ones(5), np.zeros(5), 3 * rng.normal(size=5), np.full(5, 2.0)])
+    return layer
+
+
+@pytest.fixture(scope="module", params=[frozen_dense, adapted, frozen_batch_norm])
+def unlike(request):
+    """Two trained models whose first layer, which is not trained, is another one."""
+    x, y, _ = weighted()
+    rng, models = np.random.default_rng(0), []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        models.append(keras.Sequential([keras.Input((5,)), request.param(rng), layers.Dense(3)]))
+        models[-1].compile(keras.optimizers.Adam(0.05), SPARSE, metrics=["accuracy"])
+        models[-1].fit(x, y, epochs=20, verbose=0)
+    return models
+
+
+def test_nothing_is_said_between_checkpoints_of_different_untrained_weights(unlike):
+    """Each is right by itself; a network between them would have the frozen weights of one."""
+    x, y, _ = weighted()
+    with pytest.warns(UserWarning, match="differs from .* in weights that are not trained"):
+        subject = subject_of(unlike, (x, y))
+    sections = {s.name: s.run for s in contents.sections(subject, {})}
+    for name in ("mean", "lines", "alike", "curve", "aligned", "phase"):
+        with pytest.raises(
+            Cut, match=r"^the checkpoints differ in weights that are not trained \(.*held/"
+        ):
+            sections[name](1000.0)
+    found = sections["fit"](1000.0)
+    for k, model in enumerate(unlike):
+        loss, accuracy = model.evaluate(x, y, verbose=0)
+        assert found["loss"][k] == pytest.approx(loss, rel=1e-5)
+        assert found["accuracy"][k] == pytest.approx(accuracy, rel=1e-5)
+        risen, seen = (sections[f"{name}-{k + 1}"](1000.0) for name in ("rise", "look"))
+        assert risen["loss"] == pytest.approx(loss, rel=1e-4) == seen["centre"]
+
+
+def test_the_page_says_why_there_is_no_verdict(unlike, tmp_path):
+    asked = {"minutes": 1e-3, "out_dir": tmp_path, "say": lambda line: None}
+    found = wedges.card({"a": unlike[0], "b": unlike[1]}, weighted()[:2], **asked)
+    text, why = found.page.read_text(), "the checkpoints differ in weights that are not trained ("
+    assert f"May these be averaged?<br><b>Not judged: {why}" in text and "theta" not in text
+    assert found.results["mean"]["cut"].startswith(why)
+
+
+def test_checkpoints_of_several_losses_are_shown_by_the_first_ones():
+    """Those of their own frozen weights, too; and a warning, which the page shows, says so."""
+    x, y, _ = weighted()
+    rng, models = np.random.default_rng(0), []
+    for loss in (SPARSE, lambda y_true, y_pred: 2 * SPARSE.call(y_true, y_pred)):
+        models.append(keras.Sequential([keras.Input((5,)), frozen_dense(rng), layers.Dense(3)]))
+        models[-1].compile("adam", loss)
+    with pytest.warns(UserWarning) as warned:
+        found = fit.fit(subject_of(models, (x, y)), 100.0)
+    said = [str(w.message) for w in warned if make._concerns(w)]
+    assert said == [
+        "The checkpoints are compiled with several losses: all numbers are of the loss of model 0."
+    ]
+    for k, model in enumerate(models):
+        assert found["loss"][k] == pytest.approx(float(SPARSE(y, model(x))), rel=1e-5)
+
+
+def scaled(mean):
+    return layers.Normalization(mean=np.full(5, float(mean)), variance=np.ones(5))
+
+
+def sampled(factor):
+    noise = lambda x: factor * x + tf.random.normal(tf.shape(x))
+    return layers.Lambda(noise, output_shape=(5,))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused"),
+    [
+        (layers.Activation("relu"), layers.Activation("tanh"), True),
+        (scaled(0), scaled(3), True),
+        (scaled(1), scaled(1), False),
+        (layers.Dropout(0.1), layers.Dropout(0.9), False),
+        (layers.Activation("linear"), layers.Dropout(0.5), False),
+        (sampled(1.0), sampled(1.0), False),  # of random outputs nothing is known
+    ],
+)
+def test_models_that_compute_something_else_with_the_same_weights_are_refused(one, other, refused):
+    """The shapes of their weights are alike, and one of them would be shown as the other."""
+    models = []
+    for layer in (one, other):
+        models.append(keras.Sequential([keras.Input((5,)), layer, layers.Dense(3)]))
+        models[-1].compile("adam", SPARSE)
+    if not refused:
+        assert subject_of(models, weighted()[:2]).count == 2
+        return
+    with pytest.raises(
+        ValueError, match="^model 0 and model 1 must be of one architecture; .* activatio"
+    ):
+        subject_of(models, weighted()[:2])
+
+
+def test_an_untrained_layer_more_is_another_architecture():
+    some = lambda *more: keras.Sequential([keras.Input((5,)), layers.Dense(3), *more])
+    other = some(layers.Dense(3, trainable=False, name="more"))
+    with pytest.raises(ValueError, match="must be of one architecture; .*more/kernel"):
+        models_of([some(), other], None, weighted()[0])
 
 
 # ---- what a look costs ------------------------------------------------------------------------------

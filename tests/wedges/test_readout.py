@@ -64,6 +64,25 @@ def test_one_hot_and_binary_targets_have_accuracy_and_probabilities(images, from
     np.testing.assert_allclose(found.loss, loss((y > 0)[:, None].astype("float32"), model(x)), rtol=1e-4)
 
 
+def test_shares_between_two_classes_have_no_accuracy(images):
+    """Targets of 0.9 are no class, and not that of 0 either; whole ones of any type are classes."""
+    x, y = images[0], (images[1] > 0).astype("float32")
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1, "sigmoid")])
+    late = np.where(np.arange(53) < 52, y, 0.9).astype("float32")
+    stream = lambda y: tf.data.Dataset.from_tensor_slices((x, y)).batch(20)
+    loss = "binary_crossentropy"
+    accuracy_of = lambda *of: (
+        (n := wedges.NetworkLandscape(model, *of, loss=loss, seed=0)).evaluate(n.space.read()).accuracy
+    )
+    for shares in (0.9 * y + 0.05, late, (0.9 * y)[:, None]):
+        assert accuracy_of(x, shares) is None
+    assert accuracy_of(stream(0.9 * y + 0.05)) is None
+    expected = np.mean((model(x).numpy()[:, 0] > 0.5) == y)
+    for whole in (y, y.astype(int), y.astype(bool), y[:, None]):
+        assert float(accuracy_of(x, whole)) == pytest.approx(expected)
+    assert float(accuracy_of(stream(y))) == pytest.approx(expected)
+
+
 def test_regression_has_a_loss_and_no_accuracy(images):
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1)])
     landscape = wedges.NetworkLandscape(model, images[0], np.ones(53, np.float32), "mse", seed=0)

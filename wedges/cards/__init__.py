@@ -10,9 +10,11 @@ they are done, so that a card that was killed goes on, and sizes follow from a b
 
     given, reading       what is asked for, and examples: checked before TensorFlow is started
     models, losses       files -> models, a loss
+    definition           what losses and code of a user's compute, for the key of a card
     subject              their landscapes
     budget               how long a pass takes, and what fits
     fit, flat, look, between, curve, phase   the sections, each a function of a subject and of seconds
+    judging              may models be averaged, and how sure is that
     kept, page, drawing, words           sections on disk, and as people read them
     contents, make, entry       which sections there are; all of them, one after another; in one call
 """

@@ -12,6 +12,7 @@ import wedges
 from wedges import average, connect, phases, probe
 from wedges.cards.budget import Cost, Cut, count, too_long
 from wedges.cards.judging import judged, numbers, one
+from wedges.cards.judging import seconds as seconds_of
 from wedges.cards.subject import Subject
 from wedges.phases.likeness import mixable
 
@@ -100,7 +101,8 @@ def mean_cost(subject: Subject, n: int) -> Cost:
     # Of two models that judge on what they are chosen on, the soups were looked at before.
     looks = 3 if subject.count == 2 and not held_out else 2 * subject.count + 1
     passes = looks * ((held_out or n) * subject.moved + again * subject.rates.forward)
-    return Cost(*2 * [passes + _tracing(subject) * (2 if held_out else 1)])
+    tracing = _tracing(subject) * (2 if held_out else 1)
+    return Cost(*2 * [passes + tracing + seconds_of(held_out or n)])
 
 
 def mean(subject: Subject, seconds: float) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def mean(subject: Subject, seconds: float) -> dict[str, Any]:
     """
     landscape, where = subject.judged
     each = landscape.size * subject.moved
-    room = max(seconds, 1.0) - subject.tracing(landscape, "evaluation")
+    room = max(seconds, 1.0) - subject.tracing(landscape, "evaluation") - seconds_of(landscape.size)
     count(room, each, subject.count + 1, 10**9, "passes over the data")
     subject.ran(landscape, "evaluation")
     saved = _as_saved(subject, where, seconds - (subject.count + 1) * each)
@@ -246,7 +248,8 @@ def alike(subject: Subject, seconds: float) -> dict[str, Any]:
 def aligned_cost(subject: Subject, n: int) -> Cost:
     """On n examples, and a moment for the matching; three points are judged."""
     last = 3 * (n if subject.held_out is None else subject.held_out.size)
-    of = lambda points: (2 * (points + 1) * n + last) * subject.moved + 2.0
+    rest = 2.0 + seconds_of(last // 3)
+    of = lambda points: (2 * (points + 1) * n + last) * subject.moved + rest
     return Cost(of(_POINTS[-1]), of(_POINTS[0]))
 
 
@@ -260,6 +263,7 @@ def aligned(subject: Subject, seconds: float) -> dict[str, Any]:
     """
     around, (a, b) = subject.around, subject.thetas[:2]
     each, room = _room(subject, seconds)
+    room -= seconds_of(subject.judged[0].size)
     looks = lambda points: (2 * points + _JUDGED) * each
     if looks(_POINTS[-1]) > room:
         needed = looks(_POINTS[-1]) + max(seconds - room, 0.0)

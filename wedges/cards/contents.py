@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wedges.cards import between, curve, fit, flat, look, phase
-from wedges.cards.budget import Cost
+from wedges.cards.budget import Cost, Cut
 from wedges.cards.subject import Subject
 
 CLOSE = 4  # checkpoints that are looked at one by one
@@ -31,6 +31,9 @@ class Section(NamedTuple):
 
 def sections(subject: Subject, results: dict[str, Any]) -> list[Section]:
     """The sections of a card about a subject.
+
+    Between checkpoints that differ in what is not trained nothing is measured: means, lines and curves
+    would be of a network that has the frozen weights of one of them, and of none of the others.
 
     Args:
       subject: one checkpoint or several.
@@ -56,6 +59,12 @@ def sections(subject: Subject, results: dict[str, Any]) -> list[Section]:
         paths.append(("aligned", "units in order", between.aligned_cost, between.aligned))
     paths.append(("phase", "phase", free, lambda subject, seconds: phase.phase(subject, results)))
 
+    if subject.not_shared:
+        reason = _not_between(subject)
+        together, paths = (
+            [(n, title, free, reason) for n, title, *_ in rows] for rows in (together, paths)
+        )
+
     of = functools.partial
     whole = lambda rows: [
         Section(n, title, of(cost, subject), of(run, subject)) for n, title, cost, run in rows
@@ -68,3 +77,18 @@ def sections(subject: Subject, results: dict[str, Any]) -> list[Section]:
     if subject.count == 1:
         return [*whole(first), *each]
     return [*whole(first), *whole(together), *each, *whole(paths)]
+
+
+def _not_between(subject):
+    """Runs nothing between checkpoints that are not one network with several weights, and says why."""
+    first, *others = subject.not_shared
+    more = f" and {len(others)} more" if others else ""
+    why = (
+        f"the checkpoints differ in weights that are not trained ({first}{more}), so that what lies "
+        "between them is the network of none of them"
+    )
+
+    def cut(subject, seconds):
+        raise Cut(why)
+
+    return cut

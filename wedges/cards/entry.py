@@ -73,8 +73,9 @@ def card(
         card.results["mean"]["verdict"]          # may these be averaged?
 
     One folder below `out_dir` holds the page, `card.html`, which is written anew after each section,
-    the same numbers in `card.json`, and the sections. Its name ends with a key of weights, examples and
-    settings: called again for the same, a card that was killed goes on, and a finished one is read.
+    the same numbers in `card.json`, and the sections. Its name ends with a key of weights, examples,
+    settings, the loss, and code of your own: called again for the same, a card that was killed goes on,
+    and a finished one is read.
 
     One pass over a few examples is timed first. On how many examples sections work, and how many steps,
     points and directions they take, follows from that; what does not fit is left out and named.
@@ -95,7 +96,8 @@ def card(
         sample_weight_test) of a .npz file.
       minutes: the budget.
       out_dir: where the card's folder is made.
-      examples: at most so many of the data, and of what is held out: random subsets.
+      examples: at most so many of the data, and of what is held out: random subsets. By default all, but
+        of a `tf.data.Dataset` the first 50,000.
       seed: of that subset, and of all directions.
       say: is called with each line of progress; by default they go to the standard error.
 

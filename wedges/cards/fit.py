@@ -107,12 +107,20 @@ def _tracing(subject):
 
 
 def fit(subject: Subject, seconds: float) -> dict[str, Any]:
-    """Loss and accuracy of each checkpoint, as `model.evaluate` gives them."""
+    """Loss and accuracy of each checkpoint, as `model.evaluate` gives them.
+
+    But for the penalties of regularisers, which `evaluate` adds to the loss: they are told beside it.
+    """
     each = subject.count * subject.rates.forward
     room = (seconds - _tracing(subject)) / (1 if subject.held_out is None else 2)
     fits = lambda size: int(np.clip(room / max(each, 1e-12), min(FEWEST, size), size))
     n = fits(subject.data.size)
-    found: dict[str, Any] = {"examples": n, "weighted": _weighted(subject)}
+    found: dict[str, Any] = {
+        "examples": n,
+        "weighted": _weighted(subject),
+        "penalty": subject.penalties,
+        "loss_has_penalty": False if subject.penalties else None,
+    }
     found |= _readings(subject, lambda k: subject.own(k, n), "the examples given")
     if subject.held_out is not None:
         some = fits(subject.held_out.size)

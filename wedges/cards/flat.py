@@ -10,6 +10,7 @@ import scipy.linalg
 
 from wedges import curvature, probe
 from wedges.cards.budget import PRODUCT, TRACING, Cost, Cut, count, timed, too_long
+from wedges.cards.judging import mean_target_loss
 from wedges.cards.subject import Subject
 
 _ORDER, _STARTS, _SIGNS = 60, 2, 30  # Lanczos steps and starts, and products for the trace, at full size
@@ -18,6 +19,8 @@ _DIRECTIONS, _LOOKS = 12, 34  # of the widths, and losses along one of them
 _FAR = 1.5  # times the seconds there are: what is expected to take longer is not tried
 _BOX, _ASCENTS = 1e-3, 8  # Keskar et al.'s epsilon, and steps of ascent in their box
 _RADIUS = 0.05  # Foret et al.'s rho
+_SMALL = 1e-3  # nats, of which nobody asks where there is twice as much
+_ROUNDING = 1e-8  # of a regression's loss, in shares of that of its mean target
 
 
 # ---- curvature --------------------------------------------------------------------------------------
@@ -154,7 +157,7 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     The maximum is looked for by projected ascent along the gradient's signs; what is found is a lower
     bound of it.
 
-    Widths are left out where fewer than two directions fit.
+    Widths are left out where fewer than two directions fit, or the loss is 0.
 
     Raises:
       Cut: the gradients do not fit.
@@ -173,6 +176,13 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
         "loss": float(loss),
         **_sharpness(landscape, theta, float(loss), gradient),
     }
+    without = {**found, "directions": 0, "widths": []}
+    if not np.isfinite(loss):
+        return {**without, "left_out": "the loss is not finite"}
+    thresholds = _thresholds(landscape, float(loss))
+    if not thresholds:
+        why = "the loss is not above 0, rounding aside, so that twice as much says nothing"
+        return {**without, "left_out": why}
     left = seconds - (time.monotonic() - begin)
     try:
         each = _LOOKS * subject.look(left, k)
@@ -180,14 +190,9 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
         directions = count(left, each, 2, _DIRECTIONS, "directions of a width")
         subject.ran(landscape, "losses")
     except Cut as cut:
-        return {**found, "directions": 0, "widths": [], "left_out": str(cut)}
+        return {**without, "left_out": str(cut)}
     v = probe.isotropic(subject.dimension, directions, seed=[subject.seed, 2], dtype=theta.dtype)
-    rises = [0.1, 1.0] if any(landscape.readout.counted) else []  # where there are accuracies
-    thresholds = {f"{r:g} more": float(loss) + r for r in rises}
-    if loss > 1e-3:
-        thresholds["twice the loss"] = 2 * float(loss)
-    levels = list(thresholds.values())
-    widths: Any = probe.tunnel_width(landscape, theta, v, levels) if levels else []
+    widths: Any = probe.tunnel_width(landscape, theta, v, list(thresholds.values()))
     found["directions"] = directions
     found["widths"] = [
         {
@@ -203,9 +208,22 @@ def rise(subject: Subject, k: int, seconds: float) -> dict[str, Any]:
     return found
 
 
+def _thresholds(landscape, loss):
+    """{what it is called: a loss that distances are measured to}; none of a loss of 0 but for rounding.
+
+    Of classes 0.1 and 1 more, in nats. What is small depends on the units of a regression's targets,
+    and is held against the loss of their mean as the answer for all.
+    """
+    classes = any(landscape.readout.counted)
+    found = {f"{rise:g} more": loss + rise for rise in ((0.1, 1.0) if classes else ())}
+    if loss > (_SMALL if classes else _ROUNDING * (mean_target_loss(landscape) or 0.0)):
+        found["twice the loss"] = 2 * loss
+    return found
+
+
 def _sharpness(landscape, theta, loss, gradient):
     length = float(np.linalg.norm(gradient.astype(np.float64)))
-    along = gradient / length if length > 0 else gradient
+    along = gradient / length if 0 < length < np.inf else gradient
     box = (_BOX * (np.abs(theta) + 1)).astype(theta.dtype)
     highest, v = loss, np.zeros_like(theta)
     slope = gradient

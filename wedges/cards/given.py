@@ -6,6 +6,7 @@ card that is finished is found by the content of the files it is of.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import glob
@@ -25,7 +26,7 @@ import wedges
 from wedges import _checks, archive
 from wedges.cards import reading
 
-VERSION = 3  # of what sections hold: an older card of the same models is made anew, beside it
+VERSION = 4  # of what sections hold: an older card of the same models is made anew, beside it
 _WEIGHTS = (".weights.h5", ".npz")  # files without the model they are of
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 _BLOCK = 2**20
@@ -38,7 +39,8 @@ class Given(NamedTuple):
       checkpoints: files and models, at least one.
       names: what each is called.
       data, held_out: as given; `read` puts `reading.Data` in place of files.
-      mark: SHA-256 of the files and settings; None where a card depends on more than files hold.
+      mark: SHA-256 of the files and settings; None where a card depends on more than files hold, such as
+        code of one's own.
     """
 
     checkpoints: list[Any]
@@ -84,7 +86,8 @@ def checked(
     _check_function("model", model)
     for each in several:
         if _is_file(each):
-            _check_checkpoint(pathlib.Path(each), model)
+            with _reading("checkpoints", each):
+                _check_checkpoint(pathlib.Path(each), model)
         elif not _is_model(each):
             raise ValueError(f"checkpoints must be files or models; received {_checks.called(each)}.")
     if model is None:
@@ -96,6 +99,9 @@ def checked(
             raise ValueError(
                 f"{name} must be a file that is there, or module:function; received {str(value)!r}."
             )
+        elif _is_file(value) and os.path.isfile(value):
+            with _reading(name, value), open(value, "rb"):
+                pass
     # Code of a user's may register losses of its own.
     if not any(map(_is_code, (model, data, held_out))):
         _check_loss(loss)
@@ -228,6 +234,17 @@ def _is_code(value):
     return callable(value) or (isinstance(value, str) and reading.is_function(value))
 
 
+@contextlib.contextmanager
+def _reading(name, path):
+    """Tell in a line that a file could not be read while this lasts."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"{name} must be a file that can be read; received {str(path)!r}: {error.strerror or error}."
+        ) from None
+
+
 def _check_checkpoint(path, model):
     if path.is_dir():
         raise ValueError(f"checkpoints must be files; received {str(path)!r}, a folder.")
@@ -241,7 +258,7 @@ def _check_checkpoint(path, model):
     if path.suffix in (".keras", ".npz"):
         _check_zip(path)
     elif path.suffix in (".h5", ".hdf5"):
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             begin = file.read(len(_HDF5))
         if begin != _HDF5:
             raise ValueError(
@@ -314,7 +331,7 @@ def unlike(first: str, other: str, one: str, another: str) -> str:
 def _of(path):
     """What a file is that is not of its kind."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         begin = file.read(4)
     cut = "the beginning of one, cut short" if begin == b"PK\x03\x04" else "something else"
     return f"{cut}, {size:,} bytes" if size else "an empty file"
@@ -392,23 +409,42 @@ def _command(checkpoints, others):
     return shlex.join(["python", "-m", "wedges", "card", *map(str, checkpoints), *flags])
 
 
+def _needs_code(path):
+    """Whether a file of a whole model names classes or functions of a user's own, which may change."""
+    import h5py  # Keras' own for its files
+
+    try:
+        if pathlib.Path(path).suffix == ".keras":
+            with zipfile.ZipFile(path) as file:
+                config = file.read("config.json").decode()
+        else:
+            with h5py.File(path, "r") as file:
+                config = str(file.attrs["model_config"])
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile):
+        return True  # one that nothing is known of
+    packages = {name.partition(".")[0] for name in re.findall(r'"module": "([^"]*)"', config)}
+    return not packages <= {"builtins", "keras", "wedges"}
+
+
 def _mark(checkpoints, names, data, held_out, model, settings):
     """SHA-256 of what a card is of, where that is files, numbers and names of losses."""
-    files = [*checkpoints, data, *([] if held_out is None else [held_out])]
-    whole = all(_is_file(each) and os.path.isfile(each) for each in files)
+    files = [("checkpoints", each) for each in checkpoints] + [("data", data)]
+    files += [] if held_out is None else [("held_out", held_out)]
+    whole = all(_is_file(each) and os.path.isfile(each) for _, each in files)
     loss = settings["loss"]
     if (
         not whole
         or model is not None
         or not (loss is None or (isinstance(loss, str) and ":" not in loss))
+        or any(map(_needs_code, checkpoints))
     ):
         return None
     versions = {"wedges": wedges.__version__, "contents": VERSION}
     settings = {**settings, **versions, "names": names}
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for each in files:
+    for name, each in files:
         digest = hashlib.sha256()
-        with open(each, "rb") as file:
+        with _reading(name, each), open(each, "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
         found.update(digest.digest())

@@ -1,6 +1,6 @@
 """May these be averaged? What the mean of some weights has more than the models, and how sure that is.
 
-Numbers of each example, a paired difference, its bootstrap over examples, and an answer.
+Numbers of each example, a paired difference, its interval, and an answer.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 
 from wedges import _keras
@@ -16,6 +17,9 @@ from wedges.landscape import Evaluation
 from wedges.network.landscape import NetworkLandscape
 
 _RESAMPLED = 2000  # times, of the examples
+_NUMBERS = 2_000_000  # examples of resamples in memory at once
+_MANY = 20_000  # examples: the mean of so many is as good as normal, and resamples take their time
+_SECONDS = 6e-8  # that an example of a resample takes
 # A mean that costs no more than this is worth its price to most: points of accuracy, share of the loss.
 TOLERANCE, TOLERANCE_OF_LOSS = 0.01, 0.05
 
@@ -28,7 +32,8 @@ Each = tuple[np.ndarray, np.ndarray | None]
 
 def one(accuracy: Any) -> float | None:
     """The accuracy, where a model has one."""
-    return float(accuracy) if accuracy is not None and np.ndim(accuracy) == 0 else None
+    several = isinstance(accuracy, (dict, list, tuple))  # one for each output
+    return None if accuracy is None or several or np.ndim(accuracy) else float(accuracy)
 
 
 def numbers(landscape: NetworkLandscape, found: Evaluation) -> dict[str, Each | None]:
@@ -63,7 +68,8 @@ def hits(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
 def losses(landscape: NetworkLandscape, found: Evaluation) -> Each | None:
     """The loss of each example; None where their mean is not the loss, as with masks.
 
-    Keras' mean of weighted losses is one over all examples, unless the loss says otherwise.
+    Keras' mean of weighted losses is one over all examples, unless the loss says otherwise: each is then
+    multiplied by its weight, and all count alike.
     """
     several, y, z = keras.tree.flatten(landscape.loss), landscape.y, found.outputs
     if len(several) != 1 or several[0] is None or not tf.is_tensor(y) or not hasattr(z, "shape"):
@@ -149,13 +155,15 @@ def judged(
         "accuracy": [one(f.accuracy) for f in models],
         "mean_loss": float(middle.loss),
         "mean_accuracy": one(middle.accuracy),
-        "ensemble_accuracy": _ensemble(landscape, models),
+        "ensemble_accuracy": _ensemble(landscape, models, each[:-1]),
         "same": all(np.array_equal(thetas[0], theta) for theta in thetas[1:-1]),
-        "gain": _gain([e["accuracy"] for e in each], 1.0, seed),
-        "loss_gain": _gain([e["loss"] for e in each], -1.0, seed),
+        "gain": _gain([e["accuracy"] for e in each], "accuracy", seed),
+        "loss_gain": _gain([e["loss"] for e in each], "loss", seed),
         "constant": constant(landscape, each[:-1]),
         "statistics": [changed(*pair) for pair in zip(saved or [], each[:-1], strict=False)],
     }
+    counted = result["gain"] is not None
+    result["interval"] = interval_in_words(landscape.size, counted=counted)
     return {**result, "verdict": verdict(result)}
 
 
@@ -175,6 +183,9 @@ def constant(landscape: NetworkLandscape, each: list[dict[str, Each | None]]) ->
     if values is None or len(known) < len(each) or values.shape != known[0][0].shape:
         return None
     w, sign = known[0][1], 1.0 if unit == "accuracy" else -1.0
+    weights = weights_of(landscape)
+    if w is None and weights is not None:  # the numbers of the models are weighted themselves
+        values = weights * values
     means = [float(np.average(numbers, weights=w)) for numbers, _ in known]
     best = int(np.argmax(sign * np.array(means)))
     if not np.isfinite(means[best]):
@@ -204,6 +215,12 @@ def _most_frequent(landscape):
     return (y == classes[counts.argmax()]).mean(axis=1)
 
 
+def mean_target_loss(landscape: NetworkLandscape) -> float | None:
+    """The loss of a regression where the mean target is predicted; None of what is none."""
+    each = _mean_target(landscape)
+    return None if each is None else float(np.average(each, weights=weights_of(landscape)))
+
+
 def _mean_target(landscape):
     """The loss of each example [N] where the mean target is predicted; None of what is no regression."""
     y, several = landscape.y, keras.tree.flatten(landscape.loss)
@@ -222,9 +239,12 @@ def _mean_target(landscape):
     return values.reshape(landscape.size, -1).mean(axis=1)
 
 
-def _ensemble(landscape, found):
-    """The accuracy of the mean prediction; None where there is no accuracy."""
-    if any(one(f.accuracy) is None or not hasattr(f.outputs, "shape") for f in found):
+def _ensemble(landscape, found, each):
+    """The accuracy of the mean prediction; None where it would be another quantity than the models'.
+
+    That is where `hits` does not give their accuracies: where there is none, or with masks.
+    """
+    if any(e["accuracy"] is None for e in each):
         return None
     together = np.mean(
         [np.asarray(landscape.probabilities(f.outputs), np.float64) for f in found], axis=0
@@ -241,48 +261,113 @@ def _ensemble(landscape, found):
     return float(np.average(each, weights=weights_of(landscape)))
 
 
-def _gain(each, sign, seed):
-    """What the mean has more than the models' average and than the best, and 95% of its resamples.
+def _gain(each, unit, seed):
+    """What the mean has more than the models' average and than the best, with 95% intervals.
 
     None where some have no number for each example.
     """
     if any(e is None for e in each):
         return None
+    sign = 1.0 if unit == "accuracy" else -1.0
     values, w = sign * np.stack([e[0] for e in each]), each[0][1]
     models, middle = values[:-1], values[-1]
     best = int(np.argmax(np.average(models, axis=1, weights=w)))
     d = np.stack([middle - models.mean(axis=0), middle - models[best]])
-    rng = np.random.default_rng([seed, 3])
-    n, some = len(middle), min(100, _RESAMPLED)
-    of = np.ones(n) if w is None else w
-    means = np.concatenate(
-        [_resampled(d, of, rng.integers(0, n, (some, n))) for _ in range(_RESAMPLED // some)], axis=1
-    )
-    (low, best_low), (high, best_high) = np.nanquantile(means, [0.025, 0.975], axis=1)
+    low, high = interval(d, w, seed, counted=unit == "accuracy")
     mean, over_best = np.average(d, axis=1, weights=w)
     return {
         "mean": mean,
-        "low": low,
-        "high": high,
+        "low": low[0],
+        "high": high[0],
         "best": best,
         "over_best": over_best,
-        "best_low": best_low,
-        "best_high": best_high,
+        "best_low": low[1],
+        "best_high": high[1],
     }
 
 
-def _resampled(d, w, rows):
-    """Weighted means of d [2, N] over resamples [R, N]: [2, R]."""
+def interval(
+    d: np.ndarray, w: np.ndarray | None, seed: int, *, counted: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """95% intervals [K] of the means of differences [K, N] of N examples: their lower and upper ends.
+
+    From resamples of the examples; of very many examples from the standard error. Where labels are
+    counted, rows without a change say nothing of the changes that so few examples did not show: an
+    interval is no narrower than Clopper and Pearson's bounds on how many examples lose or gain.
+
+    >>> same = np.zeros((1, 12))  # no label of 12 examples has changed: of 100 still up to 27 may
+    >>> wedges.cards.judging.interval(same, None, 0, counted=True)[0].round(3)
+    array([-0.265])
+    """
+    few = d.shape[1] <= _MANY
+    w = np.ones(d.shape[1]) if w is None else w
+    low, high = np.array(_resampled(d, w, seed) if few else [_normal(row, w) for row in d]).T
+    if not counted:
+        return low, high
+    lost, gained = np.maximum(-d, 0), np.maximum(d, 0)
+    mean = lambda rows: np.average(rows, axis=1, weights=w)
+    least = mean(gained) - [_at_most(row, w) for row in lost]
+    most = [_at_most(row, w) for row in gained] - mean(lost)
+    return np.minimum(low, least), np.maximum(high, most)
+
+
+def _resampled(d, w, seed):
+    """Ends [K, 2] of what 95% of the resamples of the examples have as their mean."""
+    rng, n = np.random.default_rng([seed, 3]), d.shape[1]
+    some = max(1, _NUMBERS // n)
+    counts = [min(some, _RESAMPLED - begin) for begin in range(0, _RESAMPLED, some)]
+    means = [_weighted_means(d, w, rng.integers(0, n, (count, n))) for count in counts]
+    return np.nanquantile(np.concatenate(means, axis=1), [0.025, 0.975], axis=1).T
+
+
+def _weighted_means(d, w, rows):
+    """Weighted means of d [K, N] over resamples [R, N]: [K, R]."""
     return (d[:, rows] * w[rows]).sum(axis=-1) / w[rows].sum(axis=-1)
+
+
+def _normal(d, w):
+    """Ends of the mean and 1.96 of its standard errors to either side."""
+    found = paired(d, w, counted=False)
+    half = 1.96 * found["error"]
+    return found["difference"] - half, found["difference"] + half
+
+
+def _at_most(lost, w):
+    """An upper bound (97.5%) of what all examples lose, from what each of these does [N].
+
+    That on the share of examples that lose anything, by Clopper and Pearson, times what those lose on
+    average, a whole label where none does. Examples that weigh little count as fewer.
+    """
+    n, loses = np.sum(w) ** 2 / np.sum(w**2), lost > 1e-9
+    share = np.average(loses, weights=w)
+    size = np.average(lost, weights=w) / share if share > 0 else 1.0
+    if np.isclose(share, 1):
+        return size
+    return size * scipy.special.betaincinv(n * share + 1, n * (1 - share), 0.975)
+
+
+def interval_in_words(n: int, *, counted: bool) -> str:
+    """How `interval` finds one of the differences of n examples."""
+    how = "is the mean difference with 1.96 standard errors to either side"
+    if n <= _MANY:
+        how = f"holds 95% of {_RESAMPLED:,} bootstrap samples of them"
+    exact = ", and is no narrower than Clopper and Pearson's bounds on how many labels change"
+    return f"the interval {how}{exact if counted else ''}"
+
+
+def seconds(n: int) -> float:
+    """How long the resamples of the differences of n examples take, of accuracy and loss together."""
+    return 2 * _SECONDS * _RESAMPLED * n if n <= _MANY else 0.0
 
 
 def verdict(found: dict[str, Any]) -> dict[str, Any]:
     """Whether models may be averaged, from what they and their mean gain: an answer and its allowance.
 
-    "yes" where 95% of the resamples say that the mean loses no more than a point of accuracy against the
-    best of the models (5% of the loss where there are no accuracies); "no" where they say that it loses
-    more against the models' average; "below" where it loses more against the best alone, which then is
-    what to take; "same" where the models have equal weights; else "unclear", these examples are too few.
+    "yes" where the 95% interval says that the mean loses no more than a point of accuracy against the
+    best of the models (5% of the loss where there are no accuracies); "no" where it says that the mean
+    loses more against the models' average; "below" where it loses more against the best alone, which
+    then is what to take; "same" where the models have equal weights; else "unclear", these examples are
+    too few.
     "constant" says beside it that none of the models is clearly better than one answer for all.
 
     >>> gain = {"mean": -0.3, "low": -0.32, "high": -0.28, "best_low": -0.33, "best_high": -0.3}

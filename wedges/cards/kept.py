@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from wedges import archive
+from wedges import _keras, archive
+from wedges.cards import definition
 
 
 def plain(value: Any) -> Any:
@@ -68,7 +69,7 @@ class Kept:
 
 
 def key_of(models: list[keras.Model], arrays: Any, settings: dict[str, Any]) -> str:
-    """What a card depends on, by content: weights, examples and settings, as a SHA-256.
+    """What a card depends on, by content: weights, own code, examples and settings, as a SHA-256.
 
     The state of random numbers is none of it: dropout without a seed has another one in each process.
     """
@@ -80,9 +81,10 @@ def key_of(models: list[keras.Model], arrays: Any, settings: dict[str, Any]) -> 
         found.update(array.data if array.size else b"")
 
     for model in models:
-        for variable in (v for v in model.variables if "seed" not in v.path):
+        for variable in (v for v in model.variables if v.name != _keras.SEED_STATE):
             add(np.asarray(variable.value))
         found.update(_architecture(model).encode())
+        found.update(json.dumps(definition.code_of(model)).encode())
     for leaf in tf.nest.flatten(arrays):
         add(leaf)
     found.update(json.dumps(plain(settings), sort_keys=True).encode())

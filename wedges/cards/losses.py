@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import keras
@@ -11,13 +12,17 @@ import tensorflow as tf
 from wedges import _keras
 from wedges.cards.given import unknown_loss
 from wedges.cards.reading import Data, first_line, function_of
+from wedges.network.readout import meaning_of
 
 _LOOKED_AT = 16  # examples: of a large model the outputs of all layers are many numbers
-_CROSS_ENTROPIES = (
-    "sparse_categorical_crossentropy",
-    "categorical_crossentropy",
-    "binary_crossentropy",
-)
+# Functions that take logits or probabilities, and their classes, which are told which of the two.
+_CROSS_ENTROPIES = {
+    keras.losses.sparse_categorical_crossentropy: keras.losses.SparseCategoricalCrossentropy,
+    keras.losses.categorical_crossentropy: keras.losses.CategoricalCrossentropy,
+    keras.losses.categorical_focal_crossentropy: keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.binary_crossentropy: keras.losses.BinaryCrossentropy,
+    keras.losses.binary_focal_crossentropy: keras.losses.BinaryFocalCrossentropy,
+}
 
 
 class Chosen(NamedTuple):
@@ -61,14 +66,19 @@ def _called(loss):
 
 
 def _named(model, data, name):
-    base = name.lower()
-    if base in _CROSS_ENTROPIES:
-        logits = _logits(model, data)
-        return Chosen(_cross_entropy(base, logits), base, f"as given{_from(logits)}")
-    try:
-        return Chosen(keras.losses.get(name), name, "as given")
-    except Exception:
-        raise unknown_loss(name) from None
+    """The loss of a name, which may be that of a function or of a class, or short for it."""
+    loss = _known(name)
+    function = _keras.loss_function(loss)[0] or loss
+    if function in _CROSS_ENTROPIES:
+        return _cross_entropy(function, model, data, "as given")
+    return Chosen(loss, name, "as given")
+
+
+def _known(name):
+    for each in (name, name.lower()):
+        with contextlib.suppress(Exception):
+            return keras.losses.get(each)
+    raise unknown_loss(name)
 
 
 def _guessed(model, data):
@@ -82,14 +92,13 @@ def _guessed(model, data):
     classes = y.dtype.kind in "iub" or bool(np.all(y == np.round(y)))
     one_each = y.shape in ((len(y),), (len(y), 1)) and outputs.shape.rank == 2
     if classes and one_each and columns > 1:
-        kind = "sparse_categorical_crossentropy"
+        kind = keras.losses.sparse_categorical_crossentropy
     elif classes and one_each and columns == 1 and set(np.unique(y)) <= {0, 1}:
-        kind = "binary_crossentropy"
+        kind = keras.losses.binary_crossentropy
     elif classes and columns > 1 and y.shape[1:] == outputs.shape[1:] and np.all(y.sum(axis=-1) == 1):
-        kind = "categorical_crossentropy"
+        kind = keras.losses.categorical_crossentropy
     if kind is not None:
-        logits = _logits(model, data)
-        return Chosen(_cross_entropy(kind, logits), kind, f"guessed from outputs and y{_from(logits)}")
+        return _cross_entropy(kind, model, data, "guessed from outputs and y")
     if y[:1].size == int(tf.size(outputs[:1])):
         return Chosen(
             keras.losses.MeanSquaredError(), "mean_squared_error", "guessed from outputs and y"
@@ -100,21 +109,19 @@ def _guessed(model, data):
     )
 
 
-def _cross_entropy(name, logits):
-    kinds = {
-        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
-        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-        "binary_crossentropy": keras.losses.BinaryCrossentropy,
-    }
-    return kinds[name](from_logits=logits)
+def _cross_entropy(function, model, data, origin):
+    """A cross-entropy of logits or of probabilities, as the model's outputs are."""
+    logits = _are_logits(model, data, binary=meaning_of(function).kind == "binary")
+    of = "logits" if logits else "probabilities"
+    loss = _CROSS_ENTROPIES[function](from_logits=logits)
+    return Chosen(loss, function.__name__, f"{origin}, of {of}")
 
 
-def _from(logits):
-    return ", of logits" if logits else ", of probabilities"
+def _are_logits(model, data, *, binary):
+    """Whether outputs are logits: they are, unless all that are looked at are probabilities.
 
-
-def _logits(model, data):
-    """Whether outputs are logits: they are, unless all that are looked at are probabilities."""
+    Those of one class among others sum to 1; of a binary cross-entropy each column is one of its own.
+    """
     x, _ = data.first(_LOOKED_AT)
     try:
         outputs = model(tf.nest.map_structure(tf.convert_to_tensor, x), training=False)
@@ -122,4 +129,5 @@ def _logits(model, data):
         raise ValueError(f"x must fit the model; received {first_line(error)}.") from error
     z = np.asarray(tf.nest.flatten(outputs)[0], np.float64)
     between = np.all((z >= 0) & (z <= 1))
-    return not (between and (z.shape[-1] == 1 or np.allclose(z.sum(axis=-1), 1, atol=1e-3)))
+    sums = binary or z.shape[-1] == 1 or np.allclose(z.sum(axis=-1), 1, atol=1e-3)
+    return not (between and sums)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import pathlib
 import sys
 import time
@@ -17,17 +18,17 @@ import tensorflow as tf
 
 import wedges
 from wedges import archive
-from wedges.cards import contents, drawing, page, words
+from wedges.cards import contents, definition, drawing, page, words
 from wedges.cards.budget import Budget, Cut, examples_for
 from wedges.cards.given import VERSION, Given, folder_name
 from wedges.cards.kept import Kept, key_of, plain, write_json
 from wedges.cards.losses import loss_of
-from wedges.cards.models import models_of
+from wedges.cards.models import input_shapes, models_of
 from wedges.cards.reading import Data, data_of
 from wedges.cards.subject import Subject
 
 # What a section may end with, of a loss without curvature, say, or of too little memory: others go on.
-_FAILURES = (ValueError, RuntimeError, tf.errors.OpError)
+_FAILURES = (ValueError, RuntimeError, MemoryError, tf.errors.OpError)
 
 
 def made(
@@ -54,11 +55,9 @@ def made(
 
 def _read(given):
     """The subject of a card, its settings as people read them, and its key."""
-    of = lambda value, name: (
-        value
-        if isinstance(value, Data)
-        else data_of(value, name, examples=given.examples, seed=given.seed)
-    )
+    inputs = functools.cache(lambda: input_shapes(given.checkpoints, given.model))
+    drawn = {"examples": given.examples, "seed": given.seed, "inputs": inputs}
+    of = lambda value, name: value if isinstance(value, Data) else data_of(value, name, **drawn)
     found = of(given.data, "data")
     test = None if given.held_out is None else of(given.held_out, "held_out")
     models = models_of(given.checkpoints, given.model, found.x, given.names)
@@ -87,8 +86,7 @@ def _read(given):
         "names": names,
         "wedges": wedges.__version__,
         "contents": VERSION,
-        "loss": chosen.name,
-        "origin": chosen.origin,
+        "loss": [chosen.name, chosen.origin, definition.loss_of(networks[0], chosen.loss)],
     }
     return subject, settings, key_of(networks, arrays, keyed)
 
@@ -147,7 +145,7 @@ class _Making:
             try:
                 found = section.run(seconds)
             except (Cut, *_FAILURES) as cut:
-                found = {"cut": " ".join(str(cut).split()).rstrip(".")}
+                found = {"cut": " ".join(str(cut).split()).rstrip(".") or type(cut).__name__}
             found["seconds"] = time.monotonic() - begin
             self.results[section.name] = self.kept.put(section.name, found)
             self.say(f"      {words.line(section.name, self.results[section.name])}")
@@ -232,7 +230,7 @@ class _Making:
 def _concerns(warning):
     """Whether a warning is for who reads a card: not of what the card sees to, nor of optimizers."""
     said = str(warning.message)
-    mine = "batch-norm statistics" in said or "optimizer" in said
+    mine = any(s in said for s in ("batch-norm statistics", "optimizer", "weights that are not trained"))
     return issubclass(warning.category, UserWarning) and not mine
 
 

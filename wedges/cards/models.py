@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from wedges import _checks, archive
+from wedges import _checks, _keras, archive
 from wedges.cards.given import named, unlike
 from wedges.cards.reading import first_line, function_of, leaves, mapped
 
@@ -57,6 +57,24 @@ def models_of(
     return list(zip(names, found, strict=True))
 
 
+def input_shapes(given: Any, model: Any) -> list[tuple[int | None, ...]] | None:
+    """The shapes of one example's inputs to the first of some checkpoints, None for axes of any length.
+
+    None where they are not known: of a model that was not built, or that cannot be loaded.
+
+    Args:
+      given, model: as `models_of` takes them.
+    """
+    first = given if isinstance(given, (str, os.PathLike, keras.Model)) else given[0]
+    try:
+        if not isinstance(first, keras.Model):
+            build = function_of(model, "model") if isinstance(model, str) else model
+            first = keras.saving.load_model(first) if build is None else build()
+        return [tuple(tensor.shape[1:]) for tensor in first.inputs] or None
+    except Exception:  # `models_of` says what is wrong
+        return None
+
+
 def _alike(names, models):
     """Raise ValueError where two models that are built differ in the shapes of their weights."""
     built = [(name, model) for name, model in zip(names, models, strict=True) if model.built]
@@ -69,10 +87,16 @@ def _alike(names, models):
 
 def _difference(one, other):
     """The first weights in which two models differ, each in words; None where all shapes are alike."""
-    for a, b in itertools.zip_longest(one.trainable_variables, other.trainable_variables):
+    for a, b in itertools.zip_longest(*map(_weights, (one, other))):
         if a is None or b is None or tuple(a.shape) != tuple(b.shape):
             return ["the end" if v is None else f"{v.path} {list(map(int, v.shape))}" for v in (a, b)]
     return None
+
+
+def _weights(model):
+    """What is trained and what is not, without the state of random numbers."""
+    others = [v for v in model.non_trainable_variables if v.name != _keras.SEED_STATE]
+    return [*model.trainable_variables, *others]
 
 
 def _loaded(path: pathlib.Path, build: Callable[[], Any] | None, x: Any) -> keras.Model:

@@ -35,6 +35,7 @@ def rendered(card: dict[str, Any], pictures: dict[str, tuple[str, bytes]]) -> st
     some = lambda kind: [(n, r) for n, r in sections.items() if n.startswith(f"{kind}-")]
     done = lambda kind: [r for _, r in some(kind) if "cut" not in r]
     cuts = [(card["titles"].get(n, n), r["cut"]) for n, r in sections.items() if "cut" in r]
+    unjudged = sections.get("mean", {}).get("cut")
     there = {n: r for n, r in sections.items() if "cut" not in r}
     images = {
         place: {
@@ -45,7 +46,9 @@ def rendered(card: dict[str, Any], pictures: dict[str, tuple[str, bytes]]) -> st
         }
         for place, (alt, png) in pictures.items()
     }
-    return _template().render(card=card, found=there, done=done, cuts=cuts, images=images)
+    return _template().render(
+        card=card, found=there, done=done, cuts=cuts, images=images, unjudged=unjudged
+    )
 
 
 @functools.cache
@@ -65,6 +68,9 @@ def _template():
         spread=words.spread,
         model_name=words.model_name,
         directions=words.directions,
+        products=words.products,
+        sides=words.sides,
+        thresholds=words.thresholds,
         verdict_line=words.verdict_line,
         statistics_lines=words.statistics_lines,
         verdict_class=words.verdict_class,

@@ -10,22 +10,20 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wedges import _checks
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
 PAIRS = (("x", "y"), ("x_train", "y_train"), ("images", "labels"))  # what arrays of a file are called
 HELD_OUT = ("x_test", "y_test")
 TARGETS = ("y", "y_train", "labels")  # beside several inputs
 WEIGHTS = "sample_weight"  # beside any of these; "sample_weight_test" of what is held out
-LIMIT = 50_000  # examples read of a tf.data.Dataset where no number is given
+LIMIT = 50_000  # examples read of a tf.data.Dataset, where no larger number is asked for
 _NO_INPUTS = {*TARGETS, *HELD_OUT, WEIGHTS, f"{WEIGHTS}_test"}
 _AS_NUMBERS = "numpy.unique(names, return_inverse=True)[1] numbers classes by their names"
 
@@ -89,7 +87,14 @@ def mapped(function: Callable[[np.ndarray], Any], structure: Any) -> Any:
 # ---- examples ---------------------------------------------------------------------------------------
 
 
-def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
+def data_of(
+    given: Any,
+    name: str,
+    *,
+    examples: int | None,
+    seed: int,
+    inputs: Callable[[], list[tuple[int | None, ...]] | None] = lambda: None,
+) -> Data:
     """The examples that a file, a function of a module, a data set or a pair of arrays holds.
 
     Args:
@@ -98,8 +103,11 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
         "module:function", called without arguments; a `tf.data.Dataset` of (x, y), batched or not;
         (x, y), of which x may be a list, a tuple or a dict of arrays, as `fit` takes it.
       name: what the argument is called in messages.
-      examples: at most so many, a random subset; None takes all, and of a data set the first 50,000.
+      examples: at most so many, a random subset; None takes all. Of a data set the first 50,000 are
+        read, or as many as are asked for, and a warning says so where there are more.
       seed: of the order.
+      inputs: tells the shapes of one example's inputs to the model, where these are known; called for a
+        data set whose own shapes do not say whether it is batched.
 
     Raises:
       ValueError: in one line, what is none of these, or has no y, or holds NaN.
@@ -107,10 +115,10 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
     said = str(given) if isinstance(given, (str, os.PathLike)) else "arrays"
     if isinstance(given, (str, os.PathLike)):
         given = _file(pathlib.Path(given), name) if not is_function(given) else _called(str(given), name)
-    total = None
-    if _is_dataset(given):
+    is_dataset, total = _is_dataset(given), None
+    if is_dataset:
         said = said if said != "arrays" else "a data set"
-        given = _read(given, name, examples or LIMIT)
+        given, total = _read(given, name, examples, seed, inputs)
     elif isinstance(given, dict) and set(given) >= {"x", "y"}:
         given = given["x"], given["y"], *([given[WEIGHTS]] if given.get(WEIGHTS) is not None else [])
     if not (isinstance(given, (tuple, list)) and len(given) in (2, 3)):
@@ -129,13 +137,12 @@ def data_of(given: Any, name: str, *, examples: int | None, seed: int) -> Data:
         for leaf in leaves(structure):
             _check_finite(part, leaf)
     _check_weights(w, y)
-    total = total or sizes[0]
-    size = total if examples is None else min(examples, total)
-    order = np.random.default_rng(seed).permutation(total)[:size]
+    size = sizes[0] if examples is None else min(examples, sizes[0])
+    order = np.random.default_rng(seed).permutation(sizes[0])[:size]
     shuffled = lambda leaf: leaf[order]
     x, y = (mapped(shuffled, part) for part in (x, y))
     weight = mapped(shuffled, w[0]) if w else None
-    return Data(said, x, y, size, total, weight)
+    return Data(said, x, y, size, total if is_dataset else sizes[0], weight)
 
 
 def _check_weights(w, y):
@@ -153,11 +160,13 @@ def held_out_in(given: Any) -> tuple[np.ndarray, ...] | None:
     """x_test and y_test, and sample_weight_test, of a .npz file that has them; None elsewhere."""
     if not isinstance(given, (str, os.PathLike)) or not os.path.isfile(given):
         return None
-    arrays = _opened(pathlib.Path(given), "data")
+    path = pathlib.Path(given)
+    arrays = _opened(path, "data")
     if not set(HELD_OUT) <= set(arrays):
         return None
     weighed = f"{WEIGHTS}_test"
-    return tuple(arrays[n] for n in (*HELD_OUT, *([weighed] if weighed in arrays else [])))
+    names = (*HELD_OUT, *([weighed] if weighed in arrays else []))
+    return tuple(_member(arrays, name, path, "held_out") for name in names)
 
 
 def is_function(given: Any) -> bool:
@@ -259,27 +268,96 @@ def function_of(text: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def _read(dataset: tf.data.Dataset, name: str, limit: int) -> tuple[Any, Any]:
-    """The first examples of a data set, as arrays."""
+def _read(dataset, name, examples, seed, inputs):
+    """A data set as arrays, of no more examples than are asked for, and how many it has."""
     import tensorflow as tf
 
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) < 2:
         raise ValueError(f"{name} must yield (x, y); received a tf.data.Dataset of something else.")
-    if any(s.shape.rank == 0 for s in tf.nest.flatten(spec)):
+    if _is_of_single_examples(spec, inputs):
         dataset = dataset.batch(256)
-    parts, found = [], 0
+    limit = max(LIMIT, examples or 0)
+    sample, found, whole = _Sample(examples or limit, seed), 0, True
     try:
         for batch in dataset:
-            parts.append(tf.nest.map_structure(lambda t: t.numpy(), tuple(batch[:3])))
-            found += len(tf.nest.flatten(parts[-1])[0])
             if found >= limit:
+                whole = False
                 break
+            rows = tf.nest.map_structure(lambda t: t.numpy(), tuple(batch[:3]))
+            size = len(tf.nest.flatten(rows)[0])
+            whole = found + size <= limit
+            sample.add(mapped(lambda leaf: leaf[: limit - found], rows))  # noqa: B023  (called at once)
+            found += size
     except tf.errors.OpError as error:
         raise ValueError(f"{name} could not be read: {first_line(error)}.") from None
-    if not parts:
+    if not found:
         raise ValueError(f"{name} must hold examples; received an empty tf.data.Dataset.")
-    return tf.nest.map_structure(lambda *p: np.concatenate(p)[:limit], *parts)
+    if not whole:
+        warnings.warn(
+            f"{name} is a data set of more than {limit:,} examples: the first {limit:,} were read.",
+            stacklevel=4,
+        )
+    return sample.arrays(), found if whole else None
+
+
+def _is_of_single_examples(spec, inputs):
+    """Whether a data set yields examples one by one, and not in batches.
+
+    It does where something has no axis, or first axes differ, which are as long as a batch in one of
+    batches; and where x has the shape of one example that goes into the model.
+    """
+    import tensorflow as tf
+
+    shapes = [s.shape for s in tf.nest.flatten(spec)]
+    if any(shape.rank == 0 for shape in shapes):
+        return True
+    first = {None if shape.rank is None else shape[0] for shape in shapes}
+    if len(first - {None}) > 1:
+        return True
+    wanted = None if first == {None} else inputs()
+    x = [s.shape for s in tf.nest.flatten(spec[0])]
+    return (
+        wanted is not None
+        and len(wanted) == len(x)
+        and all(shape.is_compatible_with(one) for shape, one in zip(x, wanted, strict=True))
+    )
+
+
+class _Sample:
+    """A random subset of rows that come batch by batch, in the memory of about two such subsets.
+
+    Each row draws a number, and those of the smallest numbers are kept.
+
+    Args:
+      size: how many are kept.
+      seed: of the numbers.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.rng = size, np.random.default_rng([seed, 5])
+        self.parts: list[Any] = []
+        self.held = 0
+
+    def add(self, rows: tuple[Any, ...]) -> None:
+        """Some more rows, (x, y) or (x, y, weight)."""
+        count = len(next(leaves(rows)))
+        self.parts.append((rows, self.rng.random(count)))
+        self.held += count
+        if self.held > 2 * self.size + 1000:
+            self._keep()
+
+    def arrays(self) -> Any:
+        """The rows that are kept, in the order in which they came."""
+        self._keep()
+        return self.parts[0][0]
+
+    def _keep(self):
+        import tensorflow as tf
+
+        whole = tf.nest.map_structure(lambda *part: np.concatenate(part), *self.parts)
+        kept = np.sort(np.argsort(whole[1], kind="stable")[: self.size])
+        self.parts, self.held = [mapped(lambda leaf: leaf[kept], whole)], len(kept)
 
 
 def _arrays(name: str, values: Any) -> Any:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import math
 import re
+import warnings
 import weakref
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from wedges import _keras
+from wedges.cards import definition
 from wedges.cards.budget import Rates, timed
 from wedges.cards.losses import Chosen
-from wedges.cards.reading import Data, leaves
+from wedges.cards.reading import Data, leaves, mapped
 from wedges.network.landscape import NetworkLandscape
 from wedges.network.stateless import StatelessModel
 from wedges.network.weights import WeightSpace
@@ -25,6 +28,8 @@ _NUMBERS, _MOST = 2**25, 500
 _LOOK = 0.1  # of the seconds that a section has: what it may take to find out how many passes fit
 # Tracing a pass that finds batch norm's statistics, in tracings of a gradient that does not.
 _STATISTICS = 1.25
+# Examples on which two models are compared, and how far apart rounding may take their outputs.
+_COMPARED, _ROUNDING = 8, 0.02
 
 
 class Subject:
@@ -33,7 +38,7 @@ class Subject:
     Args:
       names, models: of the checkpoints [K].
       data, held_out: the examples, and others that were not trained on, or None.
-      chosen: the loss.
+      chosen: the loss. The penalties of regularisers are no part of it; see `penalties`.
       seed: of all that is random.
 
     Attributes:
@@ -44,7 +49,8 @@ class Subject:
       saved: {where: of each model with batch norm as it was saved `judging.numbers`}, where looked at.
 
     Raises:
-      ValueError: checkpoints of several architectures, examples that do not fit.
+      ValueError: checkpoints of several architectures, by the shapes of their weights or by what they
+        compute with these; examples that do not fit.
     """
 
     def __init__(
@@ -75,6 +81,8 @@ class Subject:
         self._probe = self._landscape(0, x, y, "frozen", data)  # raises where anything does not fit
         for name, some in both:  # all targets: the probe has only some
             self._check_labels(name, some)
+        for k in range(1, 1 if self.not_shared else self.count):  # else each is seen by itself alone
+            self._check_function(k)
 
     @property
     def count(self) -> int:
@@ -97,6 +105,18 @@ class Subject:
         return self.chosen.name or str(self._probe.objective)
 
     @functools.cached_property
+    def penalties(self) -> list[float] | None:
+        """What regularisers add at each checkpoint's weights, which no section's loss has in it.
+
+        None without any, and where a model's own `compute_loss` decides what belongs to the loss.
+        """
+        of = lambda m: [v.regularizer(v) for v in m.trainable_weights if v.regularizer is not None]
+        found = [of(model) for model in self.models]
+        if self._probe.objective.own or not any(found):
+            return None
+        return [float(sum(map(float, each))) for each in found]
+
+    @functools.cached_property
     def not_shared(self) -> list[str]:
         """What is not trained and differs between checkpoints, statistics that are found anew aside."""
         if not self.own_state:
@@ -113,14 +133,14 @@ class Subject:
         return [
             row[0].path
             for i, row in enumerate(rows)
-            if i not in anew and "seed" not in row[0].path and differ(*map(np.asarray, row))
+            if i not in anew and row[0].name != _keras.SEED_STATE and differ(*map(np.asarray, row))
         ]
 
     @functools.cached_property
     def own_state(self) -> bool:
         """Whether the checkpoints differ in more than their trained weights."""
         state = lambda m: [
-            np.asarray(v.value) for v in m.non_trainable_variables if "seed" not in v.path
+            np.asarray(v.value) for v in m.non_trainable_variables if v.name != _keras.SEED_STATE
         ]
         first, *others = map(state, self.models)
         return any(not all(map(np.array_equal, first, other)) for other in others)
@@ -191,7 +211,10 @@ class Subject:
 
     @functools.cached_property
     def around(self) -> NetworkLandscape:
-        """The landscape at any theta, on the working examples; batch norm is re-estimated."""
+        """The landscape at any theta, on the working examples; batch norm is re-estimated.
+
+        What is not trained is that of the first checkpoint; see `not_shared`.
+        """
         if not self.has_batch_norm and not self.own_state:
             return self.own(0, self.working)
         return self._landscape(0, *self.data.first(self.working), "reestimate", self.data)
@@ -200,9 +223,10 @@ class Subject:
     def at(self, k: int) -> NetworkLandscape:
         """The landscape near checkpoint k, on the working examples: what is not trained is its own.
 
-        Batch norm's statistics are those that `around` has at the checkpoint, and stay so. There the two
-        landscapes have one loss and one accuracy, so that curvature is of the network whose error and
-        CKA a phase is told from; with statistics as saved it may be of another one, which nobody uses.
+        Batch norm's statistics are found anew at the checkpoint, and stay so. Where checkpoints share
+        what is not trained, `around` has the same loss and accuracy there, so that curvature is of the
+        network whose error and CKA a phase is told from; with statistics as saved it may be of another
+        one, which nobody uses.
         They are held because derivatives through them cost too much of large models (of MobileNetV2 on
         64 images 61 s of tracing on one core and 6.6 GB, against 16 s and 2.9 GB), and because a Hessian
         is mostly understood as that of inference.
@@ -230,17 +254,53 @@ class Subject:
         assert self.held_out is not None
         return landscape.on(*self.held_out.first(n), sample_weight=self.held_out.weights(n))
 
+    @functools.cached_property
+    def _loss(self):
+        """One loss for all checkpoints, and its weights of the outputs; None for a `compute_loss`."""
+        if self.chosen.loss is not None or _keras.overrides(self.models[0], "compute_loss"):
+            return self.chosen.loss, None
+        first, *others = (definition.loss_of(model, None) for model in self.models)
+        if any(other != first for other in others):
+            warnings.warn(
+                "The checkpoints are compiled with several losses: all numbers are of the loss of "
+                f"{self.names[0]}.",
+                stacklevel=2,
+            )
+        return _keras.compiled_loss(self.models[0])
+
     def _landscape(self, of, x, y, batch_norm, data):
+        loss, loss_weights = self._loss
         return NetworkLandscape(
             self.models[of] if isinstance(of, int) else of,
             x,
             y,
-            self.chosen.loss,
+            loss,
+            loss_weights=loss_weights,
             sample_weight=data.weights(len(next(leaves(x)))),
             seed=self.seed,
             batch_norm=batch_norm,
             batch_size=self.batch_size,
             evaluation_batch_size=self.microbatch,
+        )
+
+    def _check_function(self, k):
+        """Raise ValueError where the first checkpoint, with the weights of checkpoint k, is another."""
+        first, other = self._probe.network, StatelessModel(self.models[k])
+        is_random = lambda variable: variable.name == _keras.SEED_STATE
+        pairs = zip(other.variables, other.state, strict=True)
+        theirs = (value for variable, value in pairs if not is_random(variable))
+        pairs = zip(first.variables, first.state, strict=True)
+        state = [value if is_random(variable) else next(theirs) for variable, value in pairs]
+        x = mapped(tf.convert_to_tensor, self.data.first(_COMPARED)[0])
+        of = lambda network, state: (
+            network(tf.constant(self.thetas[k]), state, x, training=False).outputs
+        )
+        own = of(other, other.state)
+        if _alike(own, of(first, state)) or not _alike(own, of(other, other.reseeded(self.seed, 0))):
+            return  # the same; or random, so that nothing can be told
+        raise ValueError(
+            f"{self.names[0]} and {self.names[k]} must be of one architecture; received models that "
+            "compute different outputs with the same weights, as by other activations or constants."
         )
 
     def _check_labels(self, name, data):
@@ -251,6 +311,13 @@ class Subject:
             self._probe.readout.check(self._probe.problem, examples_of(data.x, data.y))
         except ValueError as error:
             raise ValueError(re.sub("^y ", f"{name} ", str(error))) from None
+
+
+def _alike(outputs, others):
+    """Whether outputs are the same but for rounding, half precision's included."""
+    pairs = zip(*(keras.tree.flatten(each) for each in (outputs, others)), strict=True)
+    arrays = (tuple(np.asarray(z, np.float64) for z in pair) for pair in pairs)
+    return not any(np.linalg.norm(a - b) > _ROUNDING * np.linalg.norm(a) for a, b in arrays)
 
 
 def _check_targets(name, data, model, loss):

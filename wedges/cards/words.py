@@ -79,18 +79,44 @@ def model_name(name: str, kind: str) -> str:
     return f"{kind}, called {name}" if own else kind
 
 
-def directions(risen: Sequence[dict[str, Any]]) -> str:
-    """Over how many random directions distances are means, of each checkpoint where that differs.
+def of_each(rows: Sequence[dict[str, Any]], values: Sequence[Any]) -> str:
+    """What is true of each checkpoint: once where it is the same for all, else beside each name.
 
-    >>> one, other = ({"checkpoint": n, "directions": d} for n, d in (("a", 2), ("b", 3)))
-    >>> wedges.cards.words.directions([one, other]), wedges.cards.words.directions([one])
-    ('2 (a) and 3 (b)', '2')
+    >>> rows = [{"checkpoint": "a"}, {"checkpoint": "b"}]
+    >>> [wedges.cards.words.of_each(rows, values) for values in ((2, 3), (2, 2))]
+    ['2 (a) and 3 (b)', '2']
+
+    Args:
+      rows: what a section found, one for each checkpoint.
+      values: of each of them.
     """
-    counts = [each["directions"] for each in risen]
-    if len(set(counts)) == 1:
-        return str(counts[0])
-    *first, last = (f"{each['directions']} ({each['checkpoint']})" for each in risen)
-    return f"{', '.join(first)} and {last}"
+    if len({str(value) for value in values}) == 1:
+        return str(values[0])
+    return _joined([f"{v} ({row['checkpoint']})" for row, v in zip(rows, values, strict=True)])
+
+
+def directions(risen: Sequence[dict[str, Any]]) -> str:
+    """Over how many random directions distances are means."""
+    return of_each(risen, [each["directions"] for each in risen])
+
+
+def products(curved: Sequence[dict[str, Any]]) -> str:
+    """How many products with the Hessian were taken."""
+    return of_each(curved, [each["products"] for each in curved])
+
+
+def sides(looks: Sequence[dict[str, Any]]) -> str:
+    """How many points the grids of surfaces have.
+
+    >>> wedges.cards.words.sides([{"checkpoint": "a", "x": [-1, 0, 1]}])
+    '3 x 3'
+    """
+    return of_each(looks, [f"{len(each['x'])} x {len(each['x'])}" for each in looks])
+
+
+def thresholds(risen: Sequence[dict[str, Any]]) -> list[str]:
+    """The losses to which distances are given, of any of the checkpoints."""
+    return list(dict.fromkeys(width["threshold"] for each in risen for width in each["widths"]))
 
 
 def spread(values: Any) -> str:

@@ -153,6 +153,7 @@ class NetworkLandscape(WithExamples, WithOutputs):
             ("x", "y", "sample_weight" if class_weight is None else "class_weight")
         )
         self.readout.check(self.problem, self.examples)
+        self.readout.leave_out_shares(self.problem, self.examples)
         self.x, self.y, self.sample_weight = _in_memory(self.examples)
         self.loss = self.objective.loss
         self.size, self.evaluation_batch_size = self.examples.size, evaluation_batch_size

@@ -54,7 +54,10 @@ class Meaning(NamedTuple):
         return tf.argmax(output, axis=-1)
 
     def classes(self, y: Any, output: tf.Tensor) -> tf.Tensor | None:
-        """The targets as classes, shaped as `labels(output)`; None where they are no classes."""
+        """The targets as classes, shaped as `labels(output)`; None where they are no classes.
+
+        Those of a binary cross-entropy are whole numbers here; see `Readout.leave_out_shares`.
+        """
         if not tf.is_tensor(y):
             return None
         columns = output.shape[-1]
@@ -120,8 +123,9 @@ class Readout:
         pairs = []
         flat = tf.nest.flatten(outputs)
         found = self._classes(terms, outputs)
-        for meaning, output, (classes, weights) in zip(self.meanings, flat, found, strict=True):
-            if classes is None:
+        rows = zip(self.meanings, flat, found, self.counted, strict=True)
+        for meaning, output, (classes, weights), counted in rows:
+            if classes is None or not counted:
                 pairs.append((tf.zeros([], self.dtype), tf.zeros([], self.dtype)))
                 continue
             right = tf.cast(meaning.labels(output) == classes, self.dtype)
@@ -143,16 +147,23 @@ class Readout:
         """Raise ValueError where classes in memory are none that the output has."""
         if not isinstance(examples, Arrays):  # others are not read to be looked at
             return
-        batch, outputs, terms = problem.probed
-        for meaning, output in zip(self.meanings, tf.nest.flatten(outputs), strict=True):
-            term = _term_of(output, terms)
-            if meaning.kind != "sparse" or term is None:
-                continue
-            targets = enumerate(tf.nest.flatten(batch[1]))
-            at = next((i for i, y in targets if y is term.target), None)
-            ignored = _keras.loss_function(term.loss)[1].get("ignore_class")
-            if at is not None:
-                _in_range(tf.nest.flatten(examples.batch[1])[at], output.shape[-1], ignored)
+        outputs = tf.nest.flatten(problem.probed[1])
+        rows = zip(self.meanings, outputs, _targets(problem, examples.batch[1]), strict=True)
+        for meaning, output, (term, y) in rows:
+            if meaning.kind == "sparse" and y is not None:
+                ignored = _keras.loss_function(term.loss)[1].get("ignore_class")
+                _in_range(y, output.shape[-1], ignored)
+
+    def leave_out_shares(self, problem: Problem, examples: Examples) -> None:
+        """Count no accuracy where binary targets are shares between the classes, and no classes.
+
+        Of examples that are not in memory the first few are looked at.
+        """
+        binary = [k for k, meaning in enumerate(self.meanings) if meaning.kind == "binary"]
+        found = _targets(problem, examples.at_hand[1]) if binary else []
+        for k in binary:
+            y = found[k][1]
+            self.counted[k] &= y is None or _is_whole(y)
 
     def _classes(self, terms, outputs):
         """(classes, weights of the positions) of each output; (None, None) where there are none."""
@@ -185,6 +196,22 @@ def output_probabilities(model: keras.Model, outputs: Any) -> Any:
 def _term_of(output, terms):
     """The term of the loss that is of this output; None where it has none."""
     return next((term for term in terms if term.output is output), None)
+
+
+def _targets(problem, y):
+    """The term of the loss that is of each output, and its targets among these; None for none."""
+    batch, outputs, terms = problem.probed
+    places = {id(leaf): i for i, leaf in enumerate(tf.nest.flatten(batch[1]))}
+    found = []
+    for output in tf.nest.flatten(outputs):
+        term = _term_of(output, terms)
+        at = None if term is None else places.get(id(term.target))
+        found.append((term, None if at is None else tf.nest.flatten(y)[at]))
+    return found
+
+
+def _is_whole(y):
+    return y.dtype.is_integer or y.dtype.is_bool or bool(tf.reduce_all(y == tf.round(y)))
 
 
 def _in_range(y, columns, ignored):

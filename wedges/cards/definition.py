@@ -1,0 +1,138 @@
+"""What losses, functions and classes compute, as text: a key that holds it changes where they do."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import pathlib
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from wedges import _keras
+
+# Of what these packages define the name is enough: it is their users' code that changes.
+_LIBRARIES = {"builtins", "functools", "keras", "math", "numpy", "tensorflow", "wedges"}
+_ARRAYS = (np.ndarray, np.generic, tf.Tensor, tf.Variable, keras.Variable)
+_SIMPLE = (bool, int, float, complex, str, bytes)
+_PLAIN = (*_SIMPLE, types.FunctionType, *_ARRAYS)
+
+
+def definition(value: Any) -> Any:
+    """What a value is, in text and lists of text that are the same in every process.
+
+    Of a function that is the text of its file, its byte code, and what it uses of the names around it;
+    of an object its class and its attributes; of an array or a layer its numbers.
+
+    >>> of = lambda delta: wedges.cards.definition.definition(keras.losses.Huber(delta))
+    >>> of(1.0) == of(1.0), of(1.0) == of(50.0)
+    (True, False)
+    """
+    return _Reader().read(value)
+
+
+def code_of(model: keras.Model) -> Any:
+    """The user's own code in a model: classes of layers, and functions that layers hold."""
+    read, found = _Reader().read, []
+    for layer in _keras.flat_layers(model):
+        held = [v for _, v in sorted(vars(layer).items()) if isinstance(v, types.FunctionType)]
+        found += [read(each) for each in (type(layer), *held) if not _is_of_library(each)]
+    return found
+
+
+def loss_of(model: keras.Model, loss: Any) -> Any:
+    """A loss, or with None the one that a model was compiled with or computes by itself."""
+    own = type(model).compute_loss if _keras.overrides(model, "compute_loss") else None
+    return definition([*_keras.compiled_loss(model), own] if loss is None else loss)
+
+
+class _Reader:
+    """Reads values that may hold one another: each is described where it is first met."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, Any] = {}  # kept, so that no other value gets the same id
+
+    def read(self, value: Any) -> Any:
+        if value is None or isinstance(value, _SIMPLE):
+            return repr(value)
+        if id(value) in self._seen:
+            return "as before"
+        self._seen[id(value)] = value
+        if isinstance(value, _ARRAYS):
+            return _numbers(value)
+        if isinstance(value, types.ModuleType):
+            return [value.__name__, "" if _is_library(value.__name__) else _text(value)]
+        if isinstance(value, Mapping):
+            return [[self.read(k), self.read(v)] for k, v in value.items()]
+        if isinstance(value, (set, frozenset)):
+            return sorted(map(repr, value))
+        if isinstance(value, (list, tuple)):
+            return [self.read(part) for part in value]
+        if isinstance(value, (type, types.FunctionType)):
+            return self._defined(value)
+        return self._object(value)
+
+    def _defined(self, value):
+        name = f"{value.__module__}.{value.__qualname__}"
+        if _is_of_library(value):
+            return name
+        inside = self._class if isinstance(value, type) else self._function
+        return [name, _text(inspect.getmodule(value)), inside(value)]
+
+    def _function(self, function):
+        around = [function.__defaults__, function.__kwdefaults__]
+        with contextlib.suppress(ValueError):  # a name that has no value yet
+            used = inspect.getclosurevars(function)
+            around += [used.nonlocals, used.globals]
+        return [_byte_code(function.__code__), *map(self.read, around)]
+
+    def _class(self, kind):
+        methods = {n: v for n, v in vars(kind).items() if isinstance(v, types.FunctionType)}
+        return [[self.read(base) for base in kind.__bases__], self.read(methods)]
+
+    def _object(self, value):
+        if isinstance(value, functools.partial):
+            return self.read([value.func, value.args, value.keywords])
+        if isinstance(value, types.MethodType):
+            return self.read([value.__func__, value.__self__])
+        if isinstance(value, keras.layers.Layer):
+            return [self.read(type(value)), *map(_numbers, value.weights)]
+        held = getattr(value, "__dict__", {})
+        if not isinstance(value, keras.losses.Loss):  # what others hold may lead anywhere
+            held = {name: part for name, part in held.items() if isinstance(part, _PLAIN)}
+        return [self.read(type(value)), self.read(held)]
+
+
+def _is_library(module):
+    return module.partition(".")[0] in _LIBRARIES
+
+
+def _is_of_library(value):
+    return _is_library(value.__module__ or "builtins")
+
+
+def _text(module):
+    """The text of a module's file; "" where it has none, as in a notebook."""
+    path = getattr(module, "__file__", None)
+    try:
+        return pathlib.Path(path).read_text() if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _byte_code(code):
+    """The instructions of a function and of those within it."""
+    within = [_byte_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code.hex(), *code.co_names, *within]
+
+
+def _numbers(array):
+    array = np.ascontiguousarray(array)
+    digest = hashlib.sha256(array.data if array.size else b"").hexdigest()
+    return f"{array.dtype} {array.shape} {digest}"
