@@ -214,8 +214,10 @@ def _draw_curves(ax, arrays, quantity, scale):
 def _label(ax, arrays, **how):
     """Axes from the smallest d to D, whose ticks do not collide."""
     ambient, ticks = int(arrays["ambient"]), {}
-    for d in sorted({ambient, *arrays["dims"].tolist()}, reverse=True):
-        if all(other / d >= 1.9 for other in ticks):
+    every = sorted({ambient, *arrays["dims"].tolist()}, reverse=True)
+    apart = (ambient / every[-1]) ** 0.1  # a tenth of the axis
+    for d in every:
+        if all(other / d >= apart for other in ticks):
             ticks[d] = f"{d:,}" + "\nall weights" * (d == ambient)
     x = "dimension d of the cut"
     wedges.plots.label_axes(ax, x=x, log="x", ticks=ticks, **how)
@@ -226,8 +228,8 @@ def _draw_accuracy(ax, arrays, config, each, reached):
     target = 90 * arrays["test_accuracy"][:, 0].mean()
     pictures.level(ax, target)
     if np.isfinite(target):
-        how = {"ha": "left", "va": "bottom", "transform": ax.get_yaxis_transform()}
-        ax.text(0.01, target, "90% of all weights'", **how)
+        how = {"ha": "left", "va": "center", "transform": ax.get_yaxis_transform()}
+        ax.text(1.01, target, "90%\nof all", **how)  # beside the panel, where no curve is
     if np.isfinite(reached):
         point = {"color": wedges.plots.ORANGE, "markersize": 9, "zorder": 5}
         ax.plot([reached], [target], "*", **point)
