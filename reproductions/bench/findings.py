@@ -28,13 +28,17 @@ def save(path, entry):
 def written(text, entry):
     """The text of a reference's page with the section `HEAD` of this entry: in the place of the one that
     it has, or before the section on where the numbers come from, or at the end."""
-    before, _, rest = text.partition(f"\n{HEAD}\n")
-    if rest:
-        after = rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
-    else:
+    before, after = around(text)
+    if before == text:
         at = text.find("\n## Where the numbers come from")
         before, after = (text[:at], text[at:]) if at >= 0 else (text.rstrip("\n") + "\n", "")
     return f"{before}\n{section(entry)}{after}"
+
+
+def around(text):
+    """What stands before the section of a page, and what after it; without one all of it, and ""."""
+    before, _, rest = text.partition(f"\n{HEAD}\n")
+    return before, rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
 
 
 def section(entry):

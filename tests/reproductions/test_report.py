@@ -104,13 +104,16 @@ def test_what_was_found_stands_in_the_section_of_its_figure(tmp_path, monkeypatc
     monkeypatch.setattr(bench_claims, "REFERENCE", tmp_path)
     (tmp_path / "toy_probe.md").write_text(
         "# A *round* well\n\n## What holds\n\n- 12 of 12, `s / D` <b>bold</b>\n\n"
-        "| s | scatter |\n|---|---|\n| 20 | 0.31 |\n\nOf arXiv:1906.04724.\n"
+        "| s | scatter |\n|---|---|\n| 20 | 0.31 |\n\n"
+        "## Every claim\n\n| of | now |\n|---|---|\n| a | 7 |\n\n"
+        "## Sources\n\nOf arXiv:1906.04724.\n"
     )
     told = wording.findings("toy_probe")
     assert "<h3>A <em>round</em> well</h3>" in told and "<h4>What holds</h4>" in told
     assert "<code>s / D</code> &lt;b&gt;bold&lt;/b&gt;" in told and "<td>0.31</td>" in told
     assert '<div class="wide" tabindex="0"><table>' in told
     assert 'Of <a href="https://arxiv.org/abs/1906.04724">arXiv:1906.04724</a>.' in told
+    assert "Every claim" not in told and "<td>7</td>" not in told  # the report's own table has them
     assert wording.findings("toy_cut") is None
     out = tmp_path / "runs"
     make(out)

@@ -252,8 +252,7 @@ def test_the_recorded_verdicts_are_those_of_the_figures_page(name):
 def test_what_fails_is_spoken_of_in_the_text_of_the_page(name):
     """A table says that it fails; why, and what was tried, stands outside of the table."""
     page = (claims.REFERENCE / f"{name}.md").read_text()
-    before, _, rest = page.partition(findings.HEAD)
-    after = rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
+    before, after = findings.around(page)
     for id, held in Reference(name).read()["paper"]["verdicts"].items():
         assert held or f"`{id}`" in before + after, id
 
