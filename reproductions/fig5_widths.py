@@ -208,8 +208,8 @@ def judged(arrays, config):
     for name in claimed(config):
         found[f"{name}.convergence"] = tunnel_widths.unequal(arrays, config.target, name)
         for measure in MEASURES:
-            trend = rank(arrays, config, name, measure)
-            found[f"{name}.{measure}"] = trend.rises if EXPECTED[name] > 0 else trend.falls
+            ranked = rank(arrays, config, name, measure)
+            found[f"{name}.{measure}"] = ranked.rises if EXPECTED[name] > 0 else ranked.falls
             again = reversal(arrays, name, measure) if name in REVERSES else None
             found[f"{name}.reversal.{measure}"] = again
     return found | (judged_again(arrays, config) if looks_again(config) else {})
@@ -229,8 +229,8 @@ def claims(arrays, config):
         own = claim.about(f"{name}.*", TITLES[name], says=SAYS[name])
         _claim_equal(own, config)
         for measure in MEASURES:
-            trend = rank(arrays, config, name, measure)
-            own(measure, _trend_in_words(measure, trend, EXPECTED[name]), *bounds[measure])
+            ranked = rank(arrays, config, name, measure)
+            own(measure, _trend_in_words(measure, ranked, EXPECTED[name]), *bounds[measure])
         for measure in MEASURES:
             own(f"reversal.{measure}", f"width ({measure}) {less}", "<", -2.0)
     if looks_again(config):
@@ -238,10 +238,12 @@ def claims(arrays, config):
     return claim.claims
 
 
-def _trend_in_words(measure, trend, sign):
+def _trend_in_words(measure, ranked, sign):
     """What is tested of a trend whose sign the paper states."""
     size = "large" if sign > 0 else "small"
-    words = f"rank correlation with the width ({measure}) within a seed, mean {trend.rho:.2f}; how often"
+    words = (
+        f"rank correlation with the width ({measure}) within a seed, mean {ranked.rho:.2f}; how often"
+    )
     return f"{words} chance gives one as {size}"
 
 
@@ -272,8 +274,8 @@ def _claim_again(claim, arrays, config):
         else:
             own("still", moves, *tunnel_widths.STILL, source=OURS, says=RESTED)
         for measure in MEASURES:
-            trend = tunnel_widths.rank(arrays, mild(config), name, measure)
-            own(measure, _trend_in_words(measure, trend, EXPECTED["dropout"]), *bounds[measure])
+            ranked = tunnel_widths.rank(arrays, mild(config), name, measure)
+            own(measure, _trend_in_words(measure, ranked, EXPECTED["dropout"]), *bounds[measure])
 
 
 def summary(arrays, config):

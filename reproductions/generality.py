@@ -160,10 +160,12 @@ def summary(arrays, config):
     """Of each claim its numbers over settings, where it has any, and in each setting whether it holds:
     what the reference guards."""
     found = numbers(arrays, config)
-    names = [", ".join(each) for each in combinations(config)]
     kept = {}
     for id, values, holds in zip(core_claims.BOUNDS, found.T, held(found).T, strict=True):
-        kept |= {f"{id}: {name}": [float(each)] for name, each in zip(names, holds, strict=True)}
+        kept |= {
+            f"{id}: {name}": [float(each)]
+            for name, each in zip(setting_names(config), holds, strict=True)
+        }
         if len(known := values[np.isfinite(values)]):
             kept[id] = known
     return kept
@@ -171,7 +173,12 @@ def summary(arrays, config):
 
 def axes(config):
     """What the arrays run over: the columns of series/*.csv."""
-    return {"*": {"setting": [", ".join(each) for each in combinations(config)]}}
+    return {"*": {"setting": setting_names(config)}}
+
+
+def setting_names(config):
+    """What each setting is called, in the order of the arrays."""
+    return [", ".join(each) for each in combinations(config)]
 
 
 # ---- the picture ------------------------------------------------------------------------------------

@@ -62,9 +62,8 @@ def _again_and_again(write):
 
     def run():
         while not ended.wait(EVERY):
-            with contextlib.suppress(
-                OSError, UsageError
-            ):  # a full disk ends the run elsewhere, in words
+            # A full disk ends the run elsewhere, in words.
+            with contextlib.suppress(OSError, UsageError):
                 write()
 
     thread = threading.Thread(target=run, daemon=True)

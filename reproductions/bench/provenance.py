@@ -1,6 +1,5 @@
 """Where numbers come from: the software that made them, the machine, the command, the commit."""
 
-import contextlib
 import datetime
 import os
 import pathlib
@@ -98,16 +97,18 @@ def memory():
 def _of_living_children():
     """The largest memory of each process that this one has started and that still lives, in KiB, where
     Linux says it: of children the system itself counts those that have ended."""
-    found = [0, 0]
-    for path in pathlib.Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in path.read_text().split():
-                with contextlib.suppress(OSError):  # it has ended meanwhile
-                    status = pathlib.Path("/proc", child, "status").read_text()
-                    found += [
-                        int(kib) for kib in re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-                    ]
-    return found
+    lists = pathlib.Path("/proc/self/task").glob("*/children")
+    children = " ".join(map(_text, lists)).split()
+    said = "\n".join(_text(pathlib.Path("/proc", child, "status")) for child in children)
+    return [0, *map(int, re.findall(r"^VmHWM:\s+(\d+) kB", said, re.MULTILINE))]
+
+
+def _text(path):
+    """What a file says; "" where it has gone meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def commit(folder=pathlib.Path(__file__).parents[2]):

@@ -579,8 +579,9 @@ def test_a_mean_of_models_that_know_nothing_is_no_yes():
     assert words.verdict_class(found) == "unclear"
 
 
-@pytest.mark.parametrize(("slope", "better"), [(1.0, True), (0.0, False)])
-def test_a_regression_is_held_against_the_mean_target(slope, better):
+def two_regressions(slope):
+    """Linear models of one slope and nearly none beside it, 80 examples of y = x_0 + 3 + noise, and what
+    drew them: (generator, x, y, models)."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 2)).astype("float32")
     y = (x[:, 0] + 3 + 0.1 * rng.normal(size=80)).astype("float32")
@@ -590,6 +591,12 @@ def test_a_regression_is_held_against_the_mean_target(slope, better):
         model.compile("adam", "mse")
         model.set_weights([np.array([[slope], [off]], "float32"), np.array([3.0], "float32")])
         models.append(model)
+    return rng, x, y, models
+
+
+@pytest.mark.parametrize(("slope", "better"), [(1.0, True), (0.0, False)])
+def test_a_regression_is_held_against_the_mean_target(slope, better):
+    _, x, y, models = two_regressions(slope)
     found = between.mean(subject_of(models, (x, y)), 100.0)
     assert found["constant"]["of_constant"] == pytest.approx(np.var(y.astype(float)), rel=1e-5)
     assert found["constant"]["better"] is better and found["verdict"]["constant"] is not better
@@ -603,16 +610,8 @@ def test_a_regression_is_held_against_the_mean_target(slope, better):
 @pytest.mark.parametrize("weight", [30.0, 0.1, None])
 def test_weights_change_both_sides_of_a_comparison_with_the_mean_target(slope, weight):
     """Equal ones nothing but the unit; others as NumPy weighs losses and targets."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(80, 2)).astype("float32")
-    y = (x[:, 0] + 3 + 0.1 * rng.normal(size=80)).astype("float32")
+    rng, x, y, models = two_regressions(slope)
     w = rng.uniform(5, 20, 80) if weight is None else np.full(80, weight)
-    models = []
-    for off in (0.0, 0.01):
-        model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
-        model.compile("adam", "mse")
-        model.set_weights([np.array([[slope], [off]], "float32"), np.array([3.0], "float32")])
-        models.append(model)
     found = between.mean(subject_of(models, (x, y, w.astype("float32"))), 100.0)
     of_best = w * (x @ np.array([slope, 0.01 * found["constant"]["best"]]) + 3 - y) ** 2
     of_constant = w * (y - np.average(y, weights=w)) ** 2
