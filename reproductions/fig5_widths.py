@@ -421,11 +421,11 @@ def _draw_ranks(ax, arrays, config, measure):
 
 
 def _draw_rank(ax, found, y, **look):
-    """A rank correlation at a height, over the range in which chance leaves 95 of 100."""
-    if np.isfinite(found.rho):
-        ends = [-found.chance, found.chance]  # the same to either side
-        ax.plot(ends, [y, y], "-", color="0.8", linewidth=6, solid_capstyle="butt", zorder=1)
-        ax.plot(found.rho, y, "o", zorder=2, **look)
+    """A rank correlation at a height, over the range in which chance leaves 95 of 100. One that is NaN
+    has its name in the legend alone."""
+    ends = [-found.chance, found.chance]  # the same to either side
+    ax.plot(ends, [y, y], "-", color="0.8", linewidth=6, solid_capstyle="butt", zorder=1)
+    ax.plot(found.rho, y, "o", zorder=2, **look)
 
 
 def _losses(arrays, config):

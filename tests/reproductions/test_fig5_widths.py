@@ -345,6 +345,10 @@ def test_the_picture_of_dropout_says_what_each_look_finds():
     assert len(figure.axes) == 4 and " 6 seeds, " in figure.get_suptitle()
     arrays[f"{fig5.REST} multiple distances"] *= np.nan
     assert title().startswith("Dropout with twice the seeds")
+    for name in ("dropout", fig5.MORE):
+        arrays[f"{name} multiple distances"] *= np.nan
+    ranks = fig5.more_pictures(arrays, config)["dropout"].axes[-1]  # nothing to draw, and still named
+    assert [text.get_text() for text in ranks.get_legend().get_texts()] == ["distance", "angle"]
 
 
 def test_the_reference_guards_all_looks_at_dropout_by_seed():
