@@ -128,8 +128,11 @@ class _Products(LinearOperator):
         return self
 
 
-def _matrix(operator: Any) -> LinearOperator:
-    """A square matrix of real numbers as an operator: it is one, an array or a sparse matrix."""
+def _matrix(operator: Any, *, symmetric: bool = False) -> LinearOperator:
+    """A square matrix of real numbers as an operator: it is one, an array or a sparse matrix.
+
+    Entries are looked at where there are some; an operator has products only.
+    """
     found: Any = operator
     held = not isinstance(operator, LinearOperator)
     if held and not scipy.sparse.issparse(operator):
@@ -138,7 +141,7 @@ def _matrix(operator: Any) -> LinearOperator:
         except (TypeError, ValueError):  # rows of unequal lengths
             found = np.asarray(None)
     shape, kind = tuple(found.shape), np.dtype(found.dtype).kind
-    if len(shape) != 2 or shape[0] != shape[1] or kind not in "fiu":
+    if len(shape) != 2 or shape[0] != shape[1] or not shape[0] or kind not in "fiu":
         received = f"shape {shape} of {found.dtype}" if shape else called(operator)
         raise ValueError(
             "operator must be a matrix [D, D], e.g. wedges.hessian(landscape, theta); received "
@@ -146,7 +149,22 @@ def _matrix(operator: Any) -> LinearOperator:
         )
     if kind != "f":  # or vectors would be rounded to whole numbers, too
         found = found.astype(np.float64) if held else 1.0 * found  # SciPy's multiple is of float64
+    if held:
+        _check_entries(found, symmetric)
     return scipy.sparse.linalg.aslinearoperator(found)
+
+
+def _check_entries(matrix, symmetric):
+    """Those of an array or a sparse matrix: finite, and A^T = A but for single precision's rounding."""
+    size = abs(matrix).max()
+    if not np.isfinite(size):
+        raise ValueError("operator must have finite entries; received NaN or infinity.")
+    off = abs(matrix - matrix.T).max() if symmetric else 0
+    if off > 1e-3 * size:
+        raise ValueError(
+            f"operator must be symmetric; received A and A^T that differ by {off:.3g}, entries up to "
+            f"{size:.3g}; (A + A^T) / 2 is its symmetric part."
+        )
 
 
 def hessian(landscape: Landscape, theta: TensorLike) -> LinearOperator:
@@ -248,7 +266,7 @@ def block(
 
 def dense(operator: LinearOperator | ArrayLike) -> np.ndarray:
     """All of A, [D, D]: D products and D^2 numbers, for small D or a landscape on a subspace."""
-    operator = _matrix(operator)
+    operator = _matrix(operator, symmetric=True)
     with _bar(operator.shape[0]) as progress:
         matrix = _times(operator, np.eye(operator.shape[0], dtype=operator.dtype), progress)
     return (matrix + matrix.T) / 2
@@ -295,7 +313,7 @@ def eigenpairs(
     Source: Golub & Underwood 1977, the block method; Wu & Simon 2000 (SIAM J. Matrix Anal. Appl. 22),
     the restarts.
     """
-    operator = _matrix(operator)
+    operator = _matrix(operator, symmetric=True)
     dimension = operator.shape[0]
     k = whole("k", k, 1, dimension, limit="D")
     limit = whole("limit", limit)
@@ -547,7 +565,7 @@ def lanczos(
     Raises:
       ValueError: another start.
     """
-    operator = _matrix(operator)
+    operator = _matrix(operator, symmetric=True)
     order = whole("order", order)
     dimension = operator.shape[0]
     start = np.asarray(array("start", start), operator.dtype)
@@ -600,7 +618,7 @@ def spectral_density(
     Source: Golub & Welsch 1969; Ghorbani, Krishnan & Xiao 2019 (arXiv:1901.10159); Ubaru, Chen & Saad
     2017.
     """
-    operator = _matrix(operator)
+    operator = _matrix(operator, symmetric=True)
     samples, order = whole("samples", samples), whole("order", order)
     rng, order, taken = generator(seed), min(order, operator.shape[0]), 0
     values, shares = np.zeros((samples, order)), np.zeros((samples, order))

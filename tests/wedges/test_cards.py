@@ -550,6 +550,83 @@ def test_a_frozen_layer_called_seed_counts():
     assert kept.key_of([model], (), {}) != key
 
 
+class Held:
+    """Something that a layer may hold."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+class Holding(keras.layers.Layer):
+    """A layer whose configuration does not tell what it was made with."""
+
+    def __init__(self, held):
+        super().__init__(name="holding")
+        self.held = held
+
+    def call(self, x):
+        held = self.held[0] if isinstance(self.held, (list, dict)) else self.held
+        return held * x if isinstance(held, float) else held(x)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        float, Held, layers.LeakyReLU, lambda a: [a], lambda a: {0: Held(a)}, lambda a: [layers.ELU(a)],
+        lambda a: functools.partial(_times, a), lambda a: lambda x: a * x,
+    ],
+)  # fmt: skip
+def test_what_a_layer_of_ones_own_was_made_with_is_in_the_key(make):
+    """Whatever it holds: a number, an object, a layer of Keras', alone or in a list, a function."""
+
+    def key(a):
+        keras.utils.clear_session()
+        for _ in range(int(10 * a)):
+            layers.ELU()  # names of layers count on, and are no part of what is computed
+        model = keras.Sequential([keras.Input((2,), name="x"), Holding(make(a))], name="model")
+        return kept.key_of([model], (), {})
+
+    assert key(0.5) == key(0.5) != key(0.25)
+
+
+def _times(a, x):
+    return a * x
+
+
+def test_what_keras_writes_into_a_model_that_was_used_is_no_part_of_a_key():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(name="own")
+            self.factor, self.end = 0.5, layers.Dense(CLASSES, name="end")
+
+        def call(self, x):
+            return self.factor * self.end(x)
+
+    model = Own()
+    model.compile("sgd", SPARSE)
+    model(X[:1])
+    key = kept.key_of([model], (), {})
+    model.fit(X, Y, epochs=0, verbose=0)
+    model.evaluate(X, Y, verbose=0)
+    model.predict(X, verbose=0)
+    assert kept.key_of([model], (), {}) == key
+    model.factor = 0.25
+    assert kept.key_of([model], (), {}) != key
+
+
+@pytest.mark.parametrize("within", [lambda: layers.Dropout(0.5), lambda: [layers.GaussianNoise(0.1)]])
+def test_a_seed_that_keras_draws_is_no_part_of_a_key(within):
+    """It is another one in each process."""
+    make = lambda: keras.Sequential([keras.Input((2,), name="x"), Holding(within())], name="model")
+    assert kept.key_of([make()], (), {}) == kept.key_of([make()], (), {})
+
+
 # ---- what is refused --------------------------------------------------------------------------------
 
 

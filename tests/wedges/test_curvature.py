@@ -141,6 +141,28 @@ def test_what_is_no_square_matrix_is_refused(wrong, received):
             use(wrong)
 
 
+@pytest.mark.parametrize("made", [np.asarray, np.float32, np.ndarray.tolist, scipy.sparse.csr_array])
+def test_a_held_matrix_that_is_not_symmetric_has_no_spectrum_of_ours(made):
+    upper = np.triu(np.arange(1.0, 10.0).reshape(3, 3))
+    for use in (
+        curvature.dense,
+        lambda a: wedges.eigenpairs(a, 1, seed=0),
+        lambda a: curvature.lanczos(a, np.ones(3), 3),
+        lambda a: wedges.spectral_density(a, samples=1, order=3, seed=0),
+    ):
+        with pytest.raises(ValueError, match="operator must be symmetric.* differ by 6, .* up to 9;"):
+            use(made(upper))
+        use(made(upper + upper.T + 1e-5 * upper.astype(np.float32)))  # as rounding leaves it
+    assert wedges.trace(made(upper), 9, seed=0).mean == pytest.approx(15)  # that of any matrix
+
+
+@pytest.mark.parametrize("made", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_held_matrix_has_finite_entries(made, wrong):
+    with pytest.raises(ValueError, match="operator must have finite entries"):
+        wedges.eigenpairs(made(np.diag([1.0, wrong, 2.0])), 1, seed=0)
+
+
 # ---- errors ---------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from wedges import _keras
 _LIBRARIES = {"builtins", "functools", "keras", "math", "numpy", "tensorflow", "wedges"}
 _ARRAYS = (np.ndarray, np.generic, tf.Tensor, tf.Variable, keras.Variable)
 _SIMPLE = (bool, int, float, complex, str, bytes)
+_CALLED = (functools.partial, types.MethodType)
 _PLAIN = (*_SIMPLE, types.FunctionType, *_ARRAYS)
 
 
@@ -38,12 +39,56 @@ def definition(value: Any) -> Any:
 
 
 def code_of(model: keras.Model) -> Any:
-    """The user's own code in a model: classes of layers, and functions that layers hold."""
-    read, found = _Reader().read, []
-    for layer in _keras.flat_layers(model):
-        held = [v for _, v in sorted(vars(layer).items()) if isinstance(v, types.FunctionType)]
-        found += [read(each) for each in (type(layer), *held) if not _is_of_library(each)]
-    return found
+    """What a model's layers compute that its weights do not say.
+
+    Of the user's layers that is their classes and attributes, of Keras' own their settings, wherever
+    they are held.
+    """
+    return [_layer(layer) for layer in _keras.flat_layers(model)]
+
+
+def _layer(layer):
+    """Of a layer of Keras its settings, of another one its class and what it has set by itself."""
+    if isinstance(layer, keras.Model) and _is_of_library(type(layer)):
+        return type(layer).__name__  # its layers follow; its configuration has their names
+    own = {} if _is_of_library(type(layer)) else vars(layer)
+    held = {name: v for name, v in sorted(own.items()) if not _of_keras(name) and _counts(v)}
+    return [*map(_Reader().read, (type(layer), held)), _settings(layer)]
+
+
+def _of_keras(name):
+    """Whether Keras or TensorFlow writes an attribute, as every layer has or those that were used."""
+    return name in _of_every_layer() or name.startswith(("_self_", "stop_", "_compiled_"))
+
+
+@functools.cache
+def _of_every_layer():
+    return frozenset(vars(keras.layers.Layer())) | frozenset(vars(keras.Sequential()))
+
+
+def _counts(value):
+    """Whether a value that a layer holds says what it computes, and is in no other place of a key."""
+    if isinstance(value, (*_PLAIN, *_CALLED, keras.losses.Loss, list, tuple, Mapping, set, frozenset)):
+        return not isinstance(value, (tf.Variable, keras.Variable))
+    inside = keras.layers.Layer, keras.Variable
+    return value is not None and not isinstance(value, inside) and not _is_of_library(type(value))
+
+
+def _settings(layer):
+    """A layer's configuration without what differs from process to process: names and seeds."""
+    try:
+        return _without_names(layer.get_config())
+    except Exception:  # a layer of one's own that tells no configuration
+        return None
+
+
+def _without_names(value):
+    if isinstance(value, Mapping):
+        kept = {k: _without_names(v) for k, v in value.items() if k not in ("name", "seed")}
+        return sorted(kept.items(), key=str)
+    if isinstance(value, (list, tuple)):
+        return [_without_names(part) for part in value]
+    return _Reader().read(value)
 
 
 def loss_of(model: keras.Model, loss: Any) -> Any:
