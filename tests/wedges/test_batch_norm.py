@@ -1,5 +1,7 @@
 """Batch norm's statistics as a function of theta."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -203,6 +205,24 @@ def test_a_layer_under_a_mask_that_is_called_twice_is_refused():
     )
     with pytest.raises(ValueError, match="layer 'batch_normalization.*' must be called once where"):
         landscape(landscape.space.read())
+
+
+@pytest.mark.skipif(
+    "renorm" not in inspect.signature(layers.BatchNormalization).parameters,
+    reason="Keras without renorm",
+)
+def test_batch_renormalisation_is_refused_where_statistics_are_found_anew_and_has_a_loss_where_not():
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.BatchNormalization(renorm=True, name="norm"), layers.Dense(1)]
+    )
+    x, y = np.array([[0.0, 1.0], [2.0, 5.0], [4.0, 3.0]], np.float32), np.ones((3, 1), np.float32)
+    model.layers[0].moving_mean.assign([2.0, 3.0])
+    frozen = wedges.NetworkLandscape(model, x, y, "mse", seed=0)
+    expected = np.mean((np.array(model(x)) - y) ** 2)
+    np.testing.assert_allclose(frozen(frozen.space.read()), expected, rtol=1e-6)
+    anew = wedges.NetworkLandscape(model, x, y, "mse", seed=0, batch_norm="reestimate")
+    with pytest.raises(ValueError, match="layer 'norm' must have renorm=False where"):
+        anew(anew.space.read())
 
 
 # ---- statistics that training does not move -------------------------------------------------------

@@ -97,7 +97,7 @@ class BatchNorm:
           [mean, second moment about it, mean, ...], each [channels]; of the layers that training moves.
 
         Raises:
-          ValueError: a layer that is called several times, with a mask.
+          ValueError: a layer that is called several times, with a mask; one with renorm=True.
         """
 
         def add(batch, sums):
@@ -325,6 +325,12 @@ class BatchNorm:
                 raise ValueError(
                     f"layer {b.layer.name!r} must be called once where batch norm is re-estimated, "
                     "since it is given a mask; received a model that calls it several times."
+                )
+        for b in moving:
+            if getattr(b.layer, "renorm", False):  # earlier releases of Keras 3 have none
+                raise ValueError(
+                    f"layer {b.layer.name!r} must have renorm=False where batch norm is re-estimated: "
+                    "with renorm=True its training mode depends on the statistics saved before."
                 )
         self._moving, self._divisors = moving, divisors
         return moving
