@@ -188,6 +188,9 @@ def test_lines_of_a_wrapped_text_are_of_about_one_length():
     assert (
         looks.wrapped("a first part and an end", 20.5 * 0.53 * 9 / 72, 9) == "a first part\nand an end"
     )
+    # An equation is one word: not "(m" over "= 2)".
+    found = looks.wrapped("of a star (m = 2); there", 14.5 * 0.53 * 9 / 72, 9)
+    assert found == "of a star\n(m = 2); there"
     long = "unbreakable" * 5
     assert "".join(looks.wrapped(f"{long} x", 1, 9).split()) == f"{long}x"
 

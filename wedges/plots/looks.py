@@ -221,8 +221,8 @@ def wrapped(text: str, inches: float, points: float, *, bold: bool = False) -> s
     fit = max(8, int(72 * inches / (points * (0.6 if bold else 0.53))))
     if all(len(_seen(line)) <= fit for line in text.split("\n")):
         return text
-    # No formula is broken: spaces inside are none while lines are set.
-    words = re.sub(r"\$.*?\$", lambda m: m[0].replace(" ", "\0"), text).split()
+    # No formula is broken, "m = 2" is not, either: spaces inside are none while lines are set.
+    words = re.sub(r"\$.*?\$|\S{1,3} = \S{1,6}", lambda m: m[0].replace(" ", "\0"), text).split()
     how: Any = {"break_on_hyphens": False, "break_long_words": "$" not in text}
     lines = lambda most: [
         line.replace("\0", " ") for line in textwrap.wrap(" ".join(words), most, **how)
