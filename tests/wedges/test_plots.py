@@ -188,11 +188,28 @@ def test_lines_of_a_wrapped_text_are_of_about_one_length():
     assert (
         looks.wrapped("a first part and an end", 20.5 * 0.53 * 9 / 72, 9) == "a first part\nand an end"
     )
+    # Wide letters: 20 of them take 24.7 times their mean width, so not "MMMMM MMMMM MMMMM" in a line.
+    assert looks.wrapped("MMMMM MMMMM MMMMM", 20.5 * 0.53 * 9 / 72, 9).count("\n") == 1
     # An equation is one word: not "(m" over "= 2)".
     found = looks.wrapped("of a star (m = 2); there", 14.5 * 0.53 * 9 / 72, 9)
     assert found == "of a star\n(m = 2); there"
     long = "unbreakable" * 5
     assert "".join(looks.wrapped(f"{long} x", 1, 9).split()) == f"{long}x"
+
+
+def test_a_title_over_a_panel_that_long_labels_have_pushed_aside_is_not_cut_off():
+    figure, ((one, two),) = plots.grid(1, 2, title="panels")
+    for ax in (one, two):
+        ax.barh(["a very long name of a row, for all that", "another"], [1, 2])
+        plots.label_axes(
+            ax, title="A title that is about as wide as a panel with all of its labels, and more"
+        )
+    figure.draw_without_rendering()
+    box = two.title.get_window_extent()
+    assert two.title.get_position()[0] < 0.5 and box.x1 <= figure.bbox.width
+    two.set_yticks([])  # room again: the title is where it was
+    figure.draw_without_rendering()
+    assert two.title.get_position()[0] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("name", "columns"), [("screen", 3), ("screen", 4), ("paper", 3)])

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Annotation, Text
+from matplotlib.textpath import text_to_path
 
 from wedges import _checks
 
@@ -142,9 +144,8 @@ class Picture(Figure):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.look = current()
-        super().__init__(*args, **{"dpi": self.look.dpi, "layout": "constrained", **kwargs})
-        if isinstance(engine := self.get_layout_engine(), ConstrainedLayoutEngine):
-            engine.set(w_pad=0.07, h_pad=0.06)
+        usual = {"dpi": self.look.dpi, "layout": _Inside(w_pad=0.07, h_pad=0.06)}
+        super().__init__(*args, **{**usual, **kwargs})
         self._title, self._below = "", cast("Artist | None", None)
         self._grown: dict[Any, float] = {}
 
@@ -212,6 +213,22 @@ def titled(text: str, width: float, look: Style) -> tuple[list[str], list[str]]:
     return (bold.split("\n") if bold else []), (below.split("\n") if below else [])
 
 
+class _Inside(ConstrainedLayoutEngine):
+    """matplotlib's layout, which makes no room beside an axes for a title that is wider than it is.
+
+    A title over an axes that long labels have pushed aside moves back into the figure.
+    """
+
+    def execute(self, fig: Figure) -> None:  # type: ignore[override]
+        super().execute(fig)
+        for ax in fig.axes:
+            ax.title.set_x(0.5)
+            title, room = ax.title.get_window_extent(), ax.get_window_extent().width
+            if ax.get_title() and room > 0:
+                right, left = max(0.0, title.x1 - fig.bbox.x1 + 2), max(0.0, fig.bbox.x0 + 2 - title.x0)
+                ax.title.set_x(0.5 + (left - right) / room)
+
+
 def wrapped(text: str, inches: float, points: float, *, bold: bool = False) -> str:
     """Text in lines that fit into so many inches in letters of so many points.
 
@@ -219,17 +236,33 @@ def wrapped(text: str, inches: float, points: float, *, bold: bool = False) -> s
     """
     # DejaVu Sans, matplotlib's own: a letter is on average so wide, in its height.
     fit = max(8, int(72 * inches / (points * (0.6 if bold else 0.53))))
-    if all(len(_seen(line)) <= fit for line in text.split("\n")):
+    if all(len(_seen(line)) <= fit for line in text.split("\n")) and _fits(text, inches, points, bold):
         return text
     # No formula is broken, "m = 2" is not, either: spaces inside are none while lines are set.
     words = re.sub(r"\$.*?\$|\S{1,3} = \S{1,6}", lambda m: m[0].replace(" ", "\0"), text).split()
-    how: Any = {"break_on_hyphens": False, "break_long_words": "$" not in text}
+    found = _evenly(words, fit, "$" not in text)
+    while fit > 8 and not _fits(found, inches, points, bold):
+        fit -= 1
+        found = _evenly(words, fit, "$" not in text)
+    return found
+
+
+def _evenly(words, fit, breaks):
+    """Words in lines of at most so many letters, all of about one length."""
+    how: Any = {"break_on_hyphens": False, "break_long_words": breaks}
     lines = lambda most: [
         line.replace("\0", " ") for line in textwrap.wrap(" ".join(words), most, **how)
     ]
-    # Lines of about one length: the narrowest that take no more of them.
+    # The narrowest that take no more lines.
     count, narrow = len(lines(fit)), max([1, *map(len, words)])
     return "\n".join(next((lines(n) for n in range(narrow, fit) if len(lines(n)) == count), lines(fit)))
+
+
+def _fits(text, inches, points, bold):
+    """Whether the lines are so wide at most as they are drawn, those with a formula left out."""
+    font = FontProperties(size=points, weight="bold" if bold else "normal")
+    wide = lambda line: text_to_path.get_text_width_height_descent(line, font, False)[0]
+    return all(wide(line) <= 72 * inches for line in text.split("\n") if "$" not in line)
 
 
 def _seen(text: str) -> str:
