@@ -9,7 +9,7 @@ no larger than the spread over seeds, is looked at twice more: with twice the se
 network has come to rest, at a loss of its own.
 
     python -m reproductions.fig5_widths --preset=quick              digits, three minutes
-    python -m reproductions.fig5_widths --jobs=2                    CIFAR-10, two hours on two cores
+    python -m reproductions.fig5_widths --jobs=2                    CIFAR-10, an hour and a half on two cores
     python -m reproductions.fig5_widths --hyperparameter=lr         CIFAR-10, one of the five
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
@@ -517,6 +517,11 @@ def finding_again(arrays, config):
         way = _way(found, none=None, unclear="no clear trend")
         if way is None:
             return "Dropout with twice the seeds, and where networks have come to rest"
+        if way == "no clear trend":  # in both; there may be one in either
+            alone = [
+                (_way([each], none=None, unclear=""), m) for each, m in zip(found, MEASURES, strict=True)
+            ]
+            way = " and ".join(f"{one} by {m}" for one, m in alone if one) or way
         ways.setdefault(way, []).append(where)
     return "With dropout tunnels are: " + "; ".join(
         f"{way} {' and '.join(w)}" for way, w in ways.items()

@@ -341,6 +341,14 @@ def test_the_picture_of_dropout_says_what_each_look_finds():
     assert title() == "With dropout tunnels are: wider at equal loss; narrower at rest"
     arrays |= made(fig5.MORE, [1, 1, 1, 1], seeds=6)
     assert title() == "With dropout tunnels are: no clear trend at equal loss; narrower at rest"
+    # As far in weight space, of weights that are shorter: wider as an angle alone.
+    shorter = np.array([4.0, 3.0, 2.0, 1.0])[:, None]
+    norm, arrays[f"{fig5.MORE} norm"] = (
+        arrays[f"{fig5.MORE} norm"],
+        arrays[f"{fig5.MORE} norm"] * shorter,
+    )
+    assert title() == "With dropout tunnels are: wider by angle at equal loss; narrower at rest"
+    arrays[f"{fig5.MORE} norm"] = norm
     figure = fig5.more_pictures(arrays, config)["dropout"]
     assert len(figure.axes) == 4 and " 6 seeds, " in figure.get_suptitle()
     arrays[f"{fig5.REST} multiple distances"] *= np.nan
