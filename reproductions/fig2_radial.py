@@ -192,9 +192,9 @@ def summary(arrays, config):
         mine = under(name, arrays)
         found |= {f"{name}: {k}": np.atleast_1d(v) for k, v in _numbers(mine).items()}
         found[f"{name}: loss at the optimum"] = mine["start"]
-        found[f"{name}: length along the ray"] = longer_outwards(mine)
-        found[f"{name}: curvature along the ray"] = relative_curvature(mine)
-        found[f"{name}: error of the curvature across it"] = _relative_error(mine)
+        found[f"{name}: ray, relative length"] = longer_outwards(mine)
+        found[f"{name}: ray, relative curvature"] = relative_curvature(mine)
+        found[f"{name}: ray, relative error of the curvature across"] = _relative_error(mine)
     return found
 
 

@@ -126,9 +126,11 @@ def test_fig2_the_papers_picture_holds_every_claim():
     assert numbers["toy: optima cut"] == [1] and numbers["toy: doubled"].tolist() == [2, 2, 2]
     # The nearest point of the grid beyond 4, half of the way to the next optimum, is (1, 4).
     np.testing.assert_allclose(numbers["net: random cut"], 1 + 17 / 4)
-    np.testing.assert_allclose(numbers["net: length along the ray"], 2)  # 4, all that is measured
-    np.testing.assert_allclose(numbers["net: curvature along the ray"], [0.2, 0, -0.2])
-    np.testing.assert_allclose(numbers["net: error of the curvature across it"], [0.02, 0, 0.04])
+    np.testing.assert_allclose(numbers["net: ray, relative length"], 2)  # 4, all that is measured
+    np.testing.assert_allclose(numbers["net: ray, relative curvature"], [0.2, 0, -0.2])
+    np.testing.assert_allclose(
+        numbers["net: ray, relative error of the curvature across"], [0.02, 0, 0.04]
+    )
 
 
 @pytest.mark.parametrize("name", ["net", "toy"])
