@@ -5,11 +5,12 @@ it: it rises with distance, nearly the same way in every direction. The cut thro
 trained optima, on the same scale, shows what random cuts hide: other optima, as low, not far away. So
 does the plane through the origin and two optima, where wedges are rays. toy.png is the same of the toy
 landscape, where the reason is known: a random direction has a share s / D of its length across the
-wedge, whichever direction it is.
+wedge, whichever direction it is. How long a well is along the ray from the origin is measured twice: by
+the distance at which the loss has doubled, and by the curvature there.
 
     python -m reproductions.fig2_radial --preset=quick       digits, a minute or two
     python -m reproductions.fig2_radial                      CIFAR-10, ten minutes with training
-    python -m reproductions.fig2_radial --directions=200 --steps=41
+    python -m reproductions.fig2_radial --directions=500 --steps=41
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 2.
 """
 
@@ -30,15 +31,24 @@ OURS = {
     "source": "this project: the contrast of the two cuts",
     "says": "Not in the paper: what random cuts hide, a cut through the optima shows.",
 }
+RADIAL = {
+    "source": "this project: how radial the paper's radial tunnels are",
+    "says": "Not in the paper: away from the origin a well is long, in distance and in curvature.",
+}
 
 
 @options.settings
 class Config(optima.TrainedConfig):
     epochs: int = but(smoke=6)
     examples: int = but(paper=2000, quick=1000, smoke=200)
-    directions: int = option("random directions from each optimum", at_least(2), paper=50, smoke=10)
+    directions: int = option(
+        "random directions from each optimum", at_least(2), paper=200, quick=50, smoke=10
+    )
     distances: int = option("distances along each, to the next optimum", at_least(4), paper=20, smoke=8)
     steps: int = option("points along each side of a cut", at_least(5), paper=25, quick=21, smoke=9)
+    products: int = option(
+        "Hessian-vector products in the trace at each optimum of the network", at_least(6), paper=60
+    )
     toy: str = option("toy as DxN, D dimensions with n-wedges", check=toys.sizes, paper="1000x900")
     toy_k: int = option("K, the toy's wedges", at_least(3), paper=10)
     height: float = option("toy: distance of a point to its wedge, the loss there", paper=1.0)
@@ -48,14 +58,16 @@ class Config(optima.TrainedConfig):
 
 
 def measure(config):
-    """Arrays "net <number>" and "toy <number>", as `wells` names them, and of `_from_origin`."""
+    """Arrays "net <number>" and "toy <number>", of `wells`, of `_from_origin` and of `_curved`."""
     view = wells.View(config.directions, config.distances, config.steps, config.seed)
     toy = toys.Toy("finite", *toys.sizes(config.toy, "toy"), config.toy_k, config.seed)
     thetas = optima.trained(config, CORNERS)  # [3, D]
     net = wells.around(config.network(), thetas, view)
     above = wells.above_wedges(toy, config.height, view)
     net |= cache.cached(_from_optima, config.network(), thetas, net["distances"], config.steps)
+    net |= cache.cached(_curved_optima, config.network(), thetas, config.products)
     above |= cache.cached(_from_wedges, toy, config.height, above["distances"], config.steps)
+    above |= cache.cached(_curved_wedges, toy, config.height)
     return named("net", net) | named("toy", above)
 
 
@@ -65,9 +77,13 @@ def _from_optima(network, thetas, distances, steps):
 
 def _from_wedges(toy, height, distances, steps):
     """The same on the toy, from the points above its wedges."""
+    return _from_origin(toy.landscape, _above(toy, height), distances, steps)
+
+
+def _above(toy, height):
+    """The points [3, D] above the wedges that `wells.above_wedges` looks from."""
     starts = [toys.gaussian(toy.seed + i, 1, toy.dimension) for i in range(CORNERS)]
-    points = np.stack([toy.near(start, height)[1] for start in starts])
-    return _from_origin(toy.landscape, points, distances, steps)
+    return np.stack([toy.near(start, height)[1] for start in starts])
 
 
 def _from_origin(landscape, points, a, steps):
@@ -104,6 +120,33 @@ def _from_origin(landscape, points, a, steps):
     }
 
 
+def _curved_optima(network, thetas, products):
+    return _curved(network.seen, thetas, products)
+
+
+def _curved_wedges(toy, height):
+    """The same on the toy, whose trace is exact: from as many products as dimensions."""
+    return _curved(toy.landscape, _above(toy, height), toy.dimension)
+
+
+def _curved(landscape, points, products):
+    """The curvature of the loss at points [3, D] along the ray from the origin, and across it.
+
+        along = v^T H v,    across = (tr H - along) / (D - 1),    v = theta / |theta|
+
+    Returns [3] each: "curvature along"; "curvature across", the mean over directions normal to the ray;
+    "curvature error", its standard error, from that of the trace.
+    """
+    rows = []
+    for i, point in enumerate(points):
+        hessian, ray = wedges.hessian(landscape, point), point / np.linalg.norm(point)
+        along = np.dot(ray, (hessian @ ray).astype(np.float64))
+        trace, others = wedges.trace(hessian, products, seed=i), len(point) - 1
+        rows.append((along, (trace.mean - along) / others, trace.error / others))
+    names = ("curvature along", "curvature across", "curvature error")
+    return dict(zip(names, np.array(rows, np.float64).T, strict=True))
+
+
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
@@ -111,17 +154,23 @@ def judged(arrays, config):
     """{claim: number}, over the three optima."""
     found = {}
     for name in ("net", "toy"):
-        mine = wells.judged(under(name, arrays))
-        found |= {f"{name}.{claim}": number for claim, number in mine.items()}
+        mine = under(name, arrays)
+        found |= {f"{name}.{claim}": number for claim, number in wells.judged(mine).items()}
+        found[f"{name}.ray.length"] = longer_outwards(mine).min()
+        found[f"{name}.ray.curvature"] = np.abs(relative_curvature(mine)).max()
     return found
 
 
 def claims(arrays, config):
-    """Circular wells along random directions; other optima on the cut through them."""
+    """Circular wells along random directions; other optima on the cut through them; long from the
+    origin."""
     claim = Verdict("fig2", "Fort & Jastrzebski 2019, Fig. 2", judged(arrays, config))
     rise = "mean loss over directions, smallest step from one distance to the next, over the loss"
     over = "coefficient of variation of the loss over directions, where the loss has doubled,"
     ring = "the same around a ring on a random 2-D cut, where the loss has doubled,"
+    long = "distance at which the loss has doubled straight away from the origin (all that is measured "
+    long += "where it never has), over that along random directions, smallest of three optima"
+    flat = "size of the curvature along the ray from the origin, over the mean curvature across it,"
     far = "lowest loss beyond half of the way to the next optimum, over that at the optimum"
     for name, place in (("net", "network"), ("toy", "toy")):
         own = claim.about(f"{name}.*", place, says=WELL)
@@ -130,6 +179,9 @@ def claims(arrays, config):
         own("ring", f"{ring} largest of three optima", *BOUNDS["ring"])
         claim(f"{name}.hidden", f"{place}, random cut: {far}", *BOUNDS["hidden"], **OURS)
         claim(f"{name}.shown", f"{place}, cut through optima: {far}", *BOUNDS["shown"], **OURS)
+        claim(f"{name}.ray.length", f"{place}: {long}", ">=", 2.0, **RADIAL)
+        # A quadratic that is twice as long has a quarter of the curvature.
+        claim(f"{name}.ray.curvature", f"{place}: {flat} largest of three optima", "<=", 0.25, **RADIAL)
     return claim.claims
 
 
@@ -140,7 +192,36 @@ def summary(arrays, config):
         mine = under(name, arrays)
         found |= {f"{name}: {k}": np.atleast_1d(v) for k, v in _numbers(mine).items()}
         found[f"{name}: loss at the optimum"] = mine["start"]
+        found[f"{name}: ray, relative length"] = longer_outwards(mine)
+        found[f"{name}: ray, relative curvature"] = relative_curvature(mine)
+        found[f"{name}: ray, relative error of the curvature across"] = _relative_error(mine)
     return found
+
+
+def longer_outwards(mine):
+    """How many times as far from each optimum as along random directions the loss has doubled, straight
+    away from the origin: [3]. All that is measured counts where it never has; NaN where a loss on the
+    way is none."""
+    a = mine["distances"]
+    found = []
+    for start, doubled, losses in zip(mine["start"], mine["doubled"], mine["outwards"], strict=True):
+        far = wedges.compare.first_crossing([0.0, *a], np.array([start, *losses]), 2 * start)
+        if np.isfinite(losses).all() and losses.max() < 2 * start:
+            far = a[-1]
+        found.append(far / doubled)
+    return np.array(found)
+
+
+def relative_curvature(mine):
+    """The curvature along the ray over the mean across it, [3]; NaN where that is not above 0."""
+    along, across = mine["curvature along"], mine["curvature across"]
+    return along / np.where(across > 0, across, np.nan)
+
+
+def _relative_error(mine):
+    """The standard error of the mean curvature across the ray, over that mean: [3], or NaN."""
+    across = mine["curvature across"]
+    return mine["curvature error"] / np.where(across > 0, across, np.nan)
 
 
 # ---- the picture ------------------------------------------------------------------------------------
@@ -179,17 +260,6 @@ def _finding(arrays, name):
     if longer >= 2:
         found += f"; away from the origin a well is {int(longer)} times as long, or more"
     return found
-
-
-def longer_outwards(mine):
-    """How many times as far from each optimum as along random directions the loss has doubled, straight
-    away from the origin; what is measured counts where it never has: [3]."""
-    a = mine["distances"]
-    found = []
-    for start, doubled, losses in zip(mine["start"], mine["doubled"], mine["outwards"], strict=True):
-        far = wedges.compare.first_crossing([0.0, *a], np.array([start, *losses]), 2 * start)
-        found.append((far if np.isfinite(far) else a[-1]) / doubled)
-    return np.array(found)
 
 
 def _picture(mine, title, top, loss):
@@ -245,7 +315,7 @@ def _draw_profiles(ax, mine, loss):
     for name, words, look in (
         ("around", "towards B at equal norm", {"color": wedges.plots.GREEN, "marker": "D"}),
         ("inwards", "towards the origin", {"color": wedges.plots.BLUE, "marker": "^"}),
-        ("outwards", "away from the origin", {"color": wedges.plots.ORANGE, "marker": "o"}),
+        ("outwards", _outwards(mine), {"color": wedges.plots.ORANGE, "marker": "o"}),
     ):
         if name in mine:
             ax.plot(x, from_a(mine[name][0]), label=words, markersize=4, linewidth=1.6, **look)
@@ -254,6 +324,14 @@ def _draw_profiles(ax, mine, loss):
         spread = 100 * _variation(mine["there"])[0]
         words += f": random ones differ by {spread:.0f}% where it has doubled, at {doubled:.2g}"
     wedges.plots.label_axes(ax, title=words, x="distance in weight space (L2)", y=loss, legend=8)
+
+
+def _outwards(mine):
+    """What the way straight away from the origin is called, and its curvature at A where it is known."""
+    words = "away from the origin"
+    if "curvature along" in mine and np.isfinite(ratio := relative_curvature(mine)[0]):
+        words += f" (at A curved {np.round(ratio, 2) + 0.0:.2f} times as much as the mean across)"
+    return words
 
 
 if __name__ == "__main__":

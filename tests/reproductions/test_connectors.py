@@ -10,7 +10,7 @@ from matplotlib.text import Text
 import wedges
 from reproductions import fig2_radial, fig3_tunnel, fig4_short_directions, m_connectors
 from reproductions.bench import cache, options, parallel, runs, store
-from reproductions.common import data, models, networks, optima, pictures, training
+from reproductions.common import data, models, networks, optima, pictures, toys, training
 from tests.reproductions.places import at
 
 
@@ -38,6 +38,7 @@ def place(tmp_path):
         (fig2_radial, "--directions=1", "must be at least 2"),
         (fig2_radial, "--distances=3", "must be at least 4"),
         (fig2_radial, "--steps=4", "must be at least 5"),
+        (fig2_radial, "--products=5", "must be at least 6"),
         (fig2_radial, "--toy=10x10", "must be DxN with 0 < N < D <= 20000, e.g. 1000x900."),
         (fig2_radial, "--toy_k=2", "must be at least 3"),
         (fig2_radial, "--height=-1", "must be above 0"),
@@ -97,7 +98,7 @@ def test_both_halves_of_a_matrix_are_outlined_with_their_means():
 
 def fig2_arrays():
     """Three optima 8 apart at a loss of 1, which rises by r^2 / 4 and a little by direction; the cut
-    through them sees the others, the random one does not."""
+    through them sees the others, the random one does not. Away from the origin it does not rise."""
     a, side = np.linspace(0.5, 4, 8), np.linspace(-8, 8, 17)
     corners = np.array([[0.0, 0], [8, 0], [4, 7]])
     wave = 1 + 0.05 * np.cos(np.arange(20))  # over directions
@@ -108,7 +109,14 @@ def fig2_arrays():
     arrays |= {"doubled": np.full(3, 2.0), "there": np.tile(1 + wave, (3, 1))}
     arrays |= {"ring": np.tile(1 + wave, (3, 1)), "corners": corners}
     arrays |= {"random cut": wells[0], "optima cut": np.min(wells, axis=0)}
+    arrays |= {"outwards": np.ones((3, 8)), "curvature along": np.array([0.1, 0.0, -0.1])}
+    arrays |= {"curvature across": np.full(3, 0.5), "curvature error": np.array([0.01, 0.0, 0.02])}
     return {f"{name} {key}": a.copy() for name in ("net", "toy") for key, a in arrays.items()}
+
+
+def fig2_before_rays():
+    """The same, of a run that did not look away from the origin."""
+    return {k: v for k, v in fig2_arrays().items() if not k.endswith("outwards") and "curv" not in k}
 
 
 def test_fig2_the_papers_picture_holds_every_claim():
@@ -118,6 +126,11 @@ def test_fig2_the_papers_picture_holds_every_claim():
     assert numbers["toy: optima cut"] == [1] and numbers["toy: doubled"].tolist() == [2, 2, 2]
     # The nearest point of the grid beyond 4, half of the way to the next optimum, is (1, 4).
     np.testing.assert_allclose(numbers["net: random cut"], 1 + 17 / 4)
+    np.testing.assert_allclose(numbers["net: ray, relative length"], 2)  # 4, all that is measured
+    np.testing.assert_allclose(numbers["net: ray, relative curvature"], [0.2, 0, -0.2])
+    np.testing.assert_allclose(
+        numbers["net: ray, relative error of the curvature across"], [0.02, 0, 0.04]
+    )
 
 
 @pytest.mark.parametrize("name", ["net", "toy"])
@@ -131,6 +144,14 @@ def test_fig2_the_papers_picture_holds_every_claim():
         ("ring", (0, 5), 6.0, "ring"),
         ("random cut", (16, 16), 1.9, "hidden"),
         ("optima cut", slice(None), 1.6, "shown"),
+        ("outwards", (1, 6), 2.1, "ray.length"),  # twice as high before it is twice as far
+        ("outwards", (2, 7), np.nan, "ray.length"),  # it may have doubled there
+        ("doubled", 0, np.nan, "ray.length"),
+        ("curvature along", 0, 0.13, "ray.curvature"),
+        ("curvature along", 2, -0.13, "ray.curvature"),  # the top of a ridge is not flat
+        ("curvature across", 1, 0.0, "ray.curvature"),
+        ("curvature across", 1, -9.0, "ray.curvature"),
+        ("curvature across", 1, np.nan, "ray.curvature"),
     ],
 )
 def test_fig2_each_claim_fails_alone(name, what, place, value, claim):
@@ -168,13 +189,68 @@ def test_fig2_longer_outwards_counts_what_is_measured_where_the_loss_never_doubl
     mine = {"distances": np.array([1.0, 2, 4]), "start": np.ones(3), "doubled": np.array([0.5, 1, 2])}
     mine["outwards"] = np.array([[1.0, 2, 3], [1, 1, 1.5], [0.5, 1, 3]])
     np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [4, 4, 1.5])
+    # Of a loss that is no number nothing is known from there on.
+    mine["outwards"] = np.array([[np.nan, 1, 1], [2, np.inf, 1], [1, 1, np.nan]])
+    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [np.nan, 1, np.nan])
+
+
+def test_fig2_curvature_along_and_across_the_ray_of_a_quadratic():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((6, 6))
+    bowl, points = wedges.Quadratic(a + a.T, dtype="float64"), rng.standard_normal((3, 6))
+    found = fig2_radial._curved(bowl, points, 6)
+    for i, point in enumerate(points):
+        _, _, (ray, *across) = np.linalg.svd(point[None])  # orthonormal, the first along the point
+        form = lambda v: v @ (a + a.T) @ v
+        np.testing.assert_allclose(found["curvature along"][i], form(ray))
+        np.testing.assert_allclose(found["curvature across"][i], np.mean([form(v) for v in across]))
+    assert found["curvature error"].tolist() == [0, 0, 0]
+
+
+def test_fig2_curvature_across_is_estimated_within_its_error():
+    bowl = wedges.Quadratic(np.eye(300) + 0.1, dtype="float64")  # 1, and 30 more along (1, ..., 1)
+    points = np.eye(300)[:3]  # 1.1 each along their rays
+    found = fig2_radial._curved(bowl, points, 60)
+    off = np.abs(found["curvature across"] - (330 - 1.1) / 299)
+    np.testing.assert_allclose(found["curvature along"], 1.1)
+    assert np.all(off <= 4 * found["curvature error"] + 1e-12)
+    few = fig2_radial._curved(bowl, points, 5)  # too few to take the large eigenvalue out
+    assert np.all(few["curvature error"] > 0)
+    off = np.abs(few["curvature across"] - (330 - 1.1) / 299)
+    assert np.all(off <= 4 * few["curvature error"])
+
+
+def test_fig2_above_a_wedge_the_loss_is_straight_along_the_ray():
+    # At distance h of the nearest wedge, whose normals are N, L = |N P|: H = N^T (I - u u^T) N / h.
+    toy = wedges.RandomWedges(40, 30, 3, seed=0, dtype="float64")
+    points = np.random.default_rng(1).standard_normal((3, 40))
+    h = np.linalg.norm(toy.normals.numpy() @ points.T, axis=1).min(axis=0)
+    found = fig2_radial._curved(toy, points, 40)
+    np.testing.assert_allclose(found["curvature along"], 0, atol=1e-14)
+    np.testing.assert_allclose(found["curvature across"], (10 - 1) / (h * (40 - 1)))
+    np.testing.assert_allclose(fig2_radial.relative_curvature(found), 0, atol=1e-13)
+
+
+def test_fig2_the_toys_points_stand_at_the_height_above_their_wedges():
+    toy = toys.Toy("finite", 40, 30, 3, 0)
+    found = fig2_radial._curved_wedges(toy, 0.5)
+    np.testing.assert_allclose(found["curvature along"], 0, atol=1e-6)
+    np.testing.assert_allclose(found["curvature across"], 9 / (0.5 * 39), rtol=1e-4)
+    assert found["curvature error"].tolist() == [0, 0, 0]
+
+
+def test_fig2_a_curvature_relative_to_none_is_not_measurable():
+    mine = {"curvature along": np.array([1.0, 1, 1, -1]), "curvature error": np.ones(4)}
+    mine["curvature across"] = np.array([4.0, 0, -2, np.nan])
+    np.testing.assert_allclose(fig2_radial.relative_curvature(mine), [0.25, *[np.nan] * 3])
+    np.testing.assert_allclose(fig2_radial._relative_error(mine), [0.25, *[np.nan] * 3])
 
 
 def fig2_with_rays():
-    """The same arrays, and wells that do not rise away from the origin."""
+    """The same arrays, and what else is seen of the origin."""
     arrays = fig2_arrays()
     for name in ("net", "toy"):
-        arrays |= {f"{name} {way}": np.ones((3, 8)) for way in ("outwards", "inwards", "around")}
+        arrays |= {f"{name} {way}": np.ones((3, 8)) for way in ("inwards", "around")}
         side = np.linspace(-8, 8, 17)
         arrays |= {f"{name} origin {axis}": side for axis in "xy"}
         arrays[f"{name} origin cut"] = 1 + np.abs(side + side[:, None])
@@ -187,7 +263,7 @@ def test_fig2_says_what_was_found():
     arrays, found = fig2_with_rays(), lambda arrays: fig2_radial._finding(arrays, "net")
     one = "random directions see one round well and hide the others"
     assert found(arrays) == f"{one}; away from the origin a well is 2 times as long, or more"
-    assert found(fig2_arrays()) == one  # of a run before there were rays
+    assert found(fig2_before_rays()) == one  # of a run before there were rays
     arrays["net outwards"][:] = 4 * np.arange(1, 9)
     assert found(arrays) == one
     arrays["net optima cut"] = arrays["net random cut"]
@@ -199,12 +275,29 @@ def test_fig2_says_what_was_found():
 def test_fig2_draws_older_results_too():
     config = config_of(fig2_radial)
     titles = lambda figure: [ax.get_title()[:3] for ax in figure.axes if ax.get_title()]
-    older = fig2_radial.plot(fig2_arrays(), config)
+    older = fig2_radial.plot(fig2_before_rays(), config)
     assert titles(older) == ["(a)", "(b)", "(d)"]
     assert older.get_suptitle().startswith("Random directions see one round well and hide")
     (toy,) = fig2_radial.more_pictures(fig2_with_rays(), config).values()
     assert titles(toy) == ["(a)", "(b)", "(c)", "(d)"]
     assert toy.get_suptitle().startswith("Toy landscape: random directions see one round well")
+    legend = toy.findobj(lambda a: isinstance(a, Text) and a.get_text().startswith("away from the"))
+    assert [text.get_text().replace("\n", " ") for text in legend] == [
+        "away from the origin (at A curved 0.20 times as much as the mean across)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("along", "across", "words"),
+    [
+        (-1e-9, 0.1, "away from the origin (at A curved 0.00 times as much as the mean across)"),
+        (-0.1, 0.1, "away from the origin (at A curved -1.00 times as much as the mean across)"),
+        (0.1, 0.0, "away from the origin"),
+    ],
+)
+def test_fig2_says_how_curved_it_is_away_from_the_origin(along, across, words):
+    mine = {"curvature along": np.full(3, along), "curvature across": np.full(3, across)}
+    assert fig2_radial._outwards(mine) == words
 
 
 # ---- fig3 -------------------------------------------------------------------------------------------
