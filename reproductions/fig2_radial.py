@@ -9,7 +9,7 @@ wedge, whichever direction it is. How long a well is along the ray from the orig
 the distance at which the loss has doubled, and by the curvature there.
 
     python -m reproductions.fig2_radial --preset=quick       digits, a minute or two
-    python -m reproductions.fig2_radial                      CIFAR-10, ten minutes with training
+    python -m reproductions.fig2_radial                      CIFAR-10, half an hour with training
     python -m reproductions.fig2_radial --directions=500 --steps=41
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 2.
 """
