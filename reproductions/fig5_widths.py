@@ -9,7 +9,7 @@ no larger than the spread over seeds, is looked at twice more: with twice the se
 network has come to rest, at a loss of its own.
 
     python -m reproductions.fig5_widths --preset=quick              digits, three minutes
-    python -m reproductions.fig5_widths --jobs=2                    CIFAR-10, an hour and a half on two cores
+    python -m reproductions.fig5_widths --jobs=2                    CIFAR-10, 1.5 hours on two cores
     python -m reproductions.fig5_widths --hyperparameter=lr         CIFAR-10, one of the five
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 5.
 """
