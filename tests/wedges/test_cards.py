@@ -563,8 +563,8 @@ class Held:
 class Holding(keras.layers.Layer):
     """A layer whose configuration does not tell what it was made with."""
 
-    def __init__(self, held):
-        super().__init__(name="holding")
+    def __init__(self, held, name="holding"):
+        super().__init__(name=name)
         self.held = held
 
     def call(self, x):
@@ -593,6 +593,18 @@ def test_what_a_layer_of_ones_own_was_made_with_is_in_the_key(make):
         return kept.key_of([model], (), {})
 
     assert key(0.5) == key(0.5) != key(0.25)
+
+
+def test_a_key_tells_which_of_several_values_is_held_again():
+    one, other = (lambda x: x), (lambda x: 2 * x)
+
+    def key(*held):
+        holding = [Holding(each, name=f"number_{i}") for i, each in enumerate(held)]
+        model = keras.Sequential([keras.Input((2,), name="x"), *holding], name="model")
+        return kept.key_of([model], (), {})
+
+    assert key([one, other, one]) == key([one, other, one]) != key([one, other, other])
+    assert key(one, other, one) == key(one, other, one) != key(one, other, other)
 
 
 def _times(a, x):

@@ -21,7 +21,6 @@ from wedges import _keras
 _LIBRARIES = {"builtins", "functools", "keras", "math", "numpy", "tensorflow", "wedges"}
 _ARRAYS = (np.ndarray, np.generic, tf.Tensor, tf.Variable, keras.Variable)
 _SIMPLE = (bool, int, float, complex, str, bytes)
-_CALLED = (functools.partial, types.MethodType)
 _PLAIN = (*_SIMPLE, types.FunctionType, *_ARRAYS)
 
 
@@ -44,16 +43,17 @@ def code_of(model: keras.Model) -> Any:
     Of the user's layers that is their classes and attributes, of Keras' own their settings, wherever
     they are held.
     """
-    return [_layer(layer) for layer in _keras.flat_layers(model)]
+    read = _Reader().read  # of all layers: what several of them share is read once
+    return [_layer(layer, read) for layer in _keras.flat_layers(model)]
 
 
-def _layer(layer):
+def _layer(layer, read):
     """Of a layer of Keras its settings, of another one its class and what it has set by itself."""
     if isinstance(layer, keras.Model) and _is_of_library(type(layer)):
         return type(layer).__name__  # its layers follow; its configuration has their names
     own = {} if _is_of_library(type(layer)) else vars(layer)
     held = {name: v for name, v in sorted(own.items()) if not _of_keras(name) and _counts(v)}
-    return [*map(_Reader().read, (type(layer), held)), _settings(layer)]
+    return [read(type(layer)), read(held), _settings(layer)]
 
 
 def _of_keras(name):
@@ -68,10 +68,10 @@ def _of_every_layer():
 
 def _counts(value):
     """Whether a value that a layer holds says what it computes, and is in no other place of a key."""
-    if isinstance(value, (*_PLAIN, *_CALLED, keras.losses.Loss, list, tuple, Mapping, set, frozenset)):
-        return not isinstance(value, (tf.Variable, keras.Variable))
-    inside = keras.layers.Layer, keras.Variable
-    return value is not None and not isinstance(value, inside) and not _is_of_library(type(value))
+    if value is None or isinstance(value, (keras.layers.Layer, keras.Variable, tf.Variable)):
+        return False
+    own = keras.losses.Loss, functools.partial, types.MethodType, list, tuple, Mapping, set, frozenset
+    return isinstance(value, (*_PLAIN, *own)) or not _is_of_library(type(value))
 
 
 def _settings(layer):
@@ -101,14 +101,15 @@ class _Reader:
     """Reads values that may hold one another: each is described where it is first met."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, Any] = {}  # kept, so that no other value gets the same id
+        # By id: the how manieth it was, and the value, so that no other one gets the same id.
+        self._seen: dict[int, tuple[int, Any]] = {}
 
     def read(self, value: Any) -> Any:
         if value is None or isinstance(value, _SIMPLE):
             return repr(value)
         if id(value) in self._seen:
-            return "as before"
-        self._seen[id(value)] = value
+            return f"as number {self._seen[id(value)][0]}"
+        self._seen[id(value)] = len(self._seen), value
         if isinstance(value, _ARRAYS):
             return _numbers(value)
         if isinstance(value, types.ModuleType):
