@@ -210,6 +210,9 @@ def test_a_title_over_a_panel_that_long_labels_have_pushed_aside_is_not_cut_off(
     two.set_yticks([])  # room again: the title is where it was
     figure.draw_without_rendering()
     assert two.title.get_position()[0] == pytest.approx(0.5)
+    one.set_title("own", x=0.3)
+    figure.draw_without_rendering()
+    assert one.title.get_position()[0] == 0.3
 
 
 @pytest.mark.parametrize(("name", "columns"), [("screen", 3), ("screen", 4), ("paper", 3)])

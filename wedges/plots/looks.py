@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
+import functools
 import io
 import pathlib
 import re
@@ -219,14 +220,26 @@ class _Inside(ConstrainedLayoutEngine):
     A title over an axes that long labels have pushed aside moves back into the figure.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Of each title where it stands since it was moved, and where it was.
+        self._moved: dict[Text, tuple[float, float]] = {}
+
     def execute(self, fig: Figure) -> None:  # type: ignore[override]
         super().execute(fig)
         for ax in fig.axes:
-            ax.title.set_x(0.5)
-            title, room = ax.title.get_window_extent(), ax.get_window_extent().width
-            if ax.get_title() and room > 0:
-                right, left = max(0.0, title.x1 - fig.bbox.x1 + 2), max(0.0, fig.bbox.x0 + 2 - title.x0)
-                ax.title.set_x(0.5 + (left - right) / room)
+            title, room = ax.title, ax.get_window_extent().width
+            if not (ax.get_title() and room > 0):
+                continue
+            x = title.get_position()[0]
+            moved, own = self._moved.get(title, (x, x))
+            if x != moved:  # somebody has set it since then
+                own = x
+            title.set_x(own)
+            box = title.get_window_extent()
+            right, left = max(0.0, box.x1 - fig.bbox.x1 + 2), max(0.0, fig.bbox.x0 + 2 - box.x0)
+            title.set_x(own + (left - right) / room)
+            self._moved[title] = title.get_position()[0], own
 
 
 def wrapped(text: str, inches: float, points: float, *, bold: bool = False) -> str:
@@ -240,11 +253,10 @@ def wrapped(text: str, inches: float, points: float, *, bold: bool = False) -> s
         return text
     # No formula is broken, "m = 2" is not, either: spaces inside are none while lines are set.
     words = re.sub(r"\$.*?\$|\S{1,3} = \S{1,6}", lambda m: m[0].replace(" ", "\0"), text).split()
-    found = _evenly(words, fit, "$" not in text)
-    while fit > 8 and not _fits(found, inches, points, bold):
+    set_in = functools.partial(_evenly, words, breaks="$" not in text)
+    while fit > 8 and not _fits(set_in(fit), inches, points, bold):
         fit -= 1
-        found = _evenly(words, fit, "$" not in text)
-    return found
+    return set_in(fit)
 
 
 def _evenly(words, fit, breaks):
