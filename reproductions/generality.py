@@ -106,8 +106,14 @@ WORDS = {
     "m-connector.accuracy": ("and accurate (%)", "test accuracy: optima less the worst chosen point"),
     "m-connector.heldout": ("low between points", "highest held-out point / flat hull's rise"),
     "fig5.lr.convergence": ("equal training losses", "training losses, farthest from the target / it"),
-    "fig5.lr.distance": ("wider by rate: distance, p (%)", "distance: how often chance ranks so"),
-    "fig5.lr.angle": ("wider by rate: angle, p (%)", "angle: how often chance ranks so"),
+    "fig5.lr.distance": (
+        "wider by rate: distance, p (%)",
+        "rate and distance: how often chance ranks so",
+    ),
+    "fig5.lr.angle": (
+        "wider by rate: angle, p (%)",
+        "rate and angle: how often chance ranks so",
+    ),
     "fig6.low.swa_vs_snapshot": ("SWA - snapshot (%)", "test accuracy, SWA - snapshot"),
     "fig6.low.swa_vs_ensemble": ("|SWA - ensemble| (%)", "test accuracy, |SWA - ensemble|"),
     "fig6.low.no_barrier": ("no barrier", "rise of training loss between snapshots / loss"),

@@ -130,3 +130,11 @@ def test_every_program_and_flag_it_names_exists(text):
     # Flags in running text, e.g. `--hyperparameter=lr` of figure 5.
     everyones = {o.name for f in catalogue.FIGURES for o in options.options(catalogue.module(f).Config)}
     assert set(re.findall(r"`--(\w+)", text)) <= shared | everyones | {"only", "output"}
+
+
+def test_each_check_of_ci_stands_in_a_line_of_its_own():
+    """With set -e a command that fails ends the script, but not one that && joins to the next."""
+    script = (HERE / ".ci/run").read_text()
+    checks = [line for line in script.splitlines() if line.startswith(".venv/bin/")]
+    assert "set -euo pipefail" in script and len(checks) >= 5
+    assert not [line for line in checks if "&&" in line or "||" in line]

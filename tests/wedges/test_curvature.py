@@ -124,7 +124,7 @@ def test_a_matrix_that_is_held_does_as_well_as_an_operator_and_so_does_one_of_wh
         (np.ones((2, 3)), r"shape \(2, 3\) of float64"), (np.ones(3), r"shape \(3,\) of float64"),
         (1j * np.eye(2), "of complex128"), (np.array([["a"]]), r"shape \(1, 1\)"),
         ([[1.0], [2.0, 3.0]], r"\[\[1.0\], "), (wedges.Quadratic(np.ones(2)), "a landscape, Quadratic"),
-        (None, "None"),
+        (None, "None"), (np.ones((0, 0)), r"shape \(0, 0\)"),
     ],
 )  # fmt: skip
 def test_what_is_no_square_matrix_is_refused(wrong, received):
