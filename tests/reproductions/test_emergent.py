@@ -73,6 +73,12 @@ def test_radii_and_dims_are_taken_in_their_order():
     assert (config.radii, config.dims) == ((0.5, 1.0, 2.0), (5, 20))
 
 
+def test_finer_radii_hold_the_usual_ones_and_those_between_them_once_each():
+    config = preset(emergent_goldilocks, radii=(2.0, 0.5, 1.0), between=(0.7, 0.1, 3.0, 1.0, 2.0))
+    assert config.finer == (0.5, 0.7, 1.0, 2.0) and config.radii == (0.5, 1.0, 2.0)
+    assert set(emergent_goldilocks.RADII) < set(preset(emergent_goldilocks).finer)
+
+
 def test_planes_larger_than_the_network_are_refused(tmp_path):
     text = refused(emergent_goldilocks, tmp_path, "--dims=5,100000")
     assert "--dims=100000: at most as many as fc has weights, 55210" in text
@@ -282,6 +288,63 @@ def test_convexity_on_a_plane_is_that_of_the_dense_hessian_there(tiny):
     np.testing.assert_allclose(found["ratio"], values.sum() / np.linalg.norm(values), rtol=1e-5)
 
 
+def test_initial_weights_of_a_seed_have_the_convexity_of_the_dense_hessian_at_each_radius(
+    tiny, place, monkeypatch
+):
+    landscape, theta, _, hessian, *_ = tiny
+    asked = []
+    start = lambda problem: asked.append(problem.initial) or theta / 2
+    monkeypatch.setattr(networks, "start", start)
+    network = types.SimpleNamespace(seen=landscape, problem=preset().network(0, 7).problem)
+    found = emergent_goldilocks.convexity_of_initial_weights(network, 5, (2.0, 0.1), 6)
+    assert asked == [5] and {k: v.shape for k, v in found.items()} == {"positive": (2,), "ratio": (2,)}
+    rows = wedges.random_cut(theta, 6, seed=5).embed(np.eye(6)).numpy() - theta
+    values = np.linalg.eigvalsh(rows @ hessian @ rows.T)  # at r = 2 it is the point of `hessian`
+    assert found["positive"][0] == np.mean(values > 0)
+    np.testing.assert_allclose(found["ratio"][0], values.sum() / np.linalg.norm(values), rtol=1e-5)
+    assert abs(found["ratio"][1] - found["ratio"][0]) > 0.01
+
+
+def test_the_convexity_where_training_ends_is_that_of_the_start_made_as_long(monkeypatch):
+    start, end, asked = np.array([3.0, 4.0, 0.0]), np.array([0.0, 6.0, 8.0]), []
+
+    def measured(network, theta, d, seed):
+        asked.append(theta)
+        return {"ratio": np.float64(1.5)}
+
+    monkeypatch.setattr(cache, "cached", lambda function, *key: measured(*key))
+    config = preset(emergent_goldilocks)
+    found = emergent_goldilocks._where_it_ends(config, None, start, end, 0)
+    assert found == {"fine end": 2, "fine end ratio": 1.5}
+    np.testing.assert_array_equal(asked, [[6.0, 8.0, 0.0]])  # the start's direction, not the end's
+    lost = emergent_goldilocks._where_it_ends(config, None, start, np.full(3, np.nan), 0)
+    assert np.isnan(list(lost.values())).all() and len(asked) == 1
+
+
+@pytest.mark.parametrize("d", [10, 50])
+def test_on_a_smaller_plane_the_same_trace_and_norm_move_the_share_further(d):
+    """The reason for small planes, and its size. On a random plane of d << D dimensions P H P^T is
+    nearly (Tr H / D) I + (|H|_F / D) W, W a Wigner matrix, whose eigenvalues fill a semicircle of radius
+    2 sqrt(d). So the share above 0 is 1/2 + (x sqrt(1 - x^2) + arcsin x) / pi at x = Tr H / (2 |H|_F
+    sqrt(d)), while Tr / |.|_F is nearly Tr H / |H|_F whatever d is."""
+    rng, size, rho = np.random.default_rng(0), 1000, 2.0
+    values = rng.choice([-1.0, 1.0], size) * rng.uniform(0.5, 1.5, size)
+    values -= values.mean()
+    values *= np.sqrt(size - rho**2) / np.linalg.norm(values)
+    values += rho / np.sqrt(size)  # Tr / |.|_F of these is rho
+    assert values.sum() / np.linalg.norm(values) == pytest.approx(rho)
+    turn = np.linalg.qr(rng.standard_normal((size, size))).Q
+    matrix = (turn * values) @ turn.T
+    blocks = [matrix[i : i + d, i : i + d] for i in range(0, size, d)]
+    found = [emergent_goldilocks.convexity(block) for block in blocks]
+    x = rho / (2 * np.sqrt(d))
+    share = 0.5 + (x * np.sqrt(1 - x**2) + np.arcsin(x)) / np.pi
+    assert share == pytest.approx({10: 0.698, 50: 0.590}[d], abs=1e-3)
+    assert np.mean([one["positive"] for one in found]) == pytest.approx(share, abs=0.012)
+    on_a_plane = rho / np.sqrt(1 + (1 + rho**2) / d)  # |.|_F holds the diagonal as well
+    assert np.mean([one["ratio"] for one in found]) == pytest.approx(on_a_plane, abs=0.1)
+
+
 # ---- claims on numbers made by hand -----------------------------------------------------------------
 
 
@@ -409,30 +472,80 @@ def test_outliers_that_are_no_numbers_fail():
 
 
 def goldilocks_made(bump, rest=0.3):
-    """Ratio, share of positive eigenvalues and accuracy at three radii: `bump` in the middle."""
+    """Ratio, share of positive eigenvalues and accuracy at three radii and one between them: `bump` in
+    the middle. Trainings end where accuracy is in step with convexity."""
     line = np.array([0.0, bump, rest * bump])
+    fine = np.array([0.0, bump / 2, bump, rest * bump])
+    share = about(0.5 + line / 4)
     return {
         "0 ratio": about(line * 7),
-        "0 positive": about(0.5 + line / 4),
+        "0 positive": share,
+        "0 small positive": np.stack([share - 0.01, share + 0.01], axis=1),
         "0 accuracy": about(0.1 + np.stack([line / 50, line / 2])),
+        "0 fine ratio": about(fine * 7),
+        "0 fine accuracy": about(0.1 + fine / 2),
+        "0 fine end": about([0.2, 0.6, 1.0, 10.0]),
+        "0 fine end ratio": about(fine * 7),
         "model ratio": about(line * 7),
-        "model positive": about(0.5 + line / 4),
+        "model positive": share,
+        "model small positive": share[:, None],
     }
+
+
+GOLDILOCKS = {"radii": (0.1, 1.0, 10.0), "between": (0.3,), "dims": (10, 100), "plane": 50}
 
 
 def test_a_bump_over_radii_passes_and_a_flat_line_fails():
-    config = {"radii": (0.1, 1.0, 10.0), "dims": (10, 100), "plane": 50}
-    claims = lambda arrays: passed(emergent_goldilocks, arrays, **config)
+    claims = lambda arrays: passed(emergent_goldilocks, arrays, **GOLDILOCKS)
     good = claims(goldilocks_made(0.9))
-    assert all(good.values()) and good.keys() == {
-        *(f"fc.{k}" for k in ("convexity", "positive", "success", "agree")),
-        *(f"model.{k}" for k in ("convexity", "positive")),
+    zones = {
+        f"{name}.{k}" for name in ("fc", "model") for k in ("convexity", "positive", "positive_small")
     }
+    assert all(good.values())
+    assert good.keys() == zones | {f"fc.{k}" for k in ("success", "agree", "agree_end")}
     with pytest.warns(match="constant"):
         assert not any(claims(goldilocks_made(0.0)).values())
     rising = claims(goldilocks_made(0.9, rest=1.1))
-    assert [k for k, v in rising.items() if v] == ["fc.agree"]
+    assert [k for k, v in rising.items() if v] == ["fc.agree", "fc.agree_end"]
     assert not any(claims(broken(goldilocks_made(0.9))).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "claim"),
+    [
+        ("0 fine end ratio", "fc.agree_end"),
+        ("0 fine accuracy", "fc.agree_end"),
+        ("0 ratio", "fc.agree"),
+        ("0 small positive", "fc.positive_small"),
+        ("0 positive", "fc.positive"),
+        ("model small positive", "model.positive_small"),
+    ],
+)
+def test_each_attempt_is_judged_by_its_own_numbers(name, claim):
+    arrays = goldilocks_made(0.9)
+    arrays[name] = 1 - arrays[name]  # a bowl where there was a bump
+    failed = {k for k, v in passed(emergent_goldilocks, arrays, **GOLDILOCKS).items() if not v}
+    assert claim in failed and failed <= {claim, "fc.convexity"}
+    assert ("fc.convexity" in failed) == (name == "0 ratio")
+
+
+def test_the_reference_guards_what_the_claims_are_about():
+    made = goldilocks_made(0.9)
+    made["0 ratio"][1] = made["0 ratio"][1, ::-1]  # of the second seed 2.1, 7, 0 against a rise and fall
+    guarded = emergent_goldilocks.summary(made, preset(emergent_goldilocks, **GOLDILOCKS))
+    label = "fc on digits"
+    for r, j in ((0.1, 0), (1, 1), (10, 2)):
+        np.testing.assert_array_equal(guarded[f"{label}, r {r:g}: ratio"], made["0 ratio"][:, j])
+        share = guarded[f"model, r {r:g}: positive, small planes"]
+        np.testing.assert_allclose(share, made["model positive"][:, j])
+    assert f"{label}, r 0.3: positive" not in guarded
+    np.testing.assert_array_equal(guarded[f"{label}, r 0.3: accuracy"], made["0 fine accuracy"][:, 1])
+    np.testing.assert_array_equal(guarded[f"{label}, r 0.3: radius at the end"], [0.6, 0.606])
+    agrees = f"{label}: accuracy and "
+    np.testing.assert_allclose(guarded[agrees + "the start's convexity"], [1, 0.5])
+    np.testing.assert_allclose(guarded[agrees + "the start's convexity, finer radii"], [1, 1])
+    np.testing.assert_allclose(guarded[agrees + "convexity at the end's radius"], [1, 1])
+    assert all(values.shape == (2,) for values in guarded.values())
 
 
 # ---- titles are chosen by the numbers ---------------------------------------------------------------
@@ -488,14 +601,15 @@ def test_the_title_says_whether_curvature_rises(top, words):
 
 
 def test_the_title_says_where_the_landscape_is_convex_and_where_planes_train():
-    config = {"radii": (0.1, 1.0, 10.0), "dims": (10, 100), "plane": 50}
-    made = goldilocks_made(0.9)
+    config, made = GOLDILOCKS, goldilocks_made(0.9)
     start = "Initial weights of r times the usual size: the landscape is most convex at r = 1, "
     assert title(emergent_goldilocks, made, **config)[0] == f"{start}and there random planes train best"
-    made["0 accuracy"] = made["0 accuracy"][..., ::-1]  # best at r = 1 as before: then at the end
-    made["0 accuracy"][..., 0] = 0.9
+    made["0 fine accuracy"][..., 1] = 0.9
     said, axes = title(emergent_goldilocks, made, **config)
-    assert said == f"{start}random planes train best at r = 0.1" and len(axes) == 3
+    assert said == f"{start}random planes train best at r = 0.3" and len(axes) == 5
+    lines = [len(ax.lines[0].get_xdata()) for ax in axes]  # of the network
+    assert lines == [4, 3, 3, 4, 3] and len(axes[-1].lines[1].get_xdata()) == 4
+    assert [len(ax.lines) for ax in axes[:4]] == [2, 2, 2, 1]  # the model is not trained
 
 
 @pytest.mark.parametrize(
@@ -765,8 +879,15 @@ SHAPES = {
         "noise": dict.fromkeys(("outlier", "overlap", "count", "edge", *THEORY), (NOISES,)),
     },
     emergent_goldilocks: {
-        "0": {"positive": (3,), "ratio": (3,), "accuracy": (2, 3), "length": ()},
-        "model": {"positive": (3,), "ratio": (3,)},
+        "0": {
+            **{"positive": (3,), "ratio": (3,), "accuracy": (2, 3), "length": ()},
+            **dict.fromkeys(("fine ratio", "fine accuracy", "fine end", "fine end ratio"), (4,)),
+            **dict.fromkeys(("small positive", "small ratio"), (3, 3)),
+        },
+        "model": {
+            **{"positive": (3,), "ratio": (3,)},
+            **dict.fromkeys(("small positive", "small ratio"), (3, 3)),
+        },
     },
 }
 
@@ -829,6 +950,9 @@ PLANES = [
     "--dims=10,0",
     "--plane_epochs=0",
     "--plane_rate=0",
+    "--between=0.3,0",
+    "--small_plane=1",
+    "--small_planes=0",
 ]
 
 
