@@ -5,6 +5,7 @@ from . import alignment as alignment
 from . import allocation as allocation
 from . import archive as archive
 from . import average as average
+from . import bulk as bulk
 from . import callbacks as callbacks
 from . import cards as cards
 from . import clustered as clustered
@@ -44,6 +45,7 @@ from .alignment import align as align
 from .allocation import Allocation as Allocation
 from .average import RunningAverage as RunningAverage
 from .average import ensemble_probabilities as ensemble_probabilities
+from .bulk import bulk_edge as bulk_edge
 from .callbacks import SWA as SWA
 from .callbacks import IndependentEnsemble as IndependentEnsemble
 from .callbacks import LossAllocation as LossAllocation

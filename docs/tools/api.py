@@ -26,6 +26,7 @@ QUESTIONS = {
     "How are optima joined?": ("connect", "star", "simplex", "alignment", "average"),
     "How sharp is it, and how many directions are short?": (
         "curvature",
+        "bulk",
         "short",
         "dimensionality",
         "kernel",
