@@ -52,7 +52,7 @@ def bulk_edge(density: Density) -> Bulk:
     the farthest such value is left out as an outlier, and a and b are found anew.
 
     On spiked Wigner and Wishart matrices of at least 1,500 eigenvalues other than 0 the upper edge is
-    within 3% of theory's, mostly below it; within 10% with 300 of them. It is too low, by up to 10%,
+    within 4% of theory's, mostly below it; within 10% with 300 of them. It is too low, by up to 10%,
     where few eigenvalues are near the edge (a population with a heavy tail), and too high, by up to 5%,
     where several spikes have just left the bulk. A spectrum without an edge, such as a power law to its
     end, gets one that means nothing, and a bulk of several intervals one between.

@@ -116,11 +116,11 @@ CASES = {
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("case", CASES)
 def test_the_edge_is_theorys_and_outliers_are_those_above_the_threshold(case, seed):
-    """Baik, Ben Arous & Peche 2005: a spike leaves the bulk above 1 + sqrt c (Wishart), sigma (Wigner)."""
+    """Spikes leave the bulk above 1 + sqrt c (Wishart), sigma (Wigner): Baik, Ben Arous, Peche 2005."""
     made, spikes, count = CASES[case]
     matrix, edge = made(seed, np.array(spikes, float))
-    bulk = wedges.bulk_edge(wedges.spectral_density(matrix, samples=2, order=80, seed=seed))
-    assert bulk.upper == pytest.approx(edge, rel=0.03)
+    bulk = wedges.bulk_edge(wedges.spectral_density(matrix, samples=2, order=60, seed=seed))
+    assert bulk.upper == pytest.approx(edge, rel=0.04)
     assert edge < bulk.clear * 1.01
     largest = eigsh(matrix, 12, which="LA", return_eigenvectors=False)
     assert np.sum(largest > bulk.clear) == count
