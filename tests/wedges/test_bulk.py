@@ -106,7 +106,7 @@ CASES = {
     "wigner": (wigner, [2, 3, 5, 8, -3, -6], 4),  # an outlier of s > 1 is at s + 1 / s
     "wishart of as many examples": (functools.partial(wishart, c=1.0), [3.5, 4, 6, 9, 15, 40], 6),
     "wishart of more": (functools.partial(wishart, c=0.25), [2.2, 2.5, 3, 5, 9, 30, 30.5], 7),
-    "wishart of fewer": (functools.partial(wishart, c=4.0), [6, 8, 15, 40, 100], 5),
+    "wishart of fewer": (functools.partial(wishart, c=2.0), [4.5, 6, 12, 40, 100], 5),
     "none is left below the threshold": (functools.partial(wishart, c=1.0), [1.2, 1.4, 1.5], 0),
     "of a power law": (functools.partial(wishart, c=0.5, population=cube), [4, 6, 9, 20], 4),
     "of two populations": (functools.partial(wishart, c=0.5, population=halves), [12, 20, 40, 90], 4),
