@@ -1,29 +1,35 @@
 """Hessian outliers: logit gradients cluster, and some eigenvalues stand above the bulk, one a class?
 
 Cosines between the logit gradients dz_k of different examples, by logit; the 2 C largest eigenvalues of
-H, and of its Gauss-Newton part G, at the start, in the middle and at the end of a training; in the
-middle the density of all of H's. Outliers are counted against what the clusters leave: the edge is the
+H, and of its Gauss-Newton part G, at the start, in the middle and at the end of a training, with the
+density of all of H's. Outliers are counted twice. Against what the clusters leave: the edge is the
 largest eigenvalue of
 
     H - G + (1/N) sum_i (J_i - c_i)^T (diag p_i - p_i p_i^T) (J_i - c_i),   c_i the mean J of i's class
 
-In the simple model: the same, and outliers against noise, with the prediction of random-matrix theory.
+And against the bulk itself, whose edge random-matrix theory finds in the density (`wedges.bulk_edge`);
+once more so, for the first seed in the middle of training, with many more examples in H. In the simple
+model: the first count, and outliers against noise, with the prediction of random-matrix theory.
 
     python -m reproductions.emergent_outliers --preset=quick     digits, two minutes
     python -m reproductions.emergent_outliers                    CIFAR-10 and Fashion-MNIST, half an hour
     python -m reproductions.emergent_outliers --examples=1000 --seeds=1
-Source: Fort & Ganguli 2019, arXiv:1910.05929; Papyan 2019, arXiv:1901.08244, for the split by class.
+Source: Fort & Ganguli 2019, arXiv:1910.05929; Papyan 2019, arXiv:1901.08244, for the split by class;
+Abi Younes, Ding & Trogdon 2025, arXiv:2504.03066, for the bulk's edge.
 """
 
 import copy
+import dataclasses
 import functools
 
 import numpy as np
+import scipy.linalg
 
 import wedges
-from reproductions.bench import cache, parallel, runs
+from reproductions.bench import cache, options, runs
 from reproductions.bench.claims import Verdict
-from reproductions.common import local, pictures
+from reproductions.bench.options import at_least, option
+from reproductions.common import local, networks, pictures
 from reproductions.common.arrays import named, stacked, under
 
 THEORY = "random-matrix theory (Benaych-Georges & Nadakuditi 2012)"
@@ -33,22 +39,42 @@ _CLEAR = 1.02  # times the edge: it scatters by a percent
 _MIDDLE = 1  # of three looks: the start, the middle (in log(1 + step / 30)), the end
 _HALFWAY = 0.5  # through the model's training, where its spectrum is shown
 
-Config = local.Config
+_STEPS = 60  # of Lanczos with many examples, from one start: all that is affordable
+_AT_ONCE = 500  # of many examples
+_LEFT, _EDGE = "what clusters leave", "the bulk's edge"  # in the picture
+
+
+@options.settings
+class Config(local.Config):
+    """Settings of the figure."""
+
+    many: int = option(
+        "examples in the Hessian whose bulk is looked at once more, as many as the data set has",
+        at_least(10),
+        paper=50_000,
+        quick=1000,
+        smoke=200,
+    )
 
 
 # ---- measuring --------------------------------------------------------------------------------------
 
 
 def measure(config):
-    """Per network "<row> name" [seeds, looks, ...] as `outliers` names them, and "density <row> name"
-    [1, ...] as `density` does, of the first seed in the middle of training; "model name" [seeds, ...] as
+    """Per network "<row> name" [seeds, looks, ...] as `outliers` names them, "density <row> name" as
+    `density` does, and "many <row> name" [1, 1, ...] as `many` does, of the first seed in the middle of
+    training; to these two "edge", "clear" and "above", see `beyond`; "model name" [seeds, ...] as
     `outliers_of_model` does, and "noise name" [seeds, noises] as `outliers_in_noise` does."""
     which = [0, config.looks // 2, -1]
-    arrays = local.by_row(config, functools.partial(local.along, config, outliers, which=which))
-    first = [(row, config.seed) for row in range(len(config.rows))]
-    spectra = functools.partial(local.along, config, density, which=[which[_MIDDLE]])
-    for row, found in enumerate(parallel.over(spectra, first)):
-        arrays |= named(f"density {row}", found)
+    looked = functools.partial(local.along, config, which=which)
+    arrays = local.by_row(config, functools.partial(looked, outliers))
+    spectra = local.by_row(config, functools.partial(looked, density))
+    larger = dataclasses.replace(config, examples=config.many, seeds=1)
+    again = local.by_row(larger, functools.partial(local.along, larger, many, which=[which[_MIDDLE]]))
+    for row in map(str, range(len(config.rows))):
+        dense, more = under(row, spectra), under(row, again)
+        arrays |= named(f"density {row}", dense | beyond(dense, under(row, arrays)))
+        arrays |= named(f"many {row}", more | beyond(more, more))
     models = [cache.cached(outliers_of_model, seed) for seed in config.repeats]
     noises = [
         stacked([cache.cached(outliers_in_noise, seed, noise) for noise in NOISES])
@@ -58,9 +84,9 @@ def measure(config):
 
 
 def outliers(network, theta):
-    """ "hessian" and "gauss_newton" [2 C], largest eigenvalues; "sure" [], how many of H are above
-    "edge" [] for certain; "cosines" [C, C], mean over pairs of examples; "residual" [], spectral norm of
-    H - G."""
+    """ "hessian", with "residuals", and "gauss_newton" [2 C], largest eigenvalues; "sure" [], how many
+    of H are above "edge" [] for certain; "cosines" [C, C], mean over pairs of examples; "residual" [],
+    spectral norm of H - G."""
     landscape = network.seen
     matrix, inner = wedges.hessian(landscape, theta), wedges.gauss_newton(landscape, theta)
     rows = landscape.output_gradients(theta, min(_CLUSTERED, landscape.size)).numpy()  # [n, C, D]
@@ -72,6 +98,7 @@ def outliers(network, theta):
     edge = largest(within(landscape, theta, network.labels), 1).values[0]
     return {
         "hessian": top.values,
+        "residuals": top.residuals,
         "gauss_newton": largest(inner, 2 * classes).values,
         "edge": edge,
         "sure": wedges.curvature.certain(top, edge),
@@ -87,6 +114,54 @@ def density(network, theta):
     matrix = wedges.hessian(network.seen, theta)
     found = wedges.spectral_density(matrix, samples=2, order=80, seed=0)
     return {"values": found.values, "shares": found.shares}
+
+
+def many(network, theta):
+    """Of H on the first `network.examples` of the data set, from Lanczos with one start: "values" and
+    "shares" [1, steps] of its density; "hessian" and "residuals" [2 C], its largest eigenvalues;
+    "examples" [], how many there were."""
+    data = network.problem.source.load()
+    some = (data.x_train[: network.examples], data.y_train[: network.examples])
+    landscape = networks.landscape(network.problem).on(*some, evaluation_batch_size=_AT_ONCE)
+    start = np.random.default_rng(0).standard_normal(landscape.dimension)
+    found = wedges.curvature.lanczos(wedges.hessian(landscape, theta), start, _STEPS)
+    values, vectors = scipy.linalg.eigh_tridiagonal(found.diagonal, found.beside[:-1])
+    # Only the last step leads out of the basis, so that |H v - value v| is what it has of that.
+    residuals = np.abs(found.beside[-1] * vectors[-1])
+    last = -2 * data.classes - 1
+    return {
+        "values": values[None],
+        "shares": vectors[:1] ** 2,
+        "hessian": values[:last:-1],
+        "residuals": residuals[:last:-1],
+        "examples": landscape.size,
+    }
+
+
+def beyond(spectrum, largest):
+    """Of densities [seeds, looks, starts, steps] the bulk's "edge" and where outliers begin, "clear",
+    both [seeds, looks]; "above", how many of the "hessian"'s largest [seeds, looks, 2 C] are beyond that
+    for certain; NaN where there is no bulk."""
+    found = []
+    for where in np.ndindex(spectrum["values"].shape[:2]):
+        values, shares = spectrum["values"][where], spectrum["shares"][where]
+        bulk = wedges.bulk_edge(wedges.curvature.Density(values, shares, 0))
+        above = certain(largest["hessian"][where], largest["residuals"][where], bulk.clear)
+        found.append([bulk.upper, bulk.clear, above])
+    edge, clear, above = np.reshape(found, (*spectrum["values"].shape[:2], 3)).transpose(2, 0, 1)
+    return {"edge": edge, "clear": clear, "above": above}
+
+
+def certain(values, residuals, floor):
+    """How many eigenvalues [k], the largest first, are above a floor for certain; NaN if that is one.
+
+    A number of the largest is certain with the residuals of these alone: what is not yet found further
+    down does not matter.
+    """
+    if np.isnan(floor):
+        return np.nan
+    first = lambda k: wedges.curvature.Eigenpairs(values[:k], None, residuals[:k], 0)
+    return max(wedges.curvature.certain(first(k), floor) for k in range(1, len(values) + 1))
 
 
 def within(landscape, theta, labels):
@@ -202,7 +277,8 @@ def separation(cosines):
 
 
 def _numbers(subject, arrays):
-    """{name: [seeds]} in the middle of training; of a network "count"s at start and end, too."""
+    """{name: [seeds]} in the middle of training; of a network "count"s and "bulk"s at start and end,
+    too; "many" of its first seed."""
     own = subject.own(arrays)
     found = {
         "clusters": separation(own["cosines"]),
@@ -211,8 +287,19 @@ def _numbers(subject, arrays):
     }
     if subject.is_model:
         return found
-    ends = {"count at the start": found["count"][:, 0], "count at the end": found["count"][:, -1]}
-    return {name: values[:, _MIDDLE] for name, values in found.items()} | ends
+    found["bulk"] = _apart(subject, arrays)["above"]
+    ends = {
+        f"{name} at the {end}": found[name][:, look]
+        for name in ("count", "bulk")
+        for end, look in (("start", 0), ("end", -1))
+    }
+    middle = {name: values[:, _MIDDLE] for name, values in found.items()}
+    return middle | ends | {"many": _apart(subject, arrays, "many")["above"][:, 0]}
+
+
+def _apart(subject, arrays, kind="density"):
+    """What is known of a network's bulk, see `measure`."""
+    return under(f"{kind} {subject.prefix}", arrays)
 
 
 def classes(subject, arrays):
@@ -255,6 +342,9 @@ def judged(arrays, config):
         found[f"{subject.id}.clusters"] = n["clusters"]
         found[f"{subject.id}.count"] = abs(n["count"] - classes(subject, arrays))
         found[f"{subject.id}.residual"] = n["residual"]
+        if not subject.is_model:
+            for name in ("bulk", "many"):
+                found[f"{subject.id}.{name}"] = abs(n[name] - classes(subject, arrays))
     return found | {f"model.{name}": off for name, off in _against_theory(arrays).items()}
 
 
@@ -263,15 +353,20 @@ OUTLIERS = "Outlier eigenvalues stand above the Hessian's bulk, one for each cla
 
 
 def claims(arrays, config):
-    """Clusters; one outlier per class; in the model rank C - 1 and random-matrix theory's numbers."""
+    """Clusters; one outlier per class, by each count; in the model rank C - 1 and theory's numbers."""
     claim = Verdict("emergent.outliers", local.SOURCE, judged(arrays, config))
     clusters = "mean cosine of logit gradients of two examples, same logit minus different logits"
     above = "outliers of H above what the clusters leave"
+    bulk = "outliers of H above its bulk, whose edge random-matrix theory finds in its density"
     residual = "spectral norm of H - G over the largest eigenvalue of H"
     for subject in config.subjects:
         own, count = claim.about(f"{subject.id}.*", subject.label), f"C = {classes(subject, arrays)}"
         own("clusters", clusters, ">=", 0.1, says=CLUSTERS)
         own("count", f"|{above}, minus {count}, mean over seeds|", "<=", 1.0, says=OUTLIERS)
+        if not subject.is_model:
+            own("bulk", f"|{bulk}, minus {count}, mean over seeds|", "<=", 1.0, says=OUTLIERS)
+            more = f"with up to {config.many:,} examples, first seed"
+            own("many", f"|{bulk}, {more}, minus {count}|", "<=", 1.0, says=OUTLIERS)
         own("residual", residual, "<=", 0.5)
     claim("model.rank", "model without noise: |rank of G - (C - 1)|", "<=", 0.0)
     position = "model at equal probabilities: outliers' mean against the prediction, largest relative "
@@ -286,14 +381,22 @@ def claims(arrays, config):
     return claim.claims
 
 
+def _examples(subject, arrays):
+    """How many there were in the larger Hessian."""
+    return int(_apart(subject, arrays, "many")["examples"].flat[0])
+
+
 def summary(arrays, config):
-    """What the claims about networks are about, and the model's overlaps, by seed: what the reference
-    guards."""
+    """What the claims are about, and the model's overlaps, by seed: what the reference guards."""
     found = {}
     for subject in config.subjects:
         own = _numbers(subject, arrays)
         found |= {f"{subject.label}: {name}": np.asarray(v, float) for name, v in own.items()}
+    found["model: rank"] = np.asarray(arrays["model rank"], float)
     overlap = arrays["noise overlap"]
+    noise = named("noise", under("noise", arrays))
+    seeds = [{k: v[i : i + 1] for k, v in noise.items()} for i in range(len(overlap))]
+    found |= {f"model: {k}": v for k, v in stacked([_against_theory(one) for one in seeds]).items()}
     return found | {f"model, noise {x:g}: overlap": overlap[:, j] for j, x in enumerate(NOISES)}
 
 
@@ -302,7 +405,7 @@ def summary(arrays, config):
 
 def plot(arrays, config):
     """Spectra of two networks, outliers along training, clusters; the simple model."""
-    title = f"{_finding(arrays, config)}\n{config.examples} examples, "
+    title = f"{_finding(arrays, config)}\n{_of_bulk(arrays, config)}\n{config.examples} examples, "
     title += (
         f"{pictures.counted(config.seeds, 'seed')}; spectra and cosines: the first, networks in the "
     )
@@ -328,7 +431,7 @@ def _finding(arrays, config):
     found = [_numbers(s, arrays)["count"].mean() for s in networks]
     cluster = all(numbers[f"{s.id}.clusters"] >= 0.1 for s in networks)
     words = f"Logit gradients {'cluster' if cluster else 'do not cluster'}"
-    number = pictures.listed([f"{n:.1f}".removesuffix(".0") for n in found])
+    number = _listed(found)
     each = pictures.listed(sorted({str(classes(s, arrays)) for s in networks}))
     if all(numbers[f"{s.id}.count"] <= 1 for s in networks):
         return (
@@ -338,29 +441,47 @@ def _finding(arrays, config):
     return f"{words}; above what they leave {number} {noun}, not one for each of {each} classes"
 
 
+def _of_bulk(arrays, config):
+    """How many outliers networks have above the bulk's edge, and with many examples."""
+    networks = [s for s in config.subjects if not s.is_model]
+    bulk, many = (
+        _listed([_numbers(s, arrays)[name].mean() for s in networks]) for name in ("bulk", "many")
+    )
+    return f"Above the bulk's edge: {bulk}; with {_many(networks, arrays)} examples: {many}"
+
+
+def _many(networks, arrays):
+    """How many examples there were in the larger Hessians: "50,000"."""
+    return pictures.listed(sorted({f"{_examples(subject, arrays):,}" for subject in networks}))
+
+
+def _listed(numbers):
+    """Mean counts: "3.7 and 1"."""
+    return pictures.listed([f"{n:.1f}".removesuffix(".0") for n in numbers])
+
+
 def _draw_spectrum(ax, subject, arrays, letter):
-    """The density of eigenvalues, those above the edge for certain marked; the largest by their number
-    where the density was not measured."""
-    shown, found = _shown(subject, arrays), under(f"density {subject.prefix}", arrays)
+    """The density of eigenvalues, those above what clusters leave for certain marked, and both edges."""
+    shown, found = _shown(subject, arrays), _apart(subject, arrays)
     above = shown["hessian"][: int(shown["sure"])]
     title = f"{letter} {local.heading(subject)}, step {shown['steps']:,}"
-    if not found:
-        _draw_largest(ax, shown, title)
-        return
-    spectrum = wedges.curvature.Density(found["values"][0], found["shares"][0], 0)
+    values, shares, edge = (found[name][0, _MIDDLE] for name in ("values", "shares", "edge"))
+    spectrum = wedges.curvature.Density(values, shares, 0)
     wedges.plots.density(spectrum, outliers=above, title=title, ax=ax)
     left = ax.get_xlim()[0]
     _draw_edge(ax.axvspan, left, shown["edge"])
+    if np.isfinite(edge):
+        ax.axvline(edge, color=wedges.plots.GREEN, linestyle="--", linewidth=1.3, label=_EDGE)
     ax.set_xlim(left=left)
     handles, names = ax.get_legend_handles_labels()
-    names = [name if "clusters" in name else f"{len(above)} of H above" for name in names]
+    names = [name if name in (_LEFT, _EDGE) else f"{len(above)} of H above" for name in names]
     ax.legend(handles, names, loc="upper right", fontsize=8.5)
 
 
 def _draw_edge(span, low, edge):
     """Shade from the lowest value shown to what the clusters leave."""
     look = {"color": wedges.plots.GREY, "alpha": 0.13, "linewidth": 0}
-    span(low, edge, label="what clusters leave", **look)
+    span(low, edge, label=_LEFT, **look)
 
 
 def _draw_largest(ax, shown, title):
@@ -379,18 +500,26 @@ def _draw_largest(ax, shown, title):
 
 
 def _draw_count(ax, networks, arrays, letter):
-    """How many eigenvalues of H are above the edge for certain, along training."""
+    """How many eigenvalues of H are above either edge for certain, along training; with many examples a
+    star."""
+    plots = wedges.plots
     last, each = 0, max(classes(subject, arrays) for subject in networks)
     for subject, look in zip(networks, pictures.looks(), strict=False):
-        own = subject.own(arrays)
-        last = max(last, own["steps"][0][-1])
-        label = local.heading(subject).partition(" on ")[0]
-        wedges.plots.curve(ax, own["steps"][0], own["sure"], label=label, **look)
-    ax.axhline(each, color="black", linewidth=1, linestyle="--", label=f"one for each of {each} classes")
+        own, bulk, more = subject.own(arrays), *(_apart(subject, arrays, k) for k in ("density", "many"))
+        steps = own["steps"][0]
+        last = max(last, steps[-1])
+        plots.curve(ax, steps, own["sure"], label=local.heading(subject).partition(" on ")[0], **look)
+        plots.curve(ax, steps, bulk["above"], label="_", style="--", **look)
+        ax.plot(more["steps"][0], more["above"][0], "*", color=look["color"], markersize=13)
+    for style, words in (("-", f"above {_LEFT}"), ("--", f"above {_EDGE}")):
+        ax.plot([], [], style, color=plots.GREY, label=words)
+    words = f"the same, {_many(networks, arrays)} examples"
+    ax.plot([], [], "*", color=plots.GREY, markersize=9, label=words)
+    ax.axhline(each, color="black", linewidth=1, linestyle=":", label=f"one for each of {each} classes")
     pictures.training_axis(ax, last)
     ax.set_ylim(bottom=0)
-    words = f"{letter} How many stand above what clusters leave"
-    wedges.plots.label_axes(ax, title=words, x="step (logarithmic from 30 on)", y="outliers", legend=8)
+    words = f"{letter} How many stand above either edge"
+    plots.label_axes(ax, title=words, x="step (logarithmic from 30 on)", y="outliers", legend=7)
 
 
 def _draw_cosines(ax, subject, arrays, letter):

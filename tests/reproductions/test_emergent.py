@@ -222,6 +222,26 @@ def test_outliers_of_a_network_are_those_of_its_dense_matrices(tiny):
     np.testing.assert_allclose(found["loss"], loss)
 
 
+def test_what_is_above_a_bulk_is_counted_by_what_proves_it():
+    """A semicircle on [-1, 1] by its Gaussian quadrature, and eigenvalues above where outliers begin."""
+    angle = np.pi * np.arange(1, 61) / 61
+    one = {
+        "values": np.cos(angle)[None, None, None],
+        "shares": 2 / 61 * np.sin(angle)[None, None, None] ** 2,
+    }
+    top = {"hessian": np.array([[[9.0, 2.0, 1.2, 1.04]]]), "residuals": np.zeros((1, 1, 4))}
+    found = emergent_outliers.beyond(one, top)
+    np.testing.assert_allclose([found["edge"], found["clear"]], [[[1.0]], [[1.05]]], rtol=1e-6)
+    assert found["above"].tolist() == [[3]]
+    top["residuals"][..., 2] = (
+        0.16  # the third may be below; what is not proved takes nothing from others
+    )
+    assert emergent_outliers.beyond(one, top)["above"].tolist() == [[2]]
+    top["residuals"][..., 0] = 1.0
+    assert emergent_outliers.beyond(one, top)["above"].tolist() == [[1]]
+    assert np.isnan(emergent_outliers.certain(np.ones(2), np.zeros(2), np.nan))
+
+
 def test_curvature_of_a_network_is_that_of_its_dense_hessian(tiny):
     landscape, theta, labels, hessian, rows, p = tiny
     found = local.curvature(seen(landscape, labels), theta)
@@ -423,9 +443,9 @@ def test_a_rise_and_fall_passes_and_constant_curvature_fails():
     assert not any(passed(emergent_curvature, bad).values())
 
 
-def outliers_made(same=0.6, sure=10.0, residual=0.2, rank=9.0, off=0.0, late=0.0):
+def outliers_made(same=0.6, sure=10.0, residual=0.2, rank=9.0, off=0.0, late=0.0, bulk=10.0, many=10.0):
     """Cosines of the same logit, outliers, |H - G| / |H|, rank; outliers off theory's place by a share,
-    and so many left where it has none."""
+    and so many left where it has none; outliers above the bulk's edge, and with many examples."""
     noises = np.array(emergent_outliers.NOISES)
     overlap = np.clip(1 - noises / 16, 0, 1)
     predicted = np.maximum(1, 3 - noises / 6)  # at the edge of 1 from 12
@@ -436,6 +456,9 @@ def outliers_made(same=0.6, sure=10.0, residual=0.2, rank=9.0, off=0.0, late=0.0
         "0 sure": about(sure * looks),
         "0 residual": about(residual * looks),
         "0 hessian": about(np.ones((3, 20))),
+        "density 0 above": about(bulk * looks),
+        "many 0 above": np.full((1, 1), many),
+        "many 0 examples": np.full((1, 1), 1437),
         "model cosines": about(cosines),
         "model sure": about(sure),
         "model residual": about(residual),
@@ -455,10 +478,14 @@ def test_clusters_outliers_and_theory_pass_and_each_fails_by_itself():
     good = claims()
     three = {f"{name}.{what}" for name in ("fc", "model") for what in ("clusters", "count", "residual")}
     assert all(good.values())
-    assert good.keys() == three | {"model." + k for k in ("rank", "position", "half", "threshold")}
+    assert good.keys() == three | {"fc.bulk", "fc.many"} | {
+        "model." + k for k in ("rank", "position", "half", "threshold")
+    }
     failed = lambda **made: {k for k, v in claims(**made).items() if not v}
     assert failed(same=0.05) == {"fc.clusters", "model.clusters"}
     assert failed(sure=8.0) == failed(sure=12.0) == {"fc.count", "model.count"}
+    assert failed(bulk=8.0) == failed(bulk=12.0) == failed(bulk=np.nan) == {"fc.bulk"}
+    assert failed(many=8.0) == failed(many=12.0) == failed(many=np.nan) == {"fc.many"}
     assert failed(residual=0.6) == {"fc.residual", "model.residual"}
     assert failed(rank=10.0) == failed(rank=8.0) == {"model.rank"}
     assert failed(off=0.1) == {"model.position", "model.half"}
@@ -630,15 +657,29 @@ def test_the_title_says_how_many_outliers_there_are(made, words):
     arrays |= {"0 edge": np.full((1, 3), 2.0), "0 steps": np.array([[0, 30, 100]])}
     arrays |= {"model hessian": falling[None], "model gauss_newton": falling[None]}
     arrays |= {"model edge": np.array([2.0]), "noise threshold": np.full((2, NOISES), 13.0)}
+    values = np.tile(np.linspace(-1, 3, 20), (1, 3, 2, 1))
+    arrays |= {"density 0 values": values, "density 0 shares": np.full(values.shape, 0.05)}
+    arrays |= {"density 0 edge": np.full((1, 3), 2.5)}
+    arrays |= {"many 0 steps": np.array([[30]])}
     said, axes = title(emergent_outliers, arrays, seeds=1)
     assert said.startswith(words) and len(axes) == 5
-    assert axes[0].get_yscale() == "log" and axes[0].get_xlabel() == "number, from the largest"
-    values = np.tile(np.linspace(-1, 3, 20), (1, 2, 1))
-    arrays |= {"density 0 values": values, "density 0 shares": np.full((1, 2, 20), 0.05)}
-    _, axes = title(emergent_outliers, arrays, seeds=1)
-    assert axes[0].get_xlabel() == "eigenvalue"
-    names = [text.get_text() for text in axes[0].get_legend().get_texts()]
-    assert f"{int(made.get('sure', 10))} of H above" in names and "what clusters leave" in names
+    spectrum, count = axes[:2]
+    assert spectrum.get_xlabel() == "eigenvalue"
+    names = {text.get_text() for text in spectrum.get_legend().get_texts()}
+    number = f"{int(made.get('sure', 10))} of H above"
+    assert names == {number, "what clusters leave", "the bulk's edge"}
+    (line,) = [line for line in spectrum.lines if line.get_label() == "the bulk's edge"]
+    assert list(line.get_xdata()) == [2.5, 2.5]
+    (star,) = [line for line in count.lines if line.get_marker() == "*" and len(line.get_xdata())]
+    assert star.get_ydata() == [10] and "the same, 1,437 examples" in str(
+        [text.get_text() for text in count.get_legend().get_texts()]
+    )
+
+
+def test_the_title_says_how_many_stand_above_the_bulk():
+    arrays = outliers_made(bulk=4.0, many=7.0)
+    said = emergent_outliers._of_bulk(arrays, preset(emergent_outliers))
+    assert said == "Above the bulk's edge: 4; with 1,437 examples: 7"
 
 
 # ---- the simple model: one set of parameters has all four properties --------------------------------
@@ -824,7 +865,7 @@ def test_outliers_are_measured_again_when_what_measures_them_changes(before, aft
     ("before", "after"),
     [
         ("spectral norm of H - G over the largest", "size of H - G over the largest"),
-        ('seeds|", "<=", 1.0,', 'seeds|", "<=", 2.0,'),
+        ('{above}, minus {count}, mean over seeds|", "<=", 1.0,', '{above}|", "<=", 2.0,'),
         ('largest eigenvalues; "sure" []', 'eigenvalues; "sure" []'),
         ("# [N, C, C]", "# all"),
         ('"what clusters leave"', '"the edge"'),
@@ -866,15 +907,25 @@ CURVATURE = {
 }
 SPECTRUM = {"hessian": (20,), "gauss_newton": (20,), "edge": (), "sure": (), "residual": ()}
 SPECTRUM["cosines"] = (10, 10)
-DENSITY = {"values": (2, 80), "shares": (2, 80), "steps": ()}
+EDGE = dict.fromkeys(("edge", "clear", "above", "steps"), ())
+DENSITY = {"values": (2, 80), "shares": (2, 80)} | EDGE
+MANY = {
+    "values": (1, 60),
+    "shares": (1, 60),
+    "hessian": (20,),
+    "residuals": (20,),
+    "examples": (),
+} | EDGE
 THEORY = ("predicted", "predicted edge", "predicted overlap", "threshold")
 COURSE = dict.fromkeys(("top", "trace", "length", "left"), (TIMES,))
 SHAPES = {
     emergent_gradient: {"0": CURVATURE, "model": {"captured": (TIMES, 10)}},
     emergent_curvature: {"0": CURVATURE, "model": COURSE, "frozen": COURSE},
     emergent_outliers: {
-        "0": {name: (3, *shape) for name, shape in SPECTRUM.items()} | {"loss": (3,), "steps": (3,)},
-        "density 0": DENSITY,
+        "0": {name: (3, *shape) for name, shape in SPECTRUM.items()}
+        | {"loss": (3,), "steps": (3,), "residuals": (3, 20)},
+        "density 0": {name: (3, *shape) for name, shape in DENSITY.items()},
+        "many 0": {name: (1, *shape) for name, shape in MANY.items()},
         "model": SPECTRUM | {"rank": ()},
         "noise": dict.fromkeys(("outlier", "overlap", "count", "edge", *THEORY), (NOISES,)),
     },
