@@ -397,7 +397,9 @@ def summary(arrays, config):
     noise = named("noise", under("noise", arrays))
     seeds = [{k: v[i : i + 1] for k, v in noise.items()} for i in range(len(overlap))]
     found |= {f"model: {k}": v for k, v in stacked([_against_theory(one) for one in seeds]).items()}
-    return found | {f"model, noise {x:g}: overlap": overlap[:, j] for j, x in enumerate(NOISES)}
+    found |= {f"model, noise {x:g}: overlap": overlap[:, j] for j, x in enumerate(NOISES)}
+    # Where there is no bulk there is no count.
+    return {name: known for name, values in found.items() if len(known := values[np.isfinite(values)])}
 
 
 # ---- the picture ------------------------------------------------------------------------------------
