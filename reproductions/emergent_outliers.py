@@ -39,7 +39,7 @@ _CLEAR = 1.02  # times the edge: it scatters by a percent
 _MIDDLE = 1  # of three looks: the start, the middle (in log(1 + step / 30)), the end
 _HALFWAY = 0.5  # through the model's training, where its spectrum is shown
 
-_STEPS = 60  # of Lanczos with many examples, from one start: all that is affordable
+_STARTS, _STEPS = 2, 80  # of Lanczos, whatever the number of examples
 _AT_ONCE = 500  # of many examples
 _LEFT, _EDGE = "what clusters leave", "the bulk's edge"  # in the picture
 
@@ -112,30 +112,36 @@ def density(network, theta):
     """ "values" and "shares" [starts, steps]: quadratures of the spectrum of H, see
     `wedges.spectral_density`."""
     matrix = wedges.hessian(network.seen, theta)
-    found = wedges.spectral_density(matrix, samples=2, order=80, seed=0)
+    found = wedges.spectral_density(matrix, samples=_STARTS, order=_STEPS, seed=0)
     return {"values": found.values, "shares": found.shares}
 
 
 def many(network, theta):
-    """Of H on the first `network.examples` of the data set, from Lanczos with one start: "values" and
-    "shares" [1, steps] of its density; "hessian" and "residuals" [2 C], its largest eigenvalues;
+    """Of H on the first `network.examples` of the data set: "values" and "shares" [starts, steps] of its
+    density; "hessian" and "residuals" [2 C], its largest eigenvalues, as the first start finds them;
     "examples" [], how many there were."""
     data = network.problem.source.load()
     some = (data.x_train[: network.examples], data.y_train[: network.examples])
     landscape = networks.landscape(network.problem).on(*some, evaluation_batch_size=_AT_ONCE)
-    start = np.random.default_rng(0).standard_normal(landscape.dimension)
-    found = wedges.curvature.lanczos(wedges.hessian(landscape, theta), start, _STEPS)
-    values, vectors = scipy.linalg.eigh_tridiagonal(found.diagonal, found.beside[:-1])
-    # Only the last step leads out of the basis, so that |H v - value v| is what it has of that.
-    residuals = np.abs(found.beside[-1] * vectors[-1])
+    matrix = wedges.hessian(landscape, theta)
+    starts = np.random.default_rng(0).standard_normal((_STARTS, landscape.dimension))
+    values, shares, residuals = np.stack([_quadrature(matrix, start) for start in starts], axis=1)
     last = -2 * data.classes - 1
     return {
-        "values": values[None],
-        "shares": vectors[:1] ** 2,
-        "hessian": values[:last:-1],
-        "residuals": residuals[:last:-1],
+        "values": values,
+        "shares": shares,
+        "hessian": values[0, :last:-1],
+        "residuals": residuals[0, :last:-1],
         "examples": landscape.size,
     }
+
+
+def _quadrature(matrix, start):
+    """Of Lanczos from a start the "values", rising, their shares and |H v - value v|: [3, steps]."""
+    found = wedges.curvature.lanczos(matrix, start, _STEPS)
+    values, vectors = scipy.linalg.eigh_tridiagonal(found.diagonal, found.beside[:-1])
+    # Only the last step leads out of the basis, so that |H v - value v| is what it has of that.
+    return values, vectors[0] ** 2, np.abs(found.beside[-1] * vectors[-1])
 
 
 def beyond(spectrum, largest):

@@ -6,7 +6,8 @@ line says for how long, what may be left of it and of all, and what it does. The
 printed is the path of the page: see `python -m reproductions.report --help`.
 
     python -m reproductions.run_all --preset=quick                 a quarter of an hour on two cores
-    python -m reproductions.run_all                                the full runs, an afternoon
+    python -m reproductions.run_all                                the full runs, a day
+    python -m reproductions.run_all --write_reference              the same, and record what they found
     python -m reproductions.run_all --only=fig1_wedges,toy_cut --check
 
 Exit status: 0 when every figure ran, 1 when one failed or, with --check, when a claim fails.
@@ -41,7 +42,7 @@ from reproductions.bench.errors import UsageError, say
 from wedges import archive
 
 _PASSED_ON = ("preset", "out_dir", "data_dir", "note", "strategy", "tpu", "jobs", "backend", "address")
-_PASSED_ON += ("format", "dpi", "style")
+_PASSED_ON += ("format", "dpi", "style", "write_reference")
 
 
 def main(argv=None):
@@ -70,7 +71,7 @@ def run(argv):
         )
     chosen = _chosen(values.only)
     runs.can_write(values.out_dir)
-    passed_on = [f"--{n}={values[n].value}" for n in _PASSED_ON if values[n].value is not None]
+    passed_on = [f"--{n}={values[n].value}" for n in _PASSED_ON if values[n].value not in (None, False)]
 
     failed, checks, colour = {}, [], verdicts.coloured(sys.stdout)
     expected = {figure: _expected(figure, values) for figure in chosen}

@@ -147,7 +147,9 @@ class Reference:
 
         That of the paper preset has its claims in full, and what was recorded before by other code.
         """
-        entries = self.read()
+        entries, config = self.read(), key["config"]
+        repeats = {name: config[name] for name in options.REPEATS if name in config}
+        provenance = provenance | {"repeats": repeats}
         earlier = entries.get(preset)
         entries[preset] = {
             "settings": _settings(key),

@@ -6,6 +6,7 @@ the verdict. A second table has what the reference guards and has moved since th
 """
 
 import math
+import re
 
 from reproductions.bench import store, verdicts
 
@@ -50,7 +51,7 @@ def section(entry):
         lines += _otherwise(entry["settings"], earlier["settings"])
     lines += ["", *_claims(entry["claims"], earlier)]
     if earlier:
-        same = _seeds(now) == _seeds(earlier["provenance"])
+        same = _same_seeds(now, earlier["provenance"])
         lines += ["", *_moved(entry["numbers"], earlier["numbers"], same)]
     return "\n".join(lines) + "\n"
 
@@ -128,9 +129,17 @@ def moved(now, before):
     return sorted(found)
 
 
-def _seeds(made):
-    """The flags of a run's command that say of which seeds it is."""
-    return sorted(flag for flag in made.get("command", "").split() if flag.startswith("--seed"))
+def _same_seeds(now, before):
+    """Whether two runs are of the same seeds, as far as they say: what an entry from before seeds were
+    kept does not name among its flags was what the preset has."""
+    one, other = _repeats(now), _repeats(before)
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def _repeats(made):
+    """What a run says of its seeds, {"seed": the first, "seeds": how many}."""
+    flags = re.findall(r"--(seeds?)=(\d+)", made.get("command", ""))
+    return made.get("repeats", {name: int(value) for name, value in flags})
 
 
 def _moved(now, before, same):

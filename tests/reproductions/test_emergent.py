@@ -909,13 +909,7 @@ SPECTRUM = {"hessian": (20,), "gauss_newton": (20,), "edge": (), "sure": (), "re
 SPECTRUM["cosines"] = (10, 10)
 EDGE = dict.fromkeys(("edge", "clear", "above", "steps"), ())
 DENSITY = {"values": (2, 80), "shares": (2, 80)} | EDGE
-MANY = {
-    "values": (1, 60),
-    "shares": (1, 60),
-    "hessian": (20,),
-    "residuals": (20,),
-    "examples": (),
-} | EDGE
+MANY = DENSITY | {"hessian": (20,), "residuals": (20,), "examples": ()}
 THEORY = ("predicted", "predicted edge", "predicted overlap", "threshold")
 COURSE = dict.fromkeys(("top", "trace", "length", "left"), (TIMES,))
 SHAPES = {

@@ -85,17 +85,20 @@ def test_a_claim_that_is_judged_otherwise_keeps_the_number_from_before(reference
     assert reference.read()["paper"]["before"]["measured"] == {"fig.one": 0.25}
 
 
-def test_of_the_same_seeds_no_chance_is_spoken_of(reference):
-    key = {"config": {"seed": 0, "size": 100}}
-    for code, command in (
-        ("a", "it --seed=3"),
-        ("b", "it --preset=paper --seed=3"),
-        ("c", "it --seed=4"),
-    ):
-        made = provenance(code) | {"command": f"python -m {command}"}
+def test_seeds_are_those_of_the_settings_whatever_the_command_says(reference):
+    """A preset's own first seed needs no flag; entries from before seeds were kept have flags alone."""
+    for seed, command in ((3, "it --seed=3"), (3, "it"), (4, "it")):
+        made = provenance(command + str(seed)) | {"command": f"python -m {command}"}
+        key = {"config": {"seed": seed, "seeds": 3, "size": 100}}
         reference.write("paper", key, {"x": [1.0, 1.2]}, made, [claim("one", 0.25)])
-        said = findings.section(reference.read()["paper"])
-        assert ("same seeds" in said) == (code == "b") and ("By chance" in said) == (code == "c")
+        entry = reference.read()["paper"]
+        assert entry["provenance"]["repeats"] == {"seed": seed, "seeds": 3}
+        if "before" in entry:
+            said = findings.section(entry)
+            assert ("same seeds" in said) == (seed == 3) and ("By chance" in said) == (seed == 4)
+            older = {k: v for k, v in entry["before"]["provenance"].items() if k != "repeats"}
+            entry["before"]["provenance"] = older | {"command": "python -m it --seed=3"}
+            assert ("same seeds" in findings.section(entry)) == (seed == 3)
 
 
 def test_only_the_paper_preset_has_a_table(reference):

@@ -240,6 +240,8 @@ def test_the_flags_are_passed_on_and_the_order_is_the_storys(tmp_path, monkeypat
     wanted = {"--preset=smoke", f"--out_dir={tmp_path}", "--data_dir=/d", "--jobs=2", "--note=a 'b'"}
     usual = {"--backend=local", "--strategy=default", "--format=png", "--style=screen"}
     assert wanted | usual == set(seen[0][1])
+    finish(tmp_path, *flags, "--write_reference")
+    assert wanted | usual | {"--write_reference=True"} == set(seen[-1][1])
     assert "failed: toy_cut: ended by SIGKILL (out of memory, or killed by someone)" in (
         capsys.readouterr().err
     )
