@@ -10,6 +10,7 @@ own. Checked against the same network in PyTorch, float64, put at the points in 
   package   at its best of ten ways, tried likewise: its `metrics.Loss` or a metric of ours, which goes
             through the images in one of four batch sizes; channels first or last
   readme    as its readme has it: `metrics.Loss` on all images, PyTorch's layout; on 16 points
+  limit     the convolutions of the three layers by themselves, at the best of the four batch sizes
 """
 
 import argparse
@@ -84,6 +85,28 @@ def wedges(folder, steps, images):
     )  # [second, first edge]
     print(f"{time.perf_counter() - started:.3f} | batches of {batch}; s a point: {seconds}")
     np.save(folder / "wedges.npy", losses.T)
+
+
+def limit(folder, steps, images):
+    """Seconds of the convolutions alone, TensorFlow's own, which none that uses them can go below."""
+    import tensorflow as tf
+
+    convolve = tf.function(lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "SAME"))
+    shapes = ((32, 3, 16), (16, 16, 32), (8, 32, 32))  # side of the image, channels, filters
+    kernels = [tf.random.normal((3, 3, *channels)) for _, *channels in shapes]
+    inputs = {b: [tf.random.normal((b, side, side, c)) for side, c, _ in shapes] for b in BATCHES}
+
+    def all_images(batch):
+        for x, kernel in zip(inputs[batch], kernels, strict=True):
+            for _ in range(images // batch):
+                convolve(x, kernel)
+
+    batch, seconds = _fastest({b: lambda b=b: all_images(b) for b in BATCHES})
+    started = time.perf_counter()
+    for _ in range(10):
+        all_images(batch)
+    took = (time.perf_counter() - started) / 10
+    print(f"{took * steps**2:.3f} | {1e6 * took / images:.1f} us an image; s a point: {seconds}")
 
 
 def _torch(theta, channels_last=True):
@@ -229,7 +252,7 @@ def main(rounds, steps, images):
             return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
         run("corners")
-        seconds = {"wedges": [], "package": [], "readme": []}
+        seconds = {"wedges": [], "package": [], "readme": [], "limit": []}
         for _ in range(rounds):
             for name, values in seconds.items():
                 took, how = run(name).split(" | ")
@@ -243,6 +266,7 @@ def main(rounds, steps, images):
         )
         print(f"ratio to the package as its readme uses it {ratio('readme'):.2f} (goal {GOAL})")
         print(f"ratio to the package at its best, with our batches {ratio('package'):.2f}")
+        print(f"the convolutions alone take {ratio('limit'):.2f} of the time")
         check(pathlib.Path(folder))
 
 
@@ -253,7 +277,7 @@ if __name__ == "__main__":
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument(
         "--contender",
-        choices=("corners", "wedges", "package", "readme", "direct"),
+        choices=("corners", "wedges", "package", "readme", "limit", "direct"),
         help=argparse.SUPPRESS,
     )
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
