@@ -381,7 +381,7 @@ def trace(folder, options):
     # The Hessian of wedges.Quadratic(matrix); NumPy multiplies by ten vectors at once far faster.
     matrix = scipy.sparse.linalg.aslinearoperator(((axes * values) @ axes.T).astype(np.float32))
 
-    estimates = {"hutchinson": wedges.curvature.hutchinson, "hutch++": wedges.hutch_plus_plus}
+    estimates = {"hutchinson": wedges.curvature.hutchinson, "hutch++": wedges.curvature.hutch_plus_plus}
 
     def rms(method, products):
         found = [estimates[method](matrix, products, seed=s) for s in range(options.seeds)]

@@ -1,7 +1,7 @@
 """Whole runs of Figure 6's program from nothing: wall time and peak memory against their bounds.
 
 python tests/benchmarks/bench_figure.py            quick and the re-plot (a minute or two)
-python tests/benchmarks/bench_figure.py --paper    also --lr=0.1 --seeds=1 on CIFAR-10 (about ten minutes)
+python tests/benchmarks/bench_figure.py --paper    also --lr=0.1 --seeds=1, CIFAR-10 (ten minutes)
 """
 
 import os

@@ -1,0 +1,59 @@
+"""What benchmarks name exists: no test runs them, so that a name which has moved would be found late."""
+
+import ast
+import importlib
+import pathlib
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent / "benchmarks"
+OURS = ("wedges", "reproductions")
+
+
+def names(source):
+    """The dotted names of ours in a program, whole: what it imports, and what it takes from there."""
+    tree, known, found = ast.parse(source), {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                known[name.asname or name.name.split(".")[0]] = name.name if name.asname else None
+                found.add(name.name)
+        elif isinstance(node, ast.ImportFrom):
+            for name in node.names:
+                known[name.asname or name.name] = f"{node.module}.{name.name}"
+                found.add(f"{node.module}.{name.name}")
+    for node in ast.walk(tree):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.insert(0, node.attr)
+            node = node.value
+        if parts and isinstance(node, ast.Name) and node.id in known:
+            found.add(".".join([known[node.id] or node.id, *parts]))
+    return {name for name in found if name.split(".")[0] in OURS}
+
+
+def there(name):
+    """Whether a dotted name leads somewhere, as far as modules, classes and functions go."""
+    parts = name.split(".")
+    thing = importlib.import_module(parts[0])
+    for i, part in enumerate(parts[1:], 1):
+        if not hasattr(thing, part):
+            try:
+                thing = importlib.import_module(".".join(parts[: i + 1]))
+            except ImportError:
+                return False
+        else:
+            thing = getattr(thing, part)
+    return True
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("bench_*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_names_exists(path):
+    missing = sorted(name for name in names(path.read_text()) if not there(name))
+    assert not missing, f"{path.name} names what is not there: {', '.join(missing)}"
+
+
+def test_a_name_that_has_moved_is_found():
+    source = "import wedges\nfrom reproductions.common import data\nwedges.curvature.hutch()"
+    assert {"wedges", "reproductions.common.data", "wedges.curvature.hutch"} <= names(source)
+    assert not there("wedges.curvature.hutch") and there("wedges.curvature.hutch_plus_plus")
