@@ -36,7 +36,7 @@ def wedges():
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
     landscape = wedges.NetworkLandscape(model, x, y, models.loss(), seed=0, batch_size=BATCH)
     descent = wedges.Descent(landscape, landscape.space.read(), keras.optimizers.Adam(1e-3))
-    return lambda: [descent.run(50).losses.numpy() for _ in range(N // BATCH // 50)]
+    return lambda: [descent.run(50) for _ in range(N // BATCH // 50)]
 
 
 def torch():
