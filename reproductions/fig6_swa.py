@@ -7,7 +7,7 @@ stay in one wide tunnel of low loss, and the weight average is as good as the en
 they move between tunnels: predictions still average well, weights do not.
 
     python -m reproductions.fig6_swa --preset=quick           MNIST-1D, about a minute
-    python -m reproductions.fig6_swa                          CIFAR-10, three seeds, forty minutes
+    python -m reproductions.fig6_swa                          CIFAR-10, three seeds, half an hour
     python -m reproductions.fig6_swa --lr=0.1 --seeds=1       CIFAR-10, one panel, five minutes
     python -m reproductions.fig6_swa --check                  status 1 on a failed claim
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 6.
