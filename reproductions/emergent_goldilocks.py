@@ -9,7 +9,7 @@ each through initial weights of its own; and the convexity of the shell that a t
 need not be the one it starts in.
 
     python -m reproductions.emergent_goldilocks --preset=quick     digits, three minutes
-    python -m reproductions.emergent_goldilocks                    CIFAR-10 and Fashion-MNIST, 35 minutes
+    python -m reproductions.emergent_goldilocks                    CIFAR-10 and Fashion-MNIST, 25 minutes
     python -m reproductions.emergent_goldilocks --radii=0.5,1,2 --dims=20,50,100
 Source: Fort & Ganguli 2019, arXiv:1910.05929; Fort & Scherlis 2018, arXiv:1807.02581.
 """
