@@ -26,7 +26,7 @@ import numpy as np
 import scipy.linalg
 
 import wedges
-from reproductions.bench import cache, options, runs
+from reproductions.bench import cache, options, progress, runs
 from reproductions.bench.claims import Verdict
 from reproductions.bench.options import at_least, option
 from reproductions.common import local, networks, pictures
@@ -125,7 +125,9 @@ def many(network, theta):
     landscape = networks.landscape(network.problem).on(*some, evaluation_batch_size=_AT_ONCE)
     matrix = wedges.hessian(landscape, theta)
     starts = np.random.default_rng(0).standard_normal((_STARTS, landscape.dimension))
-    values, shares, residuals = np.stack([_quadrature(matrix, start) for start in starts], axis=1)
+    with progress.bar("many examples", total=_STARTS * _STEPS, unit="product") as shown:
+        found = [_quadrature(matrix, start, shown.update) for start in starts]
+    values, shares, residuals = np.stack(found, axis=1)
     last = -2 * data.classes - 1
     return {
         "values": values,
@@ -136,9 +138,9 @@ def many(network, theta):
     }
 
 
-def _quadrature(matrix, start):
+def _quadrature(matrix, start, done):
     """Of Lanczos from a start the "values", rising, their shares and |H v - value v|: [3, steps]."""
-    found = wedges.curvature.lanczos(matrix, start, _STEPS)
+    found = wedges.curvature.lanczos(matrix, start, _STEPS, done=done)
     values, vectors = scipy.linalg.eigh_tridiagonal(found.diagonal, found.beside[:-1])
     # Only the last step leads out of the basis, so that |H v - value v| is what it has of that.
     return values, vectors[0] ** 2, np.abs(found.beside[-1] * vectors[-1])
