@@ -59,6 +59,7 @@ def run(argv):
         "(the full ones, minutes to an hour each)",
         "out_dir": "folder for run directories, checkpoints and the page, report-<preset>.html",
         "check": "exit with status 1 if a claim of any figure fails, or if one makes none",
+        "write_reference": "record what each figure finds as the reference of its preset",
         "strategy": "where to train: default is a GPU where TensorFlow sees one, else the CPU; mirrored "
         "shares each batch among this machine's GPUs, tpu among a TPU's cores; multi_worker only with "
         "one figure at a time",

@@ -193,7 +193,7 @@ def _go_together(values):
         raise UsageError(
             f"--jobs={values.jobs}: only with --backend=local; a cluster has its own workers."
         )
-    if "write_reference" in values and values.write_reference and values.plot_only:
+    if "plot_only" in values and values.plot_only and values.write_reference:
         raise UsageError("--write_reference: not with --plot_only.")
 
 
