@@ -141,6 +141,8 @@ def run(figure, argv):
         with drawings.style(values["style"].value):
             drawn = {"figure": figure.plot(arrays, config)}
             drawn |= figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
+            if values.write_reference and values.preset == "paper":
+                drawings.save_small(drawn["figure"], reference.path.with_suffix(".png"))
         files = drawings.save(directory, drawn, wanted, values.dpi)
         page = _save_page(figure, directory / "figure.html", arrays, config)
         tables.save_series(directory, arrays, figure.axes(config) if hasattr(figure, "axes") else {})

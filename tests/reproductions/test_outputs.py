@@ -13,7 +13,7 @@ from PIL import Image
 
 import wedges
 from reproductions.bench import catalogue, drawings, marks, options, runs, store, tables
-from reproductions.bench.claims import Claim
+from reproductions.bench.claims import Claim, Reference
 from reproductions.bench.errors import UsageError
 
 
@@ -300,3 +300,18 @@ def test_the_styles_and_formats_of_the_flags_are_those_there_are():
         with drawings.style(style) as look:
             assert look.dpi in (150, 300)
     assert drawings.formats("svg, PDF") == ["svg", "pdf"]
+
+
+def test_beside_the_numbers_of_a_paper_preset_its_picture_is_kept_small(figure, tmp_path, monkeypatch):
+    kept = tmp_path / "reference"
+    kept.mkdir()
+    monkeypatch.setattr(runs.claims_module, "Reference", lambda name, *_: Reference(name, kept))
+    for preset, names in (("smoke", []), ("paper", ["toy_none.png"])):
+        command = [f"--preset={preset}", f"--out_dir={tmp_path / 'runs'}", "--write_reference"]
+        assert runs.run(figure, command) == 0
+        assert [path.name for path in kept.glob("*.png")] == names
+    (whole,) = tmp_path.glob("runs/toy_none/paper-*/figure.png")
+    small, large = Image.open(kept / "toy_none.png"), Image.open(whole)
+    assert small.mode == "P" and small.size == large.size
+    off = np.abs(np.asarray(small.convert("RGB"), float) - np.asarray(large.convert("RGB"), float))
+    assert off.mean() < 1 and (kept / "toy_none.png").stat().st_size < whole.stat().st_size
