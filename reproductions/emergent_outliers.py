@@ -12,7 +12,7 @@ once more so, for the first seed in the middle of training, with many more examp
 model: the first count, and outliers against noise, with the prediction of random-matrix theory.
 
     python -m reproductions.emergent_outliers --preset=quick     digits, two minutes
-    python -m reproductions.emergent_outliers                    CIFAR-10 and Fashion-MNIST, fifty minutes
+    python -m reproductions.emergent_outliers                    CIFAR-10 and Fashion-MNIST, 50 minutes
     python -m reproductions.emergent_outliers --examples=1000 --seeds=1
 Source: Fort & Ganguli 2019, arXiv:1910.05929; Papyan 2019, arXiv:1901.08244, for the split by class;
 Abi Younes, Ding & Trogdon 2025, arXiv:2504.03066, for the bulk's edge.
