@@ -231,7 +231,13 @@ def _of_sets(name, heights):
 def axes(config):
     """What the arrays run over: the columns of series/*.csv."""
     sets = {"set": list(range(1, config.sets + 1))}
-    return {"m *": sets, "optima *": sets | {"optimum": size(config)}}
+    segments = {m: len(surfaces.middles(m, config.held_out, seed=0)) for m in config.continuous}
+    return {
+        "m * points *": sets | {"point": config.points},
+        "m * held *": sets | {"position": config.held_out},
+        **{f"m {m} segments *": sets | {"segment": count} for m, count in segments.items()},
+        "optima *": sets | {"optimum": size(config)},
+    }
 
 
 # ---- the picture ------------------------------------------------------------------------------------
