@@ -7,16 +7,19 @@ Three answers to "is there low loss between m + 1 optima", m = 1 .. 10, each bes
              and the simplices between them
   joint      the same, its points trained jointly on the mean loss of the surface, in as many steps
 
-A continuous connector is judged at held-out positions, drawn uniformly from the whole simplex, and along
-the segments that join its points. A triangle of three optima is drawn in full.
+A step of joint training draws a position of the surface; as many are drawn as blend each of its points
+--positions times, whatever m. Each is judged at held-out positions, drawn uniformly from the whole
+simplex, and along the segments that join its points, in three independent sets of optima.
 
     python -m reproductions.m_connectors --preset=quick        digits, a minute
-    python -m reproductions.m_connectors                       CIFAR-10, 11 optima, an hour with training
-    python -m reproductions.m_connectors --m=1,2,3 --subsets=3 --steps=780
+    python -m reproductions.m_connectors                       CIFAR-10, 33 optima, 3 hours with training
+    python -m reproductions.m_connectors --m=1,2,3 --continuous=1,2,3 --sets=1
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4; surfaces, Benton et al. 2021.
 """
 
+import dataclasses
 import functools
+import itertools
 
 import numpy as np
 
@@ -25,9 +28,8 @@ from reproductions.bench import options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Ints, at_least, between, option
 from reproductions.common import optima, pictures, surfaces
-from reproductions.common.arrays import named, stacked
-from reproductions.common.surfaces import BOUNDS, LOW, SURFACES
-from reproductions.common.surfaces import heights as _heights
+from reproductions.common.arrays import named, stacked, under
+from reproductions.common.surfaces import BOUNDS, LOW, SURFACES, highest
 
 OURS = {
     "source": "beyond the paper; wedges.joint_connector",
@@ -41,16 +43,23 @@ class Config(optima.Config):
     m: Ints = option(
         "m of chosen points", between(1, 50), paper=tuple(range(1, 11)), quick=(1, 2, 4), smoke=(1, 2)
     )
-    subsets: int = option("sets of m + 1 optima, drawn from all", paper=2, smoke=1)
-    points: int = option("points of each set: the centre, then random ones", paper=2)
+    sets: int = option("independent sets of optima", paper=3, quick=1)
+    points: int = option("points of each m: the centre, then random ones", paper=2)
     continuous: Ints = option(
         "m of whole surfaces", between(1, 20), paper=(1, 2, 3, 5, 10), quick=(1, 2, 4), smoke=(1, 2)
     )
-    steps: int = option(
-        "gradient steps for each point, by itself or on average", paper=780, quick=100, smoke=20
+    steps: int = option("gradient steps for each chosen point", paper=780, quick=100, smoke=20)
+    positions: int = option(
+        "positions drawn, a gradient step each, that blend each point of a surface, on average",
+        paper=4000,
+        quick=200,
+        smoke=20,
     )
-    budget: int = option("most gradient steps for one whole surface", paper=15_000)
-    held_out: int = option("held-out positions, and segments, of each", paper=20, smoke=3)
+    held_out: int = option(
+        "held-out positions of each surface, and middles of segments, or all there are",
+        paper=20,
+        smoke=3,
+    )
     triangle: int = option(
         "positions on an edge of the triangle's picture", at_least(3), paper=13, quick=9, smoke=3
     )
@@ -60,27 +69,72 @@ class Config(optima.Config):
 
 
 def measure(config):
-    """Readings "<what> <reading>" [m's, ...] of points, corners, held-out positions and segments."""
-    network, seed = config.network(), config.seed
-    thetas = optima.trained(config, max(*config.m, *config.continuous, 2) + 1)  # [K, D]
-    points = surfaces.Points(config.subsets, config.points, config.steps, config.rate, seed)
-    whole = surfaces.Surfaces(config.steps, config.budget, config.rate, seed)
-    chosen = functools.partial(surfaces.chosen, network, thetas, points)
-    continuous = functools.partial(surfaces.continuous, network, thetas, whole, config.held_out)
+    """Readings "m <m> <what> <reading>" [sets, positions] at chosen points, held-out positions and
+    middles of segments; "optima <reading>" [sets, optima]; "triangle ..." [positions] of set 1."""
+    thetas = optima.trained(config, config.sets * size(config))
+    thetas = thetas.reshape(config.sets, size(config), -1)  # [sets, K, D]
     return {
-        **stacked(parallel.over(chosen, config.m)),
-        **stacked(parallel.over(continuous, config.continuous)),
-        **optima.read(network, thetas, "optima"),
-        **_triangle(network, thetas[:3], whole, config.triangle),
+        **_by_m(_chosen, config, thetas, config.m),
+        **_by_m(_continuous, config, thetas, config.continuous),
+        **stacked([_optima(of_set(config, i), own) for i, own in enumerate(thetas)]),
+        **_triangle(config, thetas[0]),
     }
 
 
-def _triangle(network, ends, whole, edge):
+def size(config):
+    """The optima of a set."""
+    return max(*config.m, *config.continuous, 2) + 1
+
+
+def of_set(config, number):
+    """The settings of one set: those of a run of its own, from the seed of the set's first optimum."""
+    return dataclasses.replace(config, sets=1, seed=config.seed + number * size(config))
+
+
+def whole(config, m):
+    """How whole surfaces among m + 1 optima are made."""
+    steps = surfaces.steps_by_position(m, config.positions)
+    return surfaces.Surfaces(steps, config.rate, config.seed)
+
+
+def _by_m(function, config, thetas, several):
+    """What function(settings, optima, m) finds in each set, as "m <m> ..." [sets, ...]."""
+    sets = range(config.sets)
+    pieces = list(itertools.product(sorted(several, reverse=True), sets))  # the longest first
+    rows = parallel.over(functools.partial(_piece, function, config, thetas), pieces)
+    found = dict(zip(pieces, rows, strict=True))
+    return {
+        name: array
+        for m in several
+        for name, array in named(f"m {m}", stacked([found[m, i] for i in sets])).items()
+    }
+
+
+def _piece(function, config, thetas, piece):
+    m, number = piece
+    with progress.labelled(f"set {number + 1}"):
+        return function(of_set(config, number), thetas[number], m)
+
+
+def _chosen(config, thetas, m):
+    points = surfaces.Points(config.points, config.steps, config.rate, config.seed)
+    return surfaces.chosen(config.network(), thetas, points, m)
+
+
+def _continuous(config, thetas, m):
+    return surfaces.continuous(config.network(), thetas, whole(config, m), config.held_out, m)
+
+
+def _optima(config, thetas):
+    return optima.read(config.network(), thetas, "optima")
+
+
+def _triangle(config, thetas):
     """Readings [positions] all over the triangle of three optima, and the positions."""
-    w = wedges.simplex.grid(2, edge - 1)
+    network, w = config.network(), wedges.simplex.grid(2, config.triangle - 1)
     found = {"w": w}
     with progress.labelled("triangle"):
-        for name, surface in whole.among(network, ends).items():
+        for name, surface in whole(config, 2).among(network, thetas[:3]).items():
             found |= optima.read(network, surface(w), name)
     return named("triangle", found)
 
@@ -88,25 +142,42 @@ def _triangle(network, ends, whole, edge):
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
-def verified(heights, m):
-    """The largest m up to which every continuous connector is low at all its positions; 0 if none is."""
+def of_m(arrays, m):
+    """The readings of one m, without "m <m>", and those of the optima."""
+    return under(f"m {m}", arrays) | named("optima", under("optima", arrays))
+
+
+def every_m(config):
+    """The m of points and of surfaces, each once."""
+    return sorted({*config.m, *config.continuous})
+
+
+def heights(arrays, config):
+    """{m: {name: height [sets, positions]}}: see `surfaces.heights`."""
+    return {m: surfaces.heights(of_m(arrays, m)) for m in every_m(config)}
+
+
+def verified(highest):
+    """Of {m: the highest of a connector}: the largest m up to which all are low; 0 if none is."""
     upto = 0
-    for row, value in sorted(zip(heights.max(axis=1), m, strict=True), key=lambda p: p[1]):
-        if not row <= LOW:
+    for m, height in sorted(highest.items()):
+        if not height <= LOW:
             break
-        upto = value
+        upto = m
     return upto
 
 
 def judged(arrays, config):
-    """{claim: the number it is about}."""
-    h, top = _heights(arrays), config.continuous.index(max(config.continuous))
+    """{claim: the number it is about}, over all sets."""
+    h = heights(arrays, config)
+    own = [h[m] for m in config.continuous]
+    mean = lambda name: np.mean([each[f"held {name}"] for each in own])
     return {
-        **surfaces.judged(arrays, h),
-        "segments": h["segments joint"].max(),
-        "top": h["held joint"][top].mean(),
-        "stitched": h["held stitched"].max(),
-        "joint": h["held joint"].mean() - h["held stitched"].mean(),
+        **surfaces.judged([of_m(arrays, m) for m in every_m(config)]),
+        "segments": highest(own, "segments joint"),
+        "top": h[max(config.continuous)]["held joint"].mean(),
+        "stitched": highest(own, "held stitched"),
+        "joint": mean("joint") - mean("stitched"),
     }
 
 
@@ -114,36 +185,59 @@ def claims(arrays, config):
     """Every claim about m-connectors."""
     claim = Verdict("m-connector", "Fort & Jastrzebski 2019, section 4", judged(arrays, config))
     top, above = max(config.continuous), "above the optima / the flat hull's rise"
-    stitched = f"points found one by one: highest held-out point, all m, {above}"
+    stitched = f"points found one by one: highest held-out point, all m and sets, {above}"
     low = "Points of the hull of m + 1 optima, minimised in the plane normal to it, are low."
-    claim("points", f"highest chosen point, all m, {above}", *BOUNDS["points"], says=low)
-    worst = "test accuracy: optima less the worst chosen point"
+    claim("points", f"highest chosen point, all m and sets, {above}", *BOUNDS["points"], says=low)
+    worst = "test accuracy: optima less the worst chosen point, all m and sets"
     claim("accuracy", worst, *BOUNDS["accuracy"], says=low)
     surface = {"says": "A low-loss surface joins the optima; low between its points, we read."}
-    held = f"joint: highest held-out point, all m, {above}"
+    held = f"joint: highest held-out point, all m and sets, {above}"
     claim("heldout", held, *BOUNDS["heldout"], **surface)
-    claim("segments", f"joint: highest middle of a segment, all m, {above}", "<=", LOW, **surface)
-    claim("top", f"joint, m = {top}: mean held-out point {above}", "<=", LOW, **surface)
+    claim(
+        "segments", f"joint: highest middle of a segment, all m and sets, {above}", "<=", LOW, **surface
+    )
+    claim("top", f"joint, m = {top}: mean held-out point, all sets, {above}", "<=", LOW, **surface)
     claim("stitched", stitched, "<=", LOW, **surface)
-    claim("joint", "held-out mean, joint less one by one, same cost", "<", 0, **OURS)
+    claim("joint", "held-out mean, joint less one by one, all m and sets, same cost", "<", 0, **OURS)
     return claim.claims
 
 
 def summary(arrays, config):
-    """Mean heights and accuracies of each m: what the reference guards."""
-    found = {f"optima: {name}": arrays[f"optima {name}"] for name in ("train loss", "test accuracy")}
-    h = _heights(arrays)
-    for i, m in enumerate(config.m):
-        found[f"m {m}, points: height"] = h["points"][i].ravel()
+    """Of each m and set the mean height, the highest and the mean accuracy, [sets]: what the reference
+    guards."""
+    readings = ("train loss", "test accuracy")
+    found = {f"optima: {name}": arrays[f"optima {name}"].mean(axis=1) for name in readings}
+    h = heights(arrays, config)
+    for m in config.m:
+        found |= _of_sets(f"m {m}, points", h[m]["points"])
         for name in ("points: test accuracy", "points flat: train loss"):
-            found[f"m {m}, {name}"] = arrays[name.replace(":", "")][i].ravel()
+            found[f"m {m}, {name}"] = arrays[f"m {m} {name.replace(':', '')}"].mean(axis=1)
+    for name, m in itertools.product(SURFACES[1:], config.continuous):
+        for where in surfaces.PLACES:
+            found |= _of_sets(f"m {m}, {where} {name}", h[m][f"{where} {name}"])
+        accuracy = arrays[f"m {m} held {name} test accuracy"]
+        found[f"m {m}, held {name}: test accuracy"] = accuracy.mean(axis=1)
     for name in SURFACES[1:]:
-        for i, m in enumerate(config.continuous):
-            for where in ("held", "segments"):
-                found[f"m {m}, {where} {name}: height"] = h[f"{where} {name}"][i]
-            found[f"m {m}, held {name}: test accuracy"] = arrays[f"held {name} test accuracy"][i]
-        found[f"verified up to m, {name}"] = [verified(h[f"held {name}"], config.continuous)]
+        tops = {m: h[m][f"held {name}"].max(axis=1) for m in config.continuous}
+        each = [verified({m: top[i] for m, top in tops.items()}) for i in range(config.sets)]
+        found[f"verified up to m, {name}"] = each
     return found
+
+
+def _of_sets(name, heights):
+    return {f"{name}: height": heights.mean(axis=1), f"{name}: highest": heights.max(axis=1)}
+
+
+def axes(config):
+    """What the arrays run over: the columns of series/*.csv."""
+    sets = {"set": list(range(1, config.sets + 1))}
+    segments = {m: len(surfaces.middles(m, config.held_out, seed=0)) for m in config.continuous}
+    return {
+        "m * points *": sets | {"point": config.points},
+        "m * held *": sets | {"position": config.held_out},
+        **{f"m {m} segments *": sets | {"segment": count} for m, count in segments.items()},
+        "optima *": sets | {"optimum": size(config)},
+    }
 
 
 # ---- the picture ------------------------------------------------------------------------------------
@@ -162,22 +256,21 @@ def plot(arrays, config):
 
 def _title(arrays, config):
     """What was found at the largest m: of the paper's points, and of a surface trained jointly."""
-    held, optima = judged(arrays, config), len(arrays["optima train loss"])
-    m = max(config.continuous)
-    joint, flat = (
-        100 * arrays[f"held {name} test accuracy"][config.continuous.index(m)].mean()
-        for name in ("joint", "flat")
-    )
-    title = f"How low the loss can be made between {optima} optima"
+    held, m = judged(arrays, config), max(config.continuous)
+    joint, flat = (100 * arrays[f"m {m} held {name} test accuracy"].mean() for name in ("joint", "flat"))
+    title = f"How low the loss can be made between {size(config)} optima"
     if held["joint"] < 0 and joint > flat:
         title = f"A surface trained jointly between {m + 1} optima keeps {joint:.0f}% accuracy"
         if held["points"] <= LOW:
             title = f"Points between up to {max(config.m) + 1} optima can be made low; "
             title += f"a surface trained jointly keeps {joint:.0f}% accuracy"
         title += f", the flat hull {flat:.0f}%"
-    title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}; {optima} optima; "
-    title += f"{config.subsets * config.points} chosen points and {config.held_out} held-out positions "
-    return title + f"for each m, their mean, lowest and highest; {config.steps} gradient steps a point"
+    sets = pictures.counted(config.sets, "independent set")
+    title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}; {sets} of "
+    title += f"{size(config)} optima, each with {pictures.counted(config.points, 'chosen point')} and "
+    title += f"{config.held_out} held-out positions for each m\nmean over sets"
+    title += ", thick bars its standard deviation" if config.sets > 1 else ""
+    return title + ", thin bars from the lowest to the highest of all positions"
 
 
 def looks():
@@ -206,18 +299,23 @@ def _draw_triangles(axes, arrays):
         wedges.plots.label_axes(ax, title=title, grid=False)
 
 
-def _bars(ax, x, values, look):
-    """Values [m's, ...] against m: the mean, and a bar from the lowest to the highest."""
-    values = values.reshape(len(x), -1)
-    mean = values.mean(axis=1)
+def _bars(ax, values, look):
+    """Values {m: [sets, positions]} against m: the mean, a thin bar from the lowest to the highest, and
+    a thick one of a standard deviation over sets."""
+    x, rows = list(values), list(values.values())
+    means = np.array([row.mean(axis=1) for row in rows])  # [m's, sets]
+    mean = means.mean(axis=1)
     if not np.isfinite(mean).any():  # nothing is drawn that could have a name
         return
-    ends = np.abs(np.stack([values.min(axis=1), values.max(axis=1)]) - mean)
+    ends = np.abs(np.array([[row.min(), row.max()] for row in rows]).T - mean)
     ax.errorbar(x, mean, ends, capsize=2, markersize=5, linewidth=1.4, elinewidth=0.7, **look)
+    if means.shape[1] > 1:
+        spread, thick = means.std(axis=1, ddof=1), {"fmt": "none", "elinewidth": 3.5, "alpha": 0.6}
+        ax.errorbar(x, mean, spread, ecolor=look["color"], **thick)
 
 
 def _against_m(ax, config, **how):
-    ticks = sorted({*config.m, *config.continuous})
+    ticks = every_m(config)
     wedges.plots.label_axes(ax, x="m, of m + 1 optima", ticks=ticks, **how)
     ax.set_xlim(ticks[0] - 0.3, ticks[-1] + 0.3)
     wedges.plots.name_lines(ax)
@@ -225,30 +323,30 @@ def _against_m(ax, config, **how):
 
 def _levels(ax, config, levels):
     """Dotted lines across at {name: y}."""
-    ends = sorted({*config.m, *config.continuous})[:: max(1, len({*config.m, *config.continuous}) - 1)]
+    ends = every_m(config)
     for name, y in levels.items():
         ax.plot(ends, [y] * len(ends), ":", color="black", linewidth=0.8, label=name)
 
 
 def _draw_accuracy(ax, arrays, config):
     for name, look in looks().items():
-        x, what = (config.m, name) if "points" in name else (config.continuous, f"held {name}")
-        _bars(ax, x, 100 * arrays[f"{what} test accuracy"], look)
+        several, what = (config.m, name) if "points" in name else (config.continuous, f"held {name}")
+        _bars(ax, {m: 100 * arrays[f"m {m} {what} test accuracy"] for m in several}, look)
     _levels(ax, config, {"the optima": 100 * arrays["optima test accuracy"].mean()})
     _against_m(ax, config, title="(d) Test accuracy between the optima", y="test accuracy (%)")
 
 
 def _draw_heights(ax, arrays, config):
     """How far above the optima the loss is, in percent of what the flat hull rises."""
-    h, x = _heights(arrays), config.continuous
+    h = heights(arrays, config)
     for name, look in looks().items():
         if name != "points flat":
-            own = (config.m, h["points"]) if name == "points" else (x, h[f"held {name}"])
-            _bars(ax, own[0], 100 * own[1], {**look, "label": None})
+            several, what = (config.m, name) if name == "points" else (config.continuous, f"held {name}")
+            _bars(ax, {m: 100 * h[m][what] for m in several}, {**look, "label": None})
     joint = {"color": wedges.plots.BLUE, "linestyle": "-.", "linewidth": 1}
-    between = 100 * h["segments joint"].mean(axis=1)
+    between = [100 * h[m]["segments joint"].mean() for m in config.continuous]
     if np.isfinite(between).any():
-        ax.plot(x, between, label="jointly, between two of its points", **joint)
+        ax.plot(config.continuous, between, label="jointly, between two of its points", **joint)
     _levels(ax, config, {"counts as low": 100 * LOW, "as the flat hull": 100})
     y = "rise above the optima (% of the flat hull's)"
     _against_m(ax, config, title="(e) How high the loss is there", y=y)

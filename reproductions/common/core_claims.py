@@ -30,7 +30,6 @@ M = 3  # of the connector
 FACTORS = (0.5, 1.0, 2.0)  # of the learning rate, in its sweep; the middle rate is that of the optima
 _MULTIPLE = 2.0  # of the optimum's loss, where a tunnel's width ends, as in Figure 5
 _LOOKS = 2  # at the training loss, an epoch of the sweep
-_ENOUGH = 10**9  # steps for a whole surface: none is made with fewer a point
 _WHOLE = {"names": ("flat", "joint"), "places": ("held",)}  # of the surfaces of `surfaces`
 
 
@@ -108,8 +107,8 @@ class Config(data.DataConfig):
             self.probed,
             wells.View(self.directions, self.distances, self.side, self.seed),
             tunnels.Paths(self.segments, self.steps, self.rate, "flat", self.seed),
-            surfaces.Points(1, 2, self.steps, self.rate, self.seed),
-            surfaces.Surfaces(self.steps, _ENOUGH, self.rate, self.seed),
+            surfaces.Points(2, self.steps, self.rate, self.seed),
+            surfaces.Surfaces(self.steps * surfaces.free_points(M), self.rate, self.seed),
             self.held_out,
             self.seeds,
             self.width_directions,
@@ -265,14 +264,12 @@ def judged(arrays):
     """{claim: number} of the arrays of one setting, as the figures judge their own."""
     once = lambda name: {k: a[None] for k, a in under(name, arrays).items()}  # of one pair, m, seed
     pair = tunnels.numbers(once("tunnel"), len(arrays["tunnel labels"]) - 1)
-    surface = once("surface")
-    heights = surfaces.heights(surface, **_WHOLE)
     rates = {m: widths.rank(arrays, FACTORS, "lr", m).rises for m in widths.MEASURES}
     rates["convergence"] = widths.unequal(arrays, arrays["lr target"], "lr")
     parts = {
         "fig2": wells.judged(under("well", arrays)),
         "fig3": tunnels.judged(pair),
-        "m-connector": surfaces.judged(surface, heights),
+        "m-connector": surfaces.judged([under("surface", arrays)]),
         "fig5.lr": rates,
         "fig6": _of_cycles(once("cycles")),
     }

@@ -4,26 +4,27 @@ Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4; surfaces, Benton e
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
 import wedges
 from reproductions.bench import progress
 from reproductions.common import optima, tunnels
-from reproductions.common.arrays import stacked
 
 LOW = tunnels.LOW  # of what the flat hull rises: what counts as low, as for the tunnel
 SURFACES, PLACES = ("flat", "stitched", "joint"), ("held", "segments")
+PIECES = 2  # of each edge of a surface
 # What is claimed of `judged`.
 BOUNDS = {"points": ("<=", LOW), "accuracy": ("<=", 0.1), "heldout": ("<=", LOW)}
+_OF_POINTS, _HELD_OUT = 0, 1000  # parts of seeds: positions where points are made, and where none is
 
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """The paper's chosen points of one m: `count` in each of `subsets` sets of optima, each made low in
+    """The paper's chosen points of one m: the centre and `count` - 1 random ones, each made low in
     `steps` steps."""
 
-    subsets: int
     count: int
     steps: int
     rate: float
@@ -31,24 +32,43 @@ class Points:
 
 
 def chosen(network, thetas, points, m):
-    """Readings [subsets, points] on the flat hull and minimised, and how far apart these are."""
+    """Readings [points] on the flat hull of the first m + 1 optima and minimised, and how far apart
+    these are."""
     how = optima.OneByOne(points.rate, points.steps)
-    rng = np.random.default_rng([points.seed, m])
-    rows = []
-    for subset in range(points.subsets):
-        # The first set is that of the first optima; the others are drawn.
-        ends = thetas[rng.choice(len(thetas), m + 1, replace=False)] if subset else thetas[: m + 1]
-        random = wedges.simplex.dirichlet(m, points.count - 1, seed=[points.seed, m, subset])
-        w = np.concatenate([wedges.simplex.centroid(m), random])  # [points, m + 1]
-        basis = wedges.simplex.Scattered(w)
-        with progress.labelled(f"m = {m}, set {subset + 1}"):
-            found = optima.surface(network, ends, basis, how, "points")
-            rows.append(
-                optima.read(network, found.vertices[m + 1 :], "points")
-                | optima.read(network, found.flat(w), "points flat")
-                | {"points deviation": np.linalg.norm(found.deviations, axis=1)}
-            )
-    return stacked(rows)
+    random = wedges.simplex.dirichlet(m, points.count - 1, seed=[points.seed, m, _OF_POINTS])
+    w = np.concatenate([wedges.simplex.centroid(m), random])  # [points, m + 1]
+    basis = wedges.simplex.Scattered(w)
+    with progress.labelled(f"m = {m}"):
+        found = optima.surface(network, thetas[: m + 1], basis, how, "points")
+        return {
+            **optima.read(network, found.vertices[m + 1 :], "points"),
+            **optima.read(network, found.flat(w), "points flat"),
+            "points deviation": np.linalg.norm(found.deviations, axis=1),
+        }
+
+
+# ---- whole surfaces ---------------------------------------------------------------------------------
+
+
+def free_points(m):
+    """How many points of a surface among m + 1 optima are found: one on the middle of each edge."""
+    return m * (m + 1) // 2
+
+
+def steps_by_position(m, positions):
+    """Gradient steps of joint training that draw as many positions as blend each point of the surface
+    `positions` times, on the mean over its points.
+
+        steps = positions  m (m + 1) / 2  /  mean over k = 1 .. m of (k + 1) (1 - 2^-k)
+
+    A step draws one position, on a face of k dimensions, all k alike (`wedges.simplex.faces`). It lies
+    in one of the 2^k pieces of that face, which are of one volume, and is blended of the piece's k + 1
+    corners. An optimum is a corner of one piece of the face, so (k + 1) (1 - 2^-k) of the k + 1 are
+    points that are found, on average. At m = 1 each position is blended of the only point.
+    """
+    k = np.arange(1, m + 1)
+    blended = np.mean((k + 1) * (1 - 0.5**k))  # points that are found, in one position
+    return math.ceil(positions * free_points(m) / blended)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,21 +76,19 @@ class Surfaces:
     """Continuous connectors over the edgewise subdivision with two pieces an edge.
 
     Attributes:
-      steps: for each point, by itself or on average; fewer where more than `budget` would come together.
+      steps: gradient steps of a whole surface, trained jointly, or shared out evenly among its points.
     """
 
     steps: int
-    budget: int
     rate: float
     seed: int
 
     def among(self, network, ends, names=SURFACES):
         """{name: Connector} of the optima `ends` [m + 1, D], of these surfaces."""
-        basis = wedges.simplex.Grid(len(ends) - 1, 2)
-        count = len(basis.points) - len(ends)
-        steps = max(1, min(self.steps, self.budget // count))  # for each point
-        alone = optima.OneByOne(self.rate, steps)
-        together = optima.Jointly(self.rate, count * steps, self.seed, positions="faces")
+        m = len(ends) - 1
+        basis = wedges.simplex.Grid(m, PIECES)
+        alone = optima.OneByOne(self.rate, max(1, self.steps // free_points(m)))
+        together = optima.Jointly(self.rate, self.steps, self.seed, positions="faces")
         how = {"stitched": alone, "joint": together}
         return {
             name: optima.surface(network, ends, basis, how[name], name)
@@ -81,14 +99,11 @@ class Surfaces:
 
 
 def continuous(network, thetas, surfaces, held_out, m, names=SURFACES, places=PLACES):
-    """Readings [held_out] of the surfaces of these names, at positions drawn from the whole simplex and
-    at the middles of segments of the subdivision."""
-    basis = wedges.simplex.Grid(m, 2)
-    pairs = basis.neighbours()
-    picked = np.random.default_rng([surfaces.seed, m]).choice(len(pairs), held_out)
+    """Readings of the surfaces of these names among the first m + 1 optima: at `held_out` positions
+    drawn from the whole simplex, and at the `middles` of as many segments."""
     positions = {
-        "held": wedges.simplex.dirichlet(m, held_out, seed=[surfaces.seed, m, 1000]),
-        "segments": basis.points[pairs[picked]].mean(axis=1),
+        "held": wedges.simplex.dirichlet(m, held_out, seed=[surfaces.seed, m, _HELD_OUT]),
+        "segments": middles(m, held_out, seed=[surfaces.seed, m]),
     }
     found = {}
     with progress.labelled(f"m = {m}"):
@@ -98,27 +113,50 @@ def continuous(network, thetas, surfaces, held_out, m, names=SURFACES, places=PL
     return found
 
 
+def middles(m, count, *, seed):
+    """The middles of `count` segments of the subdivision, no two alike, [count, m + 1]; of all of them
+    where there are fewer."""
+    basis = wedges.simplex.Grid(m, PIECES)
+    pairs = basis.neighbours()
+    picked = np.random.default_rng(seed).permutation(len(pairs))[:count]
+    return basis.points[pairs[picked]].mean(axis=1)
+
+
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 
-def heights(arrays, names=SURFACES, places=PLACES):
-    """{name: height}: how far the training loss is above the optima's mean, as a share of the flat
-    hull's mean rise at the same positions. points [m's, subsets, points], others [m's, held_out]."""
-    base = arrays["optima train loss"].mean()
-    flat = lambda name, axis: (arrays[f"{name} train loss"] - base).mean(axis=axis, keepdims=True)
-    found = {"points": (arrays["points train loss"] - base) / flat("points flat", (1, 2))}
-    for where in places:
-        for name in names:
-            rise = arrays[f"{where} {name} train loss"] - base
-            found[f"{where} {name}"] = rise / flat(f"{where} flat", 1)
-    return found
+def heights(arrays):
+    """{name: height [..., positions]} of readings of one m: how far the training loss is above the mean
+    of the optima, as a share of the flat hull's mean rise at the same positions.
 
-
-def judged(arrays, h):
-    """{claim: number} of arrays and their `heights`; the bounds are in `BOUNDS`."""
-    accuracy = arrays["optima test accuracy"].mean()
+    arrays: "<name> train loss" [..., positions] of what was measured, "optima train loss" [..., optima].
+    """
+    loss = lambda name: arrays[f"{name} train loss"]
+    base = loss("optima").mean(axis=-1, keepdims=True)
+    flat = {"points": "points flat"}
+    flat |= {f"{place} {name}": f"{place} flat" for place in PLACES for name in SURFACES}
     return {
-        "points": h["points"].max(),
-        "accuracy": accuracy - arrays["points test accuracy"].min(),
-        "heldout": h["held joint"].max(),
+        name: (loss(name) - base) / (loss(below) - base).mean(axis=-1, keepdims=True)
+        for name, below in flat.items()
+        if f"{name} train loss" in arrays
+    }
+
+
+def highest(heights, name):
+    """The highest of all that several `heights` have of this name."""
+    return np.max([each[name].max() for each in heights if name in each])
+
+
+def judged(arrays):
+    """{claim: number} of [the arrays of an m, ...], the worst of all; the bounds are in `BOUNDS`."""
+    found = [heights(each) for each in arrays]
+    lost = [
+        each["optima test accuracy"].mean(axis=-1, keepdims=True) - each["points test accuracy"]
+        for each in arrays
+        if "points test accuracy" in each
+    ]
+    return {
+        "points": highest(found, "points"),
+        "accuracy": np.max([each.max() for each in lost]),
+        "heldout": highest(found, "held joint"),
     }

@@ -2,6 +2,8 @@
 they keep and never take for another number."""
 
 import dataclasses
+import fnmatch
+import itertools
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from matplotlib.text import Text
 import wedges
 from reproductions import fig2_radial, fig3_tunnel, fig4_short_directions, m_connectors
 from reproductions.bench import cache, options, parallel, runs, store
-from reproductions.common import data, models, networks, optima, pictures, toys, training
+from reproductions.bench.tables import grouped
+from reproductions.common import data, models, networks, optima, pictures, surfaces, toys, training
 from tests.reproductions.places import at
 
 
@@ -416,20 +419,18 @@ def test_fig3_titles_say_what_was_found_and_older_results_are_drawn():
 
 def m_arrays(config):
     """Optima at 0.5, the flat hull 2 above, all connectors 0.3 above; one by one a little higher."""
-    shapes = {
-        "points": (len(config.m), config.subsets, config.points),
-        "held": (len(config.continuous), config.held_out),
-    }
-    shapes["points flat"] = shapes["points"]
-    heights = {"points": 0.3, "points flat": 2.0}
+    sets, arrays = config.sets, {}
+    rises = {"points": 0.3, "points flat": 2.0}
     for where in ("held", "segments"):
-        for name, height in (("flat", 2.0), ("stitched", 0.4), ("joint", 0.3)):
-            shapes[f"{where} {name}"] = shapes["held"]
-            heights[f"{where} {name}"] = height
-    arrays = {"optima train loss": np.full(11, 0.5), "optima test accuracy": np.full(11, 0.7)}
-    for name, height in heights.items():
-        arrays[f"{name} train loss"] = np.full(shapes[name], 0.5 + height)
-        arrays[f"{name} test accuracy"] = np.full(shapes[name], 0.65)
+        rises |= {f"{where} flat": 2.0, f"{where} stitched": 0.4, f"{where} joint": 0.3}
+    for m, (name, rise) in itertools.product((1, 2, 3, 4, 5, 6, 7, 8, 9, 10), rises.items()):
+        if m in (config.m if name.startswith("points") else config.continuous):
+            of = {"points": config.points, "held": config.held_out, "segments": 2 if m == 1 else 9}
+            shape = sets, of[name.split()[0]]
+            arrays[f"m {m} {name} train loss"] = np.full(shape, 0.5 + rise)
+            arrays[f"m {m} {name} test accuracy"] = np.full(shape, 0.65)
+    arrays["optima train loss"] = np.full((sets, 11), 0.5)
+    arrays["optima test accuracy"] = np.full((sets, 11), 0.7)
     return arrays
 
 
@@ -437,77 +438,159 @@ def test_m_connectors_low_surfaces_hold_every_claim():
     config = config_of(m_connectors)
     arrays = m_arrays(config)
     assert failing(m_connectors, arrays, config) == set()
+    arrays["m 3 held stitched train loss"][1, 4] = 1.3
     numbers = m_connectors.summary(arrays, config)
-    np.testing.assert_allclose(numbers["m 10, points: height"], 0.15)
-    np.testing.assert_allclose(numbers["m 3, held stitched: height"], 0.2)
-    assert numbers["verified up to m, joint"] == [10]
+    np.testing.assert_allclose(numbers["m 10, points: height"], [0.15, 0.15, 0.15])
+    np.testing.assert_allclose(numbers["m 3, held stitched: height"], [0.2, 0.21, 0.2])
+    np.testing.assert_allclose(numbers["m 3, held stitched: highest"], [0.2, 0.4, 0.2])
+    assert numbers["verified up to m, joint"] == [10, 10, 10]
+    assert numbers["verified up to m, stitched"] == [10, 2, 10]
+
+
+def test_m_connectors_judge_each_set_above_its_own_optima():
+    config = config_of(m_connectors)
+    arrays = m_arrays(config)
+    for array in arrays.values():
+        array[2] += 0.1  # a set whose losses, and accuracies, are all higher
+    assert failing(m_connectors, arrays, config) == set()
+    assert m_connectors.judged(arrays, config)["heldout"] == pytest.approx(0.15)
+    assert m_connectors.judged(arrays, config)["accuracy"] == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(
     ("name", "place", "value", "claims"),
     [
-        ("points train loss", (3, 1, 0), 1.2, {"points"}),
-        ("points test accuracy", (3, 1, 0), 0.5, {"accuracy"}),
-        ("held joint train loss", (2, 7), 1.2, {"heldout"}),
-        ("held joint train loss", 4, 1.2, {"heldout", "top"}),
-        ("held joint train loss", slice(None), 0.95, {"joint"}),
-        ("segments joint train loss", (0, 0), 1.2, {"segments"}),
-        ("held stitched train loss", (1, 3), 1.2, {"stitched"}),
-        ("held joint train loss", (4, 0), np.nan, {"heldout", "top", "joint"}),
-        ("points train loss", (0, 0, 0), np.nan, {"points"}),
+        ("m 4 points train loss", (2, 1), 1.2, {"points"}),
+        ("m 4 points test accuracy", (1, 1), 0.5, {"accuracy"}),
+        ("m 3 held joint train loss", (2, 7), 1.2, {"heldout"}),
+        ("m 10 held joint train loss", (), 1.2, {"heldout", "top"}),
+        ("m * held joint train loss", (), 0.95, {"joint"}),
+        ("m 1 segments joint train loss", (0, 1), 1.2, {"segments"}),
+        ("m 2 held stitched train loss", (1, 3), 1.2, {"stitched"}),
+        ("m 10 held joint train loss", (0, 0), np.nan, {"heldout", "top", "joint"}),
+        ("m 1 points train loss", (0, 0), np.nan, {"points"}),
     ],
 )
 def test_m_connectors_each_claim_fails_alone(name, place, value, claims):
     config = config_of(m_connectors)
     arrays = m_arrays(config)
-    arrays[name][place] = value
+    for each in fnmatch.filter(arrays, name):
+        arrays[each][place] = value
     assert failing(m_connectors, arrays, config) == {f"m-connector.{c}" for c in claims}
 
 
-def with_triangle(arrays, config):
+def with_triangle(arrays):
     """The same with what only the picture needs."""
     w = wedges.simplex.grid(2, 4)
     more = {"triangle w": w}
     for name in m_connectors.SURFACES:
         more[f"triangle {name} train loss"] = 0.5 + w.prod(axis=1)
-    flat = arrays["points flat train loss"]
-    return arrays | more | {"points flat test accuracy": np.full(flat.shape, 0.2)}
+    for name in fnmatch.filter(arrays, "m * points flat test accuracy"):
+        arrays[name][:] = 0.2
+    return arrays | more
 
 
 def test_m_connectors_title_says_only_what_holds():
     config = config_of(m_connectors)
-    arrays = with_triangle(m_arrays(config), config)
-    arrays["held flat test accuracy"][:] = 0.1
+    arrays = with_triangle(m_arrays(config))
+    arrays["m 10 held flat test accuracy"][:] = 0.1
     finding = lambda: m_connectors.plot(arrays, config).get_suptitle().split("\n")[0]
     keeps = "a surface trained jointly keeps 65% accuracy, the flat hull 10%"
     assert finding() == f"Points between up to 11 optima can be made low; {keeps}"
-    arrays["points train loss"][3, 1, 0] = 1.2
+    arrays["m 4 points train loss"][1, 0] = 1.2
     keeps = "A surface trained jointly between 11 optima keeps 65% accuracy, the flat hull 10%"
     assert finding() == keeps
-    arrays["held joint train loss"][:] = 0.95  # one by one is lower
+    for name in fnmatch.filter(arrays, "m * held joint train loss"):
+        arrays[name][:] = 0.95  # one by one is lower
     assert finding() == "How low the loss can be made between 11 optima"
 
 
 def test_m_connectors_are_drawn_where_some_loss_is_not_known():
     config = config_of(m_connectors)
-    arrays = with_triangle(m_arrays(config), config)
+    arrays = with_triangle(m_arrays(config))
     arrays["triangle joint train loss"][4] = np.nan
     arrays["triangle flat train loss"][:] = np.nan
-    arrays["held joint test accuracy"][:] = np.nan
+    for name in fnmatch.filter(arrays, "m * held joint test accuracy"):
+        arrays[name][:] = np.nan
     picture = m_connectors.plot(arrays, config)
     flat, _, joint = picture.axes[:3]
     assert not flat.collections and joint.collections
     assert "surface,\ntrained jointly" not in [text.get_text() for text in picture.axes[4].texts]
 
 
+@pytest.mark.parametrize(
+    ("sets", "words", "bars"), [(3, "thick bars its standard deviation", 2), (1, "", 1)]
+)
+def test_m_connectors_show_the_spread_over_sets_where_there_are_several(sets, words, bars):
+    config = config_of(m_connectors, sets=sets)
+    arrays = with_triangle(m_arrays(config))
+    arrays["m 5 points test accuracy"][0] = 0.55  # 0.65 in the others: a deviation of 0.1 / sqrt(3)
+    picture = m_connectors.plot(arrays, config)
+    assert words in picture.get_suptitle() and ("thick" in picture.get_suptitle()) == (sets > 1)
+    chosen = [c for c in picture.axes[4].containers if c.get_label().startswith("chosen")]
+    bars_of = [c for c in picture.axes[4].collections if hasattr(c, "get_segments")]
+    assert len(chosen) == 1 and len(bars_of) == bars * len(m_connectors.looks())
+    if sets > 1:
+        low, high = bars_of[1].get_segments()[4][:, 1]  # of chosen points at m = 5
+        assert high - low == pytest.approx(2 * 10 / np.sqrt(3))
+
+
 def test_verified_up_to_the_first_m_that_is_not_low_everywhere():
-    heights = np.full((4, 5), 0.1)
-    assert m_connectors.verified(heights, (1, 2, 5, 10)) == 10
-    heights[2, 3] = 0.26
-    assert m_connectors.verified(heights, (1, 2, 5, 10)) == 2
-    assert m_connectors.verified(heights, (5, 10, 1, 2)) == 0  # rows go with their m
-    heights[:] = np.nan
-    assert m_connectors.verified(heights, (1, 2, 5, 10)) == 0
+    highest = {1: 0.1, 2: 0.1, 5: 0.1, 10: 0.1}
+    assert m_connectors.verified(highest) == 10
+    assert m_connectors.verified(highest | {5: 0.26}) == 2
+    assert m_connectors.verified({5: 0.1, 10: 0.1, 1: 0.26, 2: 0.1}) == 0  # in whatever order
+    assert m_connectors.verified(dict.fromkeys(highest, np.nan)) == 0
+
+
+def test_each_point_of_a_surface_is_blended_into_as_many_positions_whatever_m():
+    """Counted in the positions that training draws."""
+    assert surfaces.steps_by_position(1, 400) == 400  # all of the only point
+    assert surfaces.steps_by_position(2, 1000) == 1847  # 3 points, of which 13 / 8 blend a position
+    for m in (1, 2, 3, 5, 10):
+        steps = surfaces.steps_by_position(m, 1000)
+        weights = wedges.simplex.Grid(m, 2).weights(wedges.simplex.faces(m, steps, seed=[m]))
+        blended = (weights[:, m + 1 :] > 0).sum(axis=0)
+        assert len(blended) == surfaces.free_points(m)
+        assert blended.mean() == pytest.approx(1000, rel=0.03)
+
+
+def test_no_middle_of_a_segment_is_measured_twice():
+    for m, count in ((1, 2), (2, 9), (3, 20)):  # there are 2, 9 and 25
+        found = surfaces.middles(m, 20, seed=[3, m])
+        assert found.shape == (count, m + 1) and len(np.unique(found, axis=0)) == count
+    halves = np.sort(surfaces.middles(1, 20, seed=[0, 1])[:, 0])
+    np.testing.assert_array_equal(halves, [0.25, 0.75])
+    others = surfaces.middles(3, 20, seed=[4, 3])
+    assert not np.array_equal(others, surfaces.middles(3, 20, seed=[3, 3]))
+
+
+TINY_M = {"epochs": 1, "width": 0.25, "batch_size": 64, "examples": 50, "steps": 2, "positions": 2}
+TINY_M |= {"m": (1, 2), "continuous": (1,), "held_out": 3}
+
+
+def test_a_set_is_what_a_run_of_its_own_finds_with_optima_that_no_other_has():
+    config = config_of(m_connectors, "smoke", sets=2, seed=5, **TINY_M)
+    assert [m_connectors.of_set(config, i).seed for i in range(2)] == [5, 8]  # of 3 optima each
+    arrays = m_connectors.measure(config)
+    alone = m_connectors.measure(config_of(m_connectors, "smoke", sets=1, seed=8, **TINY_M))
+    for name in (n for n in alone if not n.startswith("triangle")):
+        np.testing.assert_array_equal(arrays[name][1], alone[name][0], err_msg=name)
+    assert arrays["m 1 segments joint train loss"].shape == (2, 2)
+    assert len(np.unique(arrays["optima train loss"])) == 6
+    # At m = 2, all of a set, the centre is there once, and each set has a random point of its own.
+    assert len(np.unique(arrays["m 2 points flat train loss"])) == 4
+    tables = grouped(arrays, m_connectors.axes(config))
+    names = {"set_by_optimum", "set_by_point", "set_by_position", "set_by_segment"}
+    assert names <= tables.keys() and list(tables["set_by_segment"][0]["set"]) == [1, 2]
+
+
+def test_surfaces_one_by_one_take_no_more_steps_than_jointly(small, monkeypatch):
+    made = {}
+    monkeypatch.setattr(optima, "surface", lambda *a: made.setdefault(a[-1], a[-2]))
+    surfaces.Surfaces(100, 0.003, 7).among(small, ends_of(small, 4))
+    assert (made["stitched"].steps, made["joint"].steps) == (16, 100)  # each of 6 points; in all
+    assert made["joint"].seed == 7 and made["joint"].positions == "faces"
 
 
 # ---- fig4 -------------------------------------------------------------------------------------------
