@@ -407,7 +407,8 @@ def test_a_claim_on_nan_fails():
 @pytest.mark.slow
 def test_cifar10_from_the_command_line(tmp_path):
     """A short run on real CIFAR-10: the network learns, every claim of its rates is measured."""
-    flags = ["--lr=0.1", "--pretrain_epochs=2", "--cycles=2", "--cycle_epochs=1", "--line_examples=1000"]
+    flags = ["--lr=0.1", "--seeds=1", "--pretrain_epochs=2", "--cycles=2", "--cycle_epochs=1"]
+    flags += ["--line_examples=1000"]
     command = [sys.executable, "-m", "reproductions.fig6_swa", f"--out_dir={tmp_path}", *flags]
     run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     folder = pathlib.Path(run.stdout.splitlines()[-1])
