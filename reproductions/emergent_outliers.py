@@ -23,7 +23,6 @@ import dataclasses
 import functools
 
 import numpy as np
-import scipy.linalg
 
 import wedges
 from reproductions.bench import cache, options, progress, runs
@@ -126,7 +125,8 @@ def many(network, theta):
     matrix = wedges.hessian(landscape, theta)
     starts = np.random.default_rng(0).standard_normal((_STARTS, landscape.dimension))
     with progress.bar("many examples", total=_STARTS * _STEPS, unit="product") as shown:
-        found = [_quadrature(matrix, start, shown.update) for start in starts]
+        steps = lambda start: wedges.curvature.lanczos(matrix, start, _STEPS, done=shown.update)
+        found = [wedges.curvature.ritz(steps(start)) for start in starts]
     values, shares, residuals = np.stack(found, axis=1)
     last = -2 * data.classes - 1
     return {
@@ -136,14 +136,6 @@ def many(network, theta):
         "residuals": residuals[0, :last:-1],
         "examples": landscape.size,
     }
-
-
-def _quadrature(matrix, start, done):
-    """Of Lanczos from a start the "values", rising, their shares and |H v - value v|: [3, steps]."""
-    found = wedges.curvature.lanczos(matrix, start, _STEPS, done=done)
-    values, vectors = scipy.linalg.eigh_tridiagonal(found.diagonal, found.beside[:-1])
-    # Only the last step leads out of the basis, so that |H v - value v| is what it has of that.
-    return values, vectors[0] ** 2, np.abs(found.beside[-1] * vectors[-1])
 
 
 def beyond(spectrum, largest):

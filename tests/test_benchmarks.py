@@ -1,8 +1,8 @@
 """What benchmarks name exists: no test runs them, so that a name which has moved would be found late."""
 
 import ast
-import importlib
 import pathlib
+import pkgutil
 
 import pytest
 
@@ -34,16 +34,10 @@ def names(source):
 
 def there(name):
     """Whether a dotted name leads somewhere, as far as modules, classes and functions go."""
-    parts = name.split(".")
-    thing = importlib.import_module(parts[0])
-    for i, part in enumerate(parts[1:], 1):
-        if not hasattr(thing, part):
-            try:
-                thing = importlib.import_module(".".join(parts[: i + 1]))
-            except ImportError:
-                return False
-        else:
-            thing = getattr(thing, part)
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
     return True
 
 

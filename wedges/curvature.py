@@ -4,7 +4,8 @@
     block, dense                         a principal block of one; all its numbers
     eigenpairs, certain                  the ends of a spectrum; how many eigenvalues are sure to exceed
     trace, hutchinson, hutch_plus_plus   the trace of one, with a standard error
-    lanczos, spectral_density            the tridiagonal matrix of a start; all of a spectrum, smoothed
+    lanczos, ritz                        the tridiagonal matrix of a start; what it says of the spectrum
+    spectral_density, smoothed           all of a spectrum, from random starts
 
 >>> bowl = wedges.Quadratic(np.arange(1.0, 101))
 >>> A = wedges.curvature.hessian(bowl, np.zeros(100))
@@ -89,6 +90,17 @@ class Tridiagonal(NamedTuple):
     diagonal: np.ndarray  # [m] float64
     beside: np.ndarray  # [m] float64; the last one leads out of the basis
     basis: np.ndarray | None  # the orthonormal rows [m, D] in which A is nearly tridiagonal, if kept
+
+    def __repr__(self) -> str:
+        return short(self)
+
+
+class Ritz(NamedTuple):
+    """What a tridiagonal matrix of m steps says of A's spectrum."""
+
+    values: np.ndarray  # [m], the smallest first
+    shares: np.ndarray  # of the start's squared length [m]; they sum to 1
+    residuals: np.ndarray  # |A y - value y| [m], y the unit vector that belongs to a value
 
     def __repr__(self) -> str:
         return short(self)
@@ -595,6 +607,28 @@ def lanczos(
     return Tridiagonal(np.array(diagonal), np.array(beside), rows)
 
 
+def ritz(tridiagonal: Tridiagonal) -> Ritz:
+    """The Ritz values that steps of Lanczos found, their shares and their residuals.
+
+        T s_j = lambda_j s_j,    y_j = Q^T s_j
+        shares_j = s_j[0]^2,     residuals_j = |A y_j - lambda_j y_j| = beta |s_j[-1]|
+
+    s_j the unit eigenvectors of the tridiagonal matrix T, Q and beta = beside[-1] as in `lanczos`: only
+    the last step leads out of the basis. Values and shares are the nodes and weights of the Gaussian
+    quadrature of the start's spectral measure.
+
+    >>> A = np.diag([1.0, 2.0, 4.0])
+    >>> found = wedges.curvature.ritz(wedges.curvature.lanczos(A, np.ones(3), 3))
+    >>> found.values.round(6), found.shares.round(6)
+    (array([1., 2., 4.]), array([0.333333, 0.333333, 0.333333]))
+
+    Source: Golub & Welsch 1969; Parlett 1980, section 13.2.
+    """
+    made("tridiagonal", tridiagonal, "beside", "what wedges.curvature.lanczos returns")
+    values, vectors = scipy.linalg.eigh_tridiagonal(tridiagonal.diagonal, tridiagonal.beside[:-1])
+    return Ritz(values, vectors[0] ** 2, np.abs(tridiagonal.beside[-1] * vectors[-1]))
+
+
 def spectral_density(
     operator: LinearOperator | ArrayLike, *, samples: int, order: int, seed: int
 ) -> Density:
@@ -625,11 +659,10 @@ def spectral_density(
     with _bar(samples * order) as progress:
         for row, weights in zip(values, shares, strict=True):
             start = rng.standard_normal(operator.shape[0]).astype(operator.dtype)
-            found = lanczos(operator, start, order, done=progress.update)
-            m = len(found.diagonal)
+            found = ritz(lanczos(operator, start, order, done=progress.update))
+            m = len(found.values)
             taken += m
-            row[:m], vectors = scipy.linalg.eigh_tridiagonal(found.diagonal, found.beside[: m - 1])
-            weights[:m] = vectors[0] ** 2
+            row[:m], weights[:m] = found.values, found.shares
     return Density(values, shares, taken)
 
 

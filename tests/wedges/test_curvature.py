@@ -195,6 +195,7 @@ def test_other_bad_settings_are_named():
         (lambda: density(samples=1.5), "samples must be .*received 1.5"),
         (lambda: density(order=0), "order must be .*received 0"),
         (lambda: curvature.lanczos(made, np.ones(9), 2.5), "order must be .*received 2.5"),
+        (lambda: curvature.ritz(made), "tridiagonal must be what wedges.curvature.lanczos returns"),
         (lambda: curvature.lanczos(made, np.zeros(9), 2), r"start must be .*\[9\]"),
         (lambda: curvature.lanczos(made, np.full(9, np.nan), 2), "start must be a finite"),
         (lambda: curvature.lanczos(made, np.ones(8), 2), r"start must be .*received shape \(8,\)"),

@@ -55,6 +55,21 @@ def test_lanczos_ends_where_the_space_of_the_start_is_exhausted():
     np.testing.assert_array_equal([*flat.diagonal, *flat.beside], [0, 0])
 
 
+@pytest.mark.parametrize("order", [1, 12, 40])
+def test_ritz_values_have_the_residuals_and_shares_of_their_own_vectors(order):
+    matrix = turned(np.geomspace(1e-3, 10, 40) * (-1.0) ** np.arange(40))
+    steps = curvature.lanczos(operator(matrix)[0], normal(1, 40), order, keep=True)
+    found = curvature.ritz(steps)
+    inside = steps.basis @ matrix @ steps.basis.T
+    expected, vectors = np.linalg.eigh((inside + inside.T) / 2)
+    np.testing.assert_allclose(found.values, expected, atol=1e-12)
+    y = vectors.T @ steps.basis  # [m, D]
+    left = np.linalg.norm(y @ matrix - expected[:, None] * y, axis=1)
+    np.testing.assert_allclose(found.residuals, left, atol=1e-11)
+    np.testing.assert_allclose(found.shares, (y @ steps.basis[0]) ** 2, atol=1e-12)
+    assert (order == 40) == bool(np.all(found.residuals < 1e-9))
+
+
 def peak(function):
     """The most memory that NumPy holds while function() runs, in bytes."""
     tracemalloc.start()

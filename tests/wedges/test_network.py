@@ -328,3 +328,28 @@ def test_theta_of_another_model_is_refused(images):
 def test_a_landscape_without_examples_is_refused():
     with pytest.raises(ValueError, match="x must hold .*at least one"):
         wedges.NetworkLandscape(plain(), np.zeros((0, 8, 8, 1)), np.zeros(0), SPARSE, seed=0)
+
+
+USES = {
+    "loss": lambda landscape, theta: landscape(theta),
+    "gradient": lambda landscape, theta: landscape.value_and_gradient(theta),
+    "product": lambda landscape, theta: landscape.hessian_product(theta, theta),
+    "step": lambda landscape, theta: landscape.sample(theta, 3),
+    "outputs": lambda landscape, theta: landscape.evaluate(theta),
+}
+
+
+@pytest.mark.parametrize("batch_norm_is", ["frozen", "reestimate"])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_function_that_tensorflow_transforms_is_warned_of_nothing(
+    use, batch_norm_is, images, monkeypatch
+):
+    """AutoGraph goes into what a `tf.function` calls, and says where it cannot read that."""
+    said, model = [], batch_norm()
+    monkeypatch.setattr(tf.get_logger(), "warning", lambda line, *of: said.append(line % of))
+    landscape = wedges.NetworkLandscape(model, *images, SPARSE, seed=0, batch_norm=batch_norm_is)
+    theta = landscape.space.read()
+    found = tf.function(use)(landscape, theta)
+    assert [line for line in said if "AutoGraph" in line] == []
+    for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(use(landscape, theta)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

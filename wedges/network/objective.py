@@ -162,7 +162,7 @@ class Objective:
         if self.loss is None:
             return tf.zeros([], self.dtype), []
         _, y, w = batch
-        terms: list[Term] = []
+        terms = list[Term]()  # an annotated name cannot be nonlocal, which AutoGraph makes it
 
         def take(term):
             terms.append(term)
