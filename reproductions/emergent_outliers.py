@@ -35,6 +35,7 @@ THEORY = "random-matrix theory (Benaych-Georges & Nadakuditi 2012)"
 NOISES = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 17.0, 20.0)
 _CLUSTERED = 20  # examples whose logit gradients are compared
 _CLEAR = 1.02  # times the edge: it scatters by a percent
+_LARGEST = 4  # eigenvalues that the reference guards
 _MIDDLE = 1  # of three looks: the start, the middle (in log(1 + step / 30)), the end
 _HALFWAY = 0.5  # through the model's training, where its spectrum is shown
 
@@ -297,6 +298,17 @@ def _numbers(subject, arrays):
     return middle | ends | {"many": _apart(subject, arrays, "many")["above"][:, 0]}
 
 
+def _behind(subject, arrays):
+    """{name: [seeds]} what is behind a network's counts in the middle of training: the bulk's edge and
+    the largest eigenvalues; with more examples, "many", of the first seed."""
+    own, few, more = subject.own(arrays), _apart(subject, arrays), _apart(subject, arrays, "many")
+    found = {"bulk's edge": few["edge"][:, _MIDDLE], "bulk's edge, many": more["edge"][:, 0]}
+    for i in range(_LARGEST):
+        found[f"eigenvalue {i + 1}"] = own["hessian"][:, _MIDDLE, i]
+        found[f"eigenvalue {i + 1}, many"] = more["hessian"][:, 0, i]
+    return found
+
+
 def _apart(subject, arrays, kind="density"):
     """What is known of a network's bulk, see `measure`."""
     return under(f"{kind} {subject.prefix}", arrays)
@@ -387,10 +399,11 @@ def _examples(subject, arrays):
 
 
 def summary(arrays, config):
-    """What the claims are about, and the model's overlaps, by seed: what the reference guards."""
+    """What the claims are about, edges, largest eigenvalues and the model's overlaps, by seed: what the
+    reference guards."""
     found = {}
     for subject in config.subjects:
-        own = _numbers(subject, arrays)
+        own = _numbers(subject, arrays) | ({} if subject.is_model else _behind(subject, arrays))
         found |= {f"{subject.label}: {name}": np.asarray(v, float) for name, v in own.items()}
     found["model: rank"] = np.asarray(arrays["model rank"], float)
     overlap = arrays["noise overlap"]

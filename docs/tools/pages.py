@@ -10,7 +10,7 @@ import re
 import shutil
 
 from docs.tools import api, prose
-from reproductions.bench import catalogue
+from reproductions.bench import catalogue, drawings
 
 ROOT = pathlib.Path(__file__).parents[2]
 REFERENCE = ROOT / "reproductions" / "reference"
@@ -141,27 +141,15 @@ def headline(name):
     return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
-def pictures(name):
-    """The reference pictures of a figure: its own first, then those of other data sets."""
-    found = [
-        p for p in (REFERENCE / f"{name}.png", *sorted(REFERENCE.glob(f"{name}_*.png"))) if p.exists()
-    ]
-    # taxonomy_phases.png is not one of a figure called "taxonomy".
-    others = [n for n in catalogue.FIGURES if n != name and n.startswith(f"{name}_")]
-    return [p for p in found if not any(p.stem.startswith(n) for n in others)]
-
-
 def command(name):
     """What runs a figure."""
     return f"python -m reproductions.{name}"
 
 
-def _picture(path):
-    return os.path.relpath(path, ROOT / "docs" / "gallery")
-
-
 def _card(name):
-    shown = [f"[![{catalogue.title(name)}]({_picture(p)})]({name}.md)\n" for p in pictures(name)[:1]]
+    picture = lambda path: os.path.relpath(path, ROOT / "docs" / "gallery")
+    found = drawings.kept(REFERENCE / f"{name}.md")[:1]
+    shown = [f"[![{catalogue.title(name)}]({picture(path)})]({name}.md)\n" for path in found]
     return [
         *shown,
         f"[{headline(name)}]({name}.md)",
@@ -172,10 +160,9 @@ def _card(name):
 
 
 def _finding(name):
-    """A figure's page: its headline, its pictures, its command, and what was found."""
+    """A figure's page: its headline, its command, and its pictures and what was found."""
     path = REFERENCE / f"{name}.md"
     found = _moved(path, f"gallery/{name}").splitlines() if path.exists() else [f"# {headline(name)}"]
-    shown = [f"![{catalogue.title(name)}]({_picture(p)})\n" for p in pictures(name)]
     way = [
         "```bash",
         f"{command(name)} --preset=quick   # a few minutes at most, on two cores",
@@ -183,7 +170,7 @@ def _finding(name):
         "```",
         "",
     ]
-    return "\n".join([found[0], "", *shown, *way, *found[1:], ""])
+    return "\n".join([found[0], "", *way, *found[1:], ""])
 
 
 # ---- the API reference ------------------------------------------------------------------------------

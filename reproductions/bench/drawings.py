@@ -3,7 +3,7 @@
 import io
 
 import wedges
-from reproductions.bench import store
+from reproductions.bench import catalogue, store
 from reproductions.bench.errors import UsageError
 
 FORMATS = ("png", "pdf", "svg")
@@ -43,9 +43,24 @@ def save(directory, drawn, wanted, dpi):
     return made
 
 
-def save_small(figure, path):
-    """Write a figure as a PNG of 256 colours, which looks the same and is a third as large: what is kept
-    beside reference numbers."""
+def keep(page, drawn):
+    """Write figures {name: figure} beside a reference's page: reference/<figure>.png what is drawn as
+    "figure", reference/<figure>_<name>.png the others."""
+    for name, figure in drawn.items():
+        ending = "" if name == "figure" else f"_{name}"
+        _save_small(figure, page.with_name(f"{page.stem}{ending}.png"))
+
+
+def kept(page):
+    """The pictures beside a reference's page: the figure's own first, then the others by name."""
+    # taxonomy_phases.png is none of a figure called "taxonomy".
+    others = [n for n in catalogue.FIGURES if n.startswith(f"{page.stem}_")]
+    found = [page.with_suffix(".png"), *sorted(page.parent.glob(f"{page.stem}_*.png"))]
+    return [p for p in found if p.exists() and not any(p.stem.startswith(n) for n in others)]
+
+
+def _save_small(figure, path):
+    """Write a figure as a PNG of 256 colours, which looks the same and is a third as large."""
     import PIL.Image
 
     whole = io.BytesIO()

@@ -1,45 +1,72 @@
-"""Every claim of a figure as a table, in the text beside its reference numbers: reference/<figure>.md.
+"""Pictures and every claim of a figure, in the text beside its reference numbers: reference/<figure>.md.
 
-`runs` writes it when a paper preset is recorded, so that text and numbers cannot differ. A row has what
-the source says, what we test, the bound, the number that was recorded before, the number of now, and
-the verdict. A second table has what the reference guards and has moved since then.
+`runs` writes them when a paper preset is recorded, so that text and numbers cannot differ. The pictures
+follow the headline. A row of the table has what the source says, what we test, the bound, the number
+that was recorded before, the number of now, and the verdict. A second table has what the reference
+guards and has moved since then.
 """
 
 import math
 import re
 
-from reproductions.bench import store, verdicts
+from reproductions.bench import drawings, store, verdicts
 
-HEAD = "## Every claim"
+HEAD, MORE = "## Every claim", "## Further pictures"
+WHENCE = "## Where the numbers come from"
 MOVED = 2.0  # standard errors of a difference, from which on a number has moved
 # What differs by less is rounding: of a number, and whatever it is.
 _ROUNDING, _SMALLEST = 1e-4, 1e-6
 
 
 def save(path, entry):
-    """Put the section of an entry into a reference's page, a file, whole or not at all.
+    """Put the pictures beside a reference's page, a file, and the section of an entry into it, whole or
+    not at all.
 
     Where there is no page yet, none is made: somebody has to say first what was found.
     """
     if path.exists():
-        text = written(path.read_text(encoding="utf-8"), entry)
+        text = written(pictured(path), entry)
         store.write_bytes(path, lambda file: file.write(text.encode()))
 
 
+def pictured(path):
+    """The text of a reference's page, a file, with the pictures beside it: the figure's own under the
+    headline, others in a section of their own; and no pictures else in these places."""
+    headline, *rest = path.read_text(encoding="utf-8").split("\n")
+    own, *others = [_shown(picture, path.stem, headline) for picture in drawings.kept(path)] or [""]
+    while rest and (not rest[0] or rest[0].startswith("![")):
+        rest.pop(0)
+    text = "\n".join([headline, "", *([own, ""] if own else []), *rest])
+    more = "\n\n".join([MORE, *others]) + "\n" if others else ""
+    return _with(text, MORE, more, (HEAD, WHENCE))
+
+
+def _shown(picture, figure, headline):
+    """A picture as Markdown; what it shows is told to those who cannot see it."""
+    words = re.sub(r"[\[\]]", "", headline.removeprefix("# "))
+    which = picture.stem.removeprefix(figure).replace("_", " ").strip()
+    return f"![{words}{f' ({which})' if which else ''}]({picture.name})"
+
+
 def written(text, entry):
-    """The text of a reference's page with the section `HEAD` of this entry: in the place of the one that
-    it has, or before the section on where the numbers come from, or at the end."""
-    before, after = around(text)
-    if before == text:
-        at = text.find("\n## Where the numbers come from")
-        before, after = (text[:at], text[at:]) if at >= 0 else (text.rstrip("\n") + "\n", "")
-    return f"{before}\n{section(entry)}{after}"
+    """The text of a reference's page with the section `HEAD` of this entry."""
+    return _with(text, HEAD, section(entry), (WHENCE,))
 
 
-def around(text):
-    """What stands before the section of a page, and what after it; without one all of it, and ""."""
-    before, _, rest = text.partition(f"\n{HEAD}\n")
+def around(text, head=HEAD):
+    """What stands before a section of a page, and what after it; without one all of it, and ""."""
+    before, _, rest = text.partition(f"\n{head}\n")
     return before, rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
+
+
+def _with(text, head, section, others):
+    """A page with a section in the place of the one it has under this head, or before the first of
+    others there is, or at the end; an empty section is none."""
+    before, after = around(text, head)
+    if before == text:
+        at = next((at for other in others if (at := text.find(f"\n{other}\n")) >= 0), None)
+        before, after = (text.rstrip("\n") + "\n", "") if at is None else (text[:at], text[at:])
+    return f"{before}\n{section}{after}" if section else before + after
 
 
 def section(entry):

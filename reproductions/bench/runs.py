@@ -133,16 +133,16 @@ def run(figure, argv):
         reference.write(values.preset, key, numbers, made | judged_by, verdict)
         say(f"recorded {len(numbers)} numbers and {len(verdict)} verdicts in {reference.path}")
         if values.preset == "paper":
-            findings.save(reference.path.with_suffix(".md"), reference.read()["paper"])
-            overview.save(reference.path.parent)
+            page = reference.path.with_suffix(".md")
+            with drawings.style("screen"):  # as pages show it, whatever this run's files look like
+                drawings.keep(page, _drawn(figure, arrays, config))
+            findings.save(page, reference.read()["paper"])
+            overview.save(page.parent)
     compared = None if overrides else reference.compare(values.preset, key, numbers)
     check = _judged(figure, values.preset, verdict, reference, compared)
     try:
         with drawings.style(values["style"].value):
-            drawn = {"figure": figure.plot(arrays, config)}
-            drawn |= figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
-            if values.write_reference and values.preset == "paper":
-                drawings.save_small(drawn["figure"], reference.path.with_suffix(".png"))
+            drawn = _drawn(figure, arrays, config)
         files = drawings.save(directory, drawn, wanted, values.dpi)
         page = _save_page(figure, directory / "figure.html", arrays, config)
         tables.save_series(directory, arrays, figure.axes(config) if hasattr(figure, "axes") else {})
@@ -158,6 +158,12 @@ def run(figure, argv):
     print(f"figure: {', '.join([str(directory / files[0]), *others])}")
     print(directory)
     return 1 if values.check and not check["passed"] else 0
+
+
+def _drawn(figure, arrays, config):
+    """{name: picture} of a figure; its own is called "figure"."""
+    more = figure.more_pictures(arrays, config) if hasattr(figure, "more_pictures") else {}
+    return {"figure": figure.plot(arrays, config), **more}
 
 
 def _workplace(values):

@@ -9,7 +9,7 @@ import pytest
 
 import wedges
 from docs.tools import api, links, pages, prose
-from reproductions.bench import catalogue
+from reproductions.bench import catalogue, drawings
 
 ROOT = pathlib.Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
@@ -178,14 +178,16 @@ def test_every_figure_has_its_page_with_picture_command_and_findings():
         text, index = made[f"gallery/{name}.md"], made["gallery/index.md"]
         assert text.startswith(f"# {pages.headline(name)}\n")
         assert f"python -m reproductions.{name} " in text and f"]({name}.md)" in index
-        for picture in pages.pictures(name):
+        for picture in drawings.kept(pages.REFERENCE / f"{name}.md"):
             assert f"](../../reproductions/reference/{picture.name})" in text
 
 
 def test_a_picture_is_shown_with_its_own_figure():
-    named = [path for name in catalogue.FIGURES for path in pages.pictures(name)]
+    named = [
+        path for name in catalogue.FIGURES for path in drawings.kept(pages.REFERENCE / f"{name}.md")
+    ]
     assert sorted(named) == sorted(pages.REFERENCE.glob("*.png"))
-    assert len(pages.pictures("intrinsic_dimension")) == 2
+    assert len(drawings.kept(pages.REFERENCE / "intrinsic_dimension.md")) == 2
 
 
 def test_links_of_a_file_that_becomes_a_page_lead_to_pages_and_files(tmp_path):

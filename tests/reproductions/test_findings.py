@@ -163,6 +163,43 @@ def test_no_page_is_made_where_there_is_none(reference, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fig.json"]
 
 
+def test_the_own_picture_is_under_the_headline_and_others_have_a_section(reference, tmp_path):
+    path = reference.path.with_suffix(".md")
+    path.write_text(
+        "# It [holds]\n\n![of before](old.png)\n\nWords.\n\n## Where the numbers come from\n\nA run.\n"
+    )
+    assert (
+        findings.pictured(path) == "# It [holds]\n\nWords.\n\n## Where the numbers come from\n\nA run.\n"
+    )
+    own, more = "![It holds](fig.png)", "![It holds (by depth)](fig_by_depth.png)"
+    for name in ("fig.png", "fig_by_depth.png", "figure.png"):
+        (tmp_path / name).touch()
+    record(reference, "a", {"x": [1.0]}, [claim("one", 0.25)])
+    made = path.read_text()
+    assert made.startswith(
+        f"# It [holds]\n\n{own}\n\nWords.\n\n## Further pictures\n\n{more}\n\n{findings.HEAD}\n"
+    )
+    assert made.endswith("|\n\n## Where the numbers come from\n\nA run.\n")
+    record(reference, "a", {"x": [1.0]}, [claim("one", 0.25)])
+    assert path.read_text().count("![") == 2
+    for name in ("fig.png", "fig_by_depth.png"):
+        (tmp_path / name).unlink()
+    assert "![" not in findings.pictured(path) and findings.MORE not in findings.pictured(path)
+
+
+def test_a_page_of_nothing_but_its_headline_is_pictured(reference, tmp_path):
+    path = reference.path.with_suffix(".md")
+    (tmp_path / "fig.png").touch()
+    path.write_text("# It holds\n")
+    assert findings.pictured(path) == "# It holds\n\n![It holds](fig.png)\n"
+
+
+@pytest.mark.parametrize("name", catalogue.FIGURES)
+def test_the_page_of_a_figure_shows_the_pictures_beside_it(name):
+    path = claims.REFERENCE / f"{name}.md"
+    assert findings.pictured(path) == path.read_text(encoding="utf-8")
+
+
 RECORDED = [n for n in catalogue.FIGURES if "claims" in Reference(n).read().get("paper", {})]
 
 

@@ -302,15 +302,23 @@ def test_the_styles_and_formats_of_the_flags_are_those_there_are():
     assert drawings.formats("svg, PDF") == ["svg", "pdf"]
 
 
-def test_beside_the_numbers_of_a_paper_preset_its_picture_is_kept_small(figure, tmp_path, monkeypatch):
+def test_beside_the_numbers_of_a_paper_preset_its_pictures_are_kept_small(figure, tmp_path, monkeypatch):
     kept = tmp_path / "reference"
     kept.mkdir()
     monkeypatch.setattr(runs.claims_module, "Reference", lambda name, *_: Reference(name, kept))
-    for preset, names in (("smoke", []), ("paper", ["toy_none.png"])):
-        command = [f"--preset={preset}", f"--out_dir={tmp_path / 'runs'}", "--write_reference"]
-        assert runs.run(figure, command) == 0
-        assert [path.name for path in kept.glob("*.png")] == names
-    (whole,) = tmp_path.glob("runs/toy_none/paper-*/figure.png")
+    more = lambda arrays, config: {"by_depth": figure.plot(arrays, config)}
+    monkeypatch.setattr(figure, "more_pictures", more, raising=False)
+    screen, paper = ("--style=screen",), ("--style=paper", "--dpi=400")
+    for preset, look, names in (
+        ("smoke", screen, []),
+        ("paper", screen, ["toy_none.png", "toy_none_by_depth.png"]),
+        ("paper", paper, ["toy_none.png", "toy_none_by_depth.png"]),
+    ):
+        command = [f"--preset={preset}", f"--out_dir={tmp_path / look[0]}", "--write_reference"]
+        assert runs.run(figure, [*command, *look]) == 0
+        assert sorted(path.name for path in kept.glob("*.png")) == names
+    # As pages show it, whatever the run's own files look like.
+    (whole,) = tmp_path.glob("--style=screen/toy_none/paper-*/figure.png")
     small, large = Image.open(kept / "toy_none.png"), Image.open(whole)
     assert small.mode == "P" and small.size == large.size
     off = np.abs(np.asarray(small.convert("RGB"), float) - np.asarray(large.convert("RGB"), float))
