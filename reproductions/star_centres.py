@@ -31,7 +31,9 @@ from reproductions.common import optima, pictures, star_toys, stars, toys
 from reproductions.common.arrays import named, rank, stacked
 
 LOW = 0.25  # of what the flat hull's middle rises: what counts as low, as for the tunnel
+OF_RATIO = 0.15  # of a participation ratio on the toy: how far from its formula
 VARIANTS, KINDS = star_toys.VARIANTS, stars.KINDS
+CONTROLS = {"control": "star", "longer control": "longer"}  # what a control is as high as
 WAYS = ("gradients", "descents")
 NUMBERS = ("ratio", "count")  # the participation ratio, and the count that holds 90% of the variance
 
@@ -80,7 +82,8 @@ def measure(config):
     longer = dataclasses.replace(how, steps=config.longer * config.steps)
     beside = functools.partial(stars.beside, network, thetas, how, config.points)
     with_held_out = functools.partial(stars.with_held_out, network, thetas, longer, config.points)
-    around = functools.partial(_around, network, thetas, how, stars.probes(config))
+    searches = {"middle": how, "star": how, "longer": longer}
+    around = functools.partial(_around, network, thetas, searches, stars.probes(config))
     where = [(variant, m) for variant in VARIANTS for m in (0, *config.m)]
     watched = progress.bar("toy", iterable=where, unit="place")
     toy = parallel.over(functools.partial(_on_toy, config), watched)
@@ -96,28 +99,34 @@ def measure(config):
 
 
 def places(config):
-    """Where directions are counted, (kind, number): two optima; both kinds of places by m; and a
-    control, as high as the star of the largest m, on the line between the two optima."""
+    """Where directions are counted, (kind, number): two optima; both kinds of places by m; the longest
+    trained star; and controls, as high as the star of the largest m and as that one, on the line
+    between the two optima."""
     between = [(kind, m) for kind in KINDS for m in config.counted]
-    return [("optimum", 0), ("optimum", 1), *between, ("control", max(config.counted))]
+    most, longest = max(config.counted), max(config.longer_m)
+    controls = [("control", most), ("longer control", longest)]
+    return [("optimum", 0), ("optimum", 1), *between, ("longer", longest), *controls]
 
 
-def _around(network, thetas, how, probes, place):
+def _around(network, thetas, searches, probes, place):
     """How many directions count around a place (kind, number)."""
     kind, m = place
     label, (gradients, descents) = f"{kind}, m = {m}", probes
-    if kind == "optimum":
-        theta = thetas[m]
-    elif kind == "control":
-        star = how.between(network, thetas[: m + 1], "star")
-        theta = stars.as_high(network, *thetas[:2], star, label)
-    else:
-        theta = how.between(network, thetas[: m + 1], kind)
+    theta = _theta(network, thetas, searches, kind, m, label)
     grams = [stars.gram(network, theta, g, f"{label}, at {g.radius:g}") for g in gradients]
     return {
         **named("gradients", stacked([stars.dimensions(gram) for gram in grams])),
         **named("descents", stars.dimensions(stars.gram(network, theta, descents, label))),
     }
+
+
+def _theta(network, thetas, searches, kind, m, label):
+    """The place itself, [D]."""
+    if kind == "optimum":
+        return thetas[m]
+    of = CONTROLS.get(kind, kind)
+    found = searches[of].between(network, thetas[: m + 1], "star" if of == "longer" else of)
+    return stars.as_high(network, *thetas[:2], found, label) if kind in CONTROLS else found
 
 
 def _split(rows):
@@ -229,8 +238,8 @@ def claims(arrays, config):
     for v in VARIANTS:
         own = claim.about(f"toy.*.{v}", FORMULAS[v])
         own("geometry", "|short directions at the star centre / formula - 1|", "<=", 0.1)
-        own("gradients", "|participation ratio of gradients there / formula - 1|", "<=", 0.15)
-        own("descents", "|the same of what descents undo there / formula - 1|", "<=", 0.15)
+        own("gradients", "|participation ratio of gradients there / formula - 1|", "<=", OF_RATIO)
+        own("descents", "|the same of what descents undo there / formula - 1|", "<=", OF_RATIO)
         own("legs", "highest loss on its legs / the straight line's", "<=", 0.05)
         own("grows", "rank correlation with m of that ratio of gradients", ">=", 0.8)
         own("middle", "it at the minimised middle, largest m, over s of one wedge", "<=", 1.3)
@@ -273,8 +282,9 @@ def summary(arrays, config):
         found[f"star legs: test accuracy, m = {m}"] = values
     for way, number in itertools.product(WAYS, NUMBERS):
         of = lambda kind, way=way, number=number: by_m(arrays, config, way, number, kind)[0]
-        control = at(arrays, config, way, number, "control", max(config.counted))
-        found |= {f"{way}, {number}: optima": of("star")[:1], f"{way}, {number}: control": control[:1]}
+        found[f"{way}, {number}: optima"] = of("star")[:1]
+        for place in places(config)[-3:]:
+            found[f"{way}, {number}: {_name(place)}"] = at(arrays, config, way, number, *place)[:1]
         for kind in KINDS:
             found |= of_each(f"{way}, {number}: {kind}", config.counted, of(kind)[1:])
     for v, way in itertools.product(VARIANTS, ("geometry", *WAYS)):
@@ -312,6 +322,7 @@ def looks():
         "star": {"color": plots.BLUE, "marker": "o"},
         "longer": {"color": plots.GREEN, "marker": "^"},
         "optimum": {"color": plots.GREY, "marker": "D"},
+        "control": {"color": "black", "marker": "x"},
     }
 
 
@@ -320,7 +331,7 @@ def finding(arrays, config):
     n, h = judged(arrays, config), heights(arrays, config)
     most = int(np.argmax(config.longer_m))
     share, optima = 100 * h["longer highest"][most], config.longer_m[most] + 1
-    upto = math.ceil(round(share, 6))
+    upto = math.ceil(round(share, 6)) if np.isfinite(share) else "?"
     where = f"From one point all straight ways to {optima} optima rise by at most {upto}% of the hull's"
     if n["cone"] >= 0:
         worst = config.m[int(np.argmax(h["star legs"] - h["middle legs"]))]
@@ -341,7 +352,8 @@ def plot(arrays, config):
     title = (
         f"{finding(arrays, config)}\n{pictures.named(config.model)} on "
         f"{pictures.named(config.dataset)}, {config.steps} steps a place; toy: D = "
-        f"{config.toy_dimension}, s = {config.toy_short}; bars: standard errors"
+        f"{config.toy_dimension}, s = {config.toy_short}; bars: standard errors, of directions around "
+        "one place"
     )
     figure, axes = plots.grid(3, 2, title=title, panel=(4.2, 3.0))
     _draw_toy(axes[0, 0], arrays, config)
@@ -363,11 +375,16 @@ def _draw_toy(ax, arrays, config):
     ax.plot(m, arrays["finite geometry"][:, 1], "x", color=wedges.plots.GREEN)
     for i, (kind, words) in enumerate((("middle", "at the hull's middle"), ("star", "at the star"))):
         _errorbars(ax, m, *counts[:, i].T, kind, words)
-    title = "(a) Toy: at the star centre gradients find the short directions of all wedges"
+    title = "(a) Toy: directions in which gradients vary, and short directions"
+    if judged(arrays, config)["toy.gradients.finite"] <= OF_RATIO:
+        title = "(a) Toy: at the star centre gradients find the short directions of all wedges"
     _label(ax, title, "m (0: an optimum)", "participation ratio (x: geometry)", m)
 
 
 def _errorbars(ax, x, values, errors, kind, words, hollow=False):
+    """A line of what has numbers; without any there is none."""
+    if not np.isfinite(values).any():
+        return
     style = {"fmt": "--" if hollow else "-", "capsize": 3, "markersize": 4, "linewidth": 1.4}
     style |= {"markerfacecolor": "white"} if hollow else {}
     ax.errorbar(x, values, errors, label=words, **looks()[kind], **style)
@@ -388,9 +405,14 @@ def _draw_heights(ax, arrays, config):
     ):
         order = np.argsort(x)
         x, look = np.array(x)[order], looks()[name]
+        legs, highest = (100 * h[f"{name} {what}"][order] for what in ("legs", "highest"))
+        if not np.isfinite(highest).any():
+            continue
         ax.plot(x, 100 * h[name][order], "--", markersize=4, linewidth=1, **look)
-        ax.plot(x, 100 * h[f"{name} legs"][order], "-", markersize=4, label=f"{words}, legs", **look)
-    title = "(b) Losses: the places (dashed) and the ways from there (solid); dotted: low"
+        ax.plot(x, legs, "-", markersize=4, label=f"{words}, legs", **look)
+        ax.vlines(x, legs, highest, color=look["color"], linewidth=0.8)
+    title = "(b) Losses: the places (dashed) and the ways from there (solid; bars up to the highest); "
+    title += "dotted: low"
     _label(ax, title, "m (m + 1 optima)", "above the optima (% of the flat middle)", config.m)
 
 
@@ -417,16 +439,20 @@ def _draw_ways(ax, arrays, config):
 
 
 def _draw_counts(ax, arrays, config, letter, way):
-    """Both numbers by m, the count with hollow markers; and those of the control."""
-    top = max(config.counted)
+    """Both numbers by m, the count with hollow markers; and those of the longest trained star and of the
+    controls, each as high as the star beside it. No count can be above the dotted line."""
+    samples = {"gradients": config.samples, "descents": config.descents}[way]
+    pictures.level(ax, 0.9 * (samples - 1))
     for kind, number in itertools.product(KINDS, NUMBERS):
         values, errors = by_m(arrays, config, way, number, kind)
         name = {"ratio": "ratio", "count": "90%"}[number]
         _errorbars(ax, [0, *config.counted], values, errors, kind, f"{kind}, {name}", number == "count")
-    for number in NUMBERS:
-        value, error = at(arrays, config, way, number, "control", top)
-        label = "on a line, as high" if number == "ratio" else None
-        _errorbars(ax, [top], [value], [error], "optimum", label, number == "count")
+    for (kind, m), number in itertools.product(places(config)[-3:], NUMBERS):
+        value, error = at(arrays, config, way, number, kind, m)
+        words = {"longer": f"{config.longer} x the steps", "control": "on a line, as high"}.get(kind)
+        label = words if number == "ratio" else None
+        look = "longer" if kind == "longer" else "control"
+        _errorbars(ax, [m], [value], [error], look, label, number == "count")
     around = {"gradients": "Gradients", "descents": f"What {config.descent_steps} steps undo"}[way]
     title = f"({letter}) {around} at a distance of {config.radius:g}: participation ratio, 90% count"
     _label(ax, title, "m (0: an optimum)", "directions that count", [0, *config.counted])
@@ -436,7 +462,8 @@ def _shown(config):
     """[(kind, row, words)] of the places that are drawn alone."""
     top, names = max(config.counted), places(config)
     words = {"middle": f"hull's middle, m = {top}", "star": f"star centre, m = {top}"}
-    at = [(kind, names.index((kind, top)), words[kind]) for kind in KINDS]
+    words["control"] = "on a line, as high"
+    at = [(kind, names.index((kind, top)), words[kind]) for kind in words]
     return [("optimum", 0, "an optimum"), *at]
 
 
@@ -457,22 +484,26 @@ def more_pictures(arrays, config):
         f"{pictures.named(config.model)} on {pictures.named(config.dataset)}, at a distance of "
         f"{config.radius:g}"
     )
-    figure, axes = plots.grid(2, 2, title=title, panel=(4.2, 3.0))
-    for ax, letter, way in zip(axes[0], "ab", WAYS, strict=True):
-        for kind, row, words in _shown(config):
-            shares = arrays[f"{way} shares"][row]
-            shares = shares[near] if way == "gradients" else shares
-            look = {**looks()[kind], "markersize": 2.5, "linewidth": 1, "label": words}
-            ax.plot(np.arange(1, len(shares) + 1), np.maximum(100 * shares, 1e-3), "-", **look)
-        words = {"gradients": "gradients", "descents": "what descents undo"}[way]
+    figure, axes = plots.grid(3, 2, title=title, panel=(4.2, 3.0))
+    among = {
+        "gradients": ("gradients", config.samples),
+        "descents": ("what descents undo", config.descents),
+    }
+    for column, (way, (words, samples)) in zip(axes.T, among.items(), strict=True):
+        of = lambda name, way=way: (
+            arrays[f"{way} {name}"][:, near] if way == "gradients" else arrays[f"{way} {name}"]
+        )
+        for kind, row, label in _shown(config):
+            look = {**looks()[kind], "linewidth": 1, "label": label}
+            shares, counts = of("shares")[row], of("by samples")[row]  # [samples - 1], [parts, 2]
+            ranks = np.arange(1, len(shares) + 1)
+            column[0].plot(ranks, np.maximum(100 * shares, 1e-3), "-", markersize=2.5, **look)
+            for ax, values in zip(column[1:], counts.T, strict=True):
+                ax.plot(stars.parts(samples), values, "-", markersize=4, **look)
         how = {"x": "eigenvalue", "y": "share of the variance (%)", "log": "xy"}
-        _label(ax, f"({letter}) Spectrum of {words}", **how)
-    names = ("participation ratio", "count that holds 90%")
-    for ax, letter, i, name in zip(axes[1], "cd", range(2), names, strict=True):
-        for kind, row, words in _shown(config):
-            values = arrays["gradients by samples"][row, near, :, i]
-            ax.plot(stars.parts(config.samples), values, "-", markersize=4, label=words, **looks()[kind])
-        _label(ax, f"({letter}) {name.capitalize()} by samples", "gradients", name)
+        _label(column[0], f"Spectrum of {words}", **how)
+        for ax, name in zip(column[1:], ("participation ratio", "count that holds 90%"), strict=True):
+            _label(ax, f"{words.capitalize()}: by samples", way, name)
     return {"spectra": figure}
 
 

@@ -47,7 +47,7 @@ def arrays_of(config=CONFIG):
         found[f"{name} highest"] = np.full(count, legs + 0.1)
     found |= both("held out", (longer, points), 1.2) | both("line", points, 2.3)
     counts = {"optimum": lambda m: 10, "middle": lambda m: 12 + m, "star": lambda m: 20 + 5 * m}
-    counts["control"] = lambda m: 11
+    counts |= dict.fromkeys(figure.CONTROLS, lambda m: 11) | {"longer": lambda m: 30}
     value = np.array([counts[kind](m) for kind, m in figure.places(config)], float)
     at_each = lambda shape: np.broadcast_to(value.reshape(-1, *[1] * len(shape)), (len(value), *shape))
     one = lambda shape: {
@@ -176,7 +176,12 @@ def test_the_pictures_are_drawn_whatever_the_numbers(preset):
     config = config_of(preset)
     arrays = arrays_of(config)
     picture, (more,) = figure.plot(arrays, config), figure.more_pictures(arrays, config).values()
-    assert len(picture.axes) == 6 and len(more.axes) == 4
+    assert len(picture.axes) == 6 and len(more.axes) == 6
+    for name in ("gradients ratio", "descents count"):
+        control = figure.places(config).index(("control", max(config.counted)))
+        arrays[name][control] = np.nan  # a place without a number, as where a loss is none
+    arrays["longer highest"][:] = np.nan
+    assert "?%" in figure.finding(arrays, config) and figure.plot(arrays, config)
     arrays["star legs train loss"][:] = 5.0
     figure.plot(arrays, config)
 
