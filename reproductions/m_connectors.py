@@ -7,9 +7,9 @@ Three answers to "is there low loss between m + 1 optima", m = 1 .. 10, each bes
              and the simplices between them
   joint      the same, its points trained jointly on the mean loss of the surface, in as many steps
 
-A step of joint training draws a position of the surface; as many are drawn as blend each of its points
---positions times, whatever m. Each is judged at held-out positions, drawn uniformly from the whole
-simplex, and along the segments that join its points, in three independent sets of optima.
+A step of joint training draws a position of the surface; as many are drawn as blend its points
+--positions times on average, whatever m. Each is judged at held-out positions, drawn uniformly from the
+whole simplex, and along the segments that join its points, in three independent sets of optima.
 
     python -m reproductions.m_connectors --preset=quick        digits, a minute
     python -m reproductions.m_connectors                       CIFAR-10, 33 optima, 3 hours with training
@@ -31,6 +31,7 @@ from reproductions.common import optima, pictures, surfaces
 from reproductions.common.arrays import named, stacked, under
 from reproductions.common.surfaces import BOUNDS, LOW, SURFACES, highest
 
+_ASIDE = (-0.12, 0.0, 0.12, 0.0)  # of `looks`: how far from its m each is drawn
 OURS = {
     "source": "beyond the paper; wedges.joint_connector",
     "says": "Not in the paper: points that are trained together make a lower surface.",
@@ -184,7 +185,7 @@ def judged(arrays, config):
 def claims(arrays, config):
     """Every claim about m-connectors."""
     claim = Verdict("m-connector", "Fort & Jastrzebski 2019, section 4", judged(arrays, config))
-    top, above = max(config.continuous), "above the optima / the flat hull's rise"
+    top, above = max(config.continuous), "above the optima / the flat hull's mean rise"
     stitched = f"points found one by one: highest held-out point, all m and sets, {above}"
     low = "Points of the hull of m + 1 optima, minimised in the plane normal to it, are low."
     claim("points", f"highest chosen point, all m and sets, {above}", *BOUNDS["points"], says=low)
@@ -210,6 +211,7 @@ def summary(arrays, config):
     h = heights(arrays, config)
     for m in config.m:
         found |= _of_sets(f"m {m}, points", h[m]["points"])
+        found[f"m {m}, centre over its own flat rise"] = _of_centre(of_m(arrays, m))
         for name in ("points: test accuracy", "points flat: train loss"):
             found[f"m {m}, {name}"] = arrays[f"m {m} {name.replace(':', '')}"].mean(axis=1)
     for name, m in itertools.product(SURFACES[1:], config.continuous):
@@ -222,6 +224,14 @@ def summary(arrays, config):
         each = [verified({m: top[i] for m, top in tops.items()}) for i in range(config.sets)]
         found[f"verified up to m, {name}"] = each
     return found
+
+
+def _of_centre(arrays):
+    """Of one m, how far the hull's centre is above the optima as a share of what the flat centre rises,
+    [sets]; the other points' positions are no part of it."""
+    base = arrays["optima train loss"].mean(axis=1)
+    centre, flat = (arrays[f"{name} train loss"][:, 0] - base for name in ("points", "points flat"))
+    return centre / flat
 
 
 def _of_sets(name, heights):
@@ -265,6 +275,8 @@ def _title(arrays, config):
             title = f"Points between up to {max(config.m) + 1} optima can be made low; "
             title += f"a surface trained jointly keeps {joint:.0f}% accuracy"
         title += f", the flat hull {flat:.0f}%"
+        if not held["heldout"] <= LOW:
+            title += f"; somewhere its loss rises {100 * held['heldout']:.0f}% as far as there"
     sets = pictures.counted(config.sets, "independent set")
     title += f"\n{pictures.named(config.model)} on {pictures.named(config.dataset)}; {sets} of "
     title += f"{size(config)} optima, each with {pictures.counted(config.points, 'chosen point')} and "
@@ -295,11 +307,11 @@ def _draw_triangles(axes, arrays):
     shown = {name: arrays[f"triangle {name} train loss"] for name in words}
     pictures.triangles(axes, arrays["triangle w"], shown.values(), label="training loss (nats)")
     for letter, ax, (name, values) in zip("abc", axes, shown.items(), strict=True):
-        title = f"({letter}) {words[name]}, max {values.max():.2f}"
+        title = f"({letter}) {words[name]}, set 1, max {values.max():.2f}"
         wedges.plots.label_axes(ax, title=title, grid=False)
 
 
-def _bars(ax, values, look):
+def _bars(ax, values, look, aside=0.0):
     """Values {m: [sets, positions]} against m: the mean, a thin bar from the lowest to the highest, and
     a thick one of a standard deviation over sets."""
     x, rows = list(values), list(values.values())
@@ -308,6 +320,7 @@ def _bars(ax, values, look):
     if not np.isfinite(mean).any():  # nothing is drawn that could have a name
         return
     ends = np.abs(np.array([[row.min(), row.max()] for row in rows]).T - mean)
+    x = np.array(x, float) + aside  # so that bars of several curves are told apart
     ax.errorbar(x, mean, ends, capsize=2, markersize=5, linewidth=1.4, elinewidth=0.7, **look)
     if means.shape[1] > 1:
         spread, thick = means.std(axis=1, ddof=1), {"fmt": "none", "elinewidth": 3.5, "alpha": 0.6}
@@ -329,9 +342,9 @@ def _levels(ax, config, levels):
 
 
 def _draw_accuracy(ax, arrays, config):
-    for name, look in looks().items():
+    for (name, look), aside in zip(looks().items(), _ASIDE, strict=True):
         several, what = (config.m, name) if "points" in name else (config.continuous, f"held {name}")
-        _bars(ax, {m: 100 * arrays[f"m {m} {what} test accuracy"] for m in several}, look)
+        _bars(ax, {m: 100 * arrays[f"m {m} {what} test accuracy"] for m in several}, look, aside)
     _levels(ax, config, {"the optima": 100 * arrays["optima test accuracy"].mean()})
     _against_m(ax, config, title="(d) Test accuracy between the optima", y="test accuracy (%)")
 
@@ -339,10 +352,10 @@ def _draw_accuracy(ax, arrays, config):
 def _draw_heights(ax, arrays, config):
     """How far above the optima the loss is, in percent of what the flat hull rises."""
     h = heights(arrays, config)
-    for name, look in looks().items():
+    for (name, look), aside in zip(looks().items(), _ASIDE, strict=True):
         if name != "points flat":
             several, what = (config.m, name) if name == "points" else (config.continuous, f"held {name}")
-            _bars(ax, {m: 100 * h[m][what] for m in several}, {**look, "label": None})
+            _bars(ax, {m: 100 * h[m][what] for m in several}, {**look, "label": None}, aside)
     joint = {"color": wedges.plots.BLUE, "linestyle": "-.", "linewidth": 1}
     between = [100 * h[m]["segments joint"].mean() for m in config.continuous]
     if np.isfinite(between).any():
