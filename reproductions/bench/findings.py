@@ -14,6 +14,10 @@ from reproductions.bench import drawings, store, verdicts
 HEAD, MORE = "## Every claim", "## Further pictures"
 WHENCE = "## Where the numbers come from"
 MOVED = 2.0  # standard errors of a difference, from which on a number has moved
+# Why a number may have moved.
+_CHANCE = "By chance one in twenty does, of few seeds one in nine"
+_SEEDS = "Both are of the same seeds, so that code, software or machine made the difference"
+_OTHERS = "Settings have changed, so that what has one name, and its spread, may be of other things"
 # What differs by less is rounding: of a number, and whatever it is.
 _ROUNDING, _SMALLEST = 1e-4, 1e-6
 
@@ -78,8 +82,9 @@ def section(entry):
         lines += _otherwise(entry["settings"], earlier["settings"])
     lines += ["", *_claims(entry["claims"], earlier)]
     if earlier:
-        same = _same_seeds(now, earlier["provenance"])
-        lines += ["", *_moved(entry["numbers"], earlier["numbers"], same)]
+        why = _SEEDS if _same_seeds(now, earlier["provenance"]) else _CHANCE
+        why = why if entry["settings"] == earlier["settings"] else _OTHERS
+        lines += ["", *_moved(entry["numbers"], earlier["numbers"], why)]
     return "\n".join(lines) + "\n"
 
 
@@ -169,15 +174,12 @@ def _repeats(made):
     return made.get("repeats", {name: int(value) for name, value in flags})
 
 
-def _moved(now, before, same):
-    """Which of the guarded numbers have moved since the entry before, in words and as a table. `same`:
-    whether both runs are of the same seeds."""
+def _moved(now, before, why):
+    """Which of the guarded numbers have moved since the entry before, in words and as a table. `why`:
+    what may have moved one."""
     both, found = len(now.keys() & before.keys()), moved(now, before)
     words = f"Of {both} numbers that both runs have, {len(found)} moved by more than {MOVED:g}"
-    chance = "By chance one in twenty does, of few seeds one in nine"
-    if same:
-        chance = "Both are of the same seeds, so that code, software or machine made the difference"
-    lines = [f"{words} standard errors of the difference. {chance}{':' if found else '.'}"]
+    lines = [f"{words} standard errors of the difference. {why}{':' if found else '.'}"]
     if found:
         lines += ["", "| number | before | now | standard errors |", "|---|---|---|---|"]
         for name, a, b, errors in found:

@@ -111,6 +111,10 @@ def test_settings_that_changed_are_named(reference):
     record(reference, "a", {"x": [1.0]}, [claim("one", 0.25)])
     entry = record(reference, "b", {"x": [1.0]}, [claim("one", 0.25)], key={"config": {"size": 200}})
     assert "\nSettings that changed in between: size 100 is now 200.\n" in findings.section(entry)
+    assert "difference. Settings have changed, so that" in findings.section(entry)
+    assert "same seeds" not in findings.section(entry)
+    entry = record(reference, "c", {"x": [1.0]}, [claim("one", 0.25)], key={"config": {"size": 200}})
+    assert "Settings" not in findings.section(entry)
 
 
 def number(mean, spread=None, n=1):
