@@ -10,7 +10,7 @@ beside a control as high as a star on the line between two optima? The ideas are
 are the thresholds, fixed before the runs.
 
     python -m reproductions.star_centres --preset=quick     digits, two minutes
-    python -m reproductions.star_centres                    CIFAR-10, 25 minutes after training
+    python -m reproductions.star_centres                    CIFAR-10, 45 minutes on one core
     python -m reproductions.star_centres --m=1,3 --counted=1,3 --longer_m=1 --reach=0.1,1
 Source: star domains, Sonthalia et al. 2025, arXiv:2403.07968; wedges, Fort & Jastrzebski 2019.
 """
@@ -337,7 +337,10 @@ def finding(arrays, config):
         worst = config.m[int(np.argmax(h["star legs"] - h["middle legs"]))]
         where = f"After equal steps a star's ways are no lower than the middle's (m = {worst})"
     grows = [way for way in WAYS if n[f"grows.star.{way}.ratio"] >= 0.8]
+    falls = [way for way in WAYS if n[f"grows.star.{way}.ratio"] <= -0.8]
     how = "there, no more directions count with m"
+    if falls:
+        how = f"there, fewer directions count with m ({' and '.join(falls)})"
     if grows:
         how = f"there, more directions count with m ({' and '.join(grows)})"
         if min(n[f"control.{way}.ratio"] for way in grows) <= 1:
@@ -441,10 +444,10 @@ def _draw_ways(ax, arrays, config):
 def _draw_counts(ax, arrays, config, letter, way):
     """Both numbers by m, the count with hollow markers; and those of the longest trained star and of the
     controls, each as high as the star beside it. No count can be above the dotted line."""
-    samples = {"gradients": config.samples, "descents": config.descents}[way]
-    pictures.level(ax, 0.9 * (samples - 1))
+    samples, top = {"gradients": config.samples, "descents": config.descents}[way], 0.0
     for kind, number in itertools.product(KINDS, NUMBERS):
         values, errors = by_m(arrays, config, way, number, kind)
+        top = np.fmax.reduce([top, *values])
         name = {"ratio": "ratio", "count": "90%"}[number]
         _errorbars(ax, [0, *config.counted], values, errors, kind, f"{kind}, {name}", number == "count")
     for (kind, m), number in itertools.product(places(config)[-3:], NUMBERS):
@@ -453,6 +456,8 @@ def _draw_counts(ax, arrays, config, letter, way):
         label = words if number == "ratio" else None
         look = "longer" if kind == "longer" else "control"
         _errorbars(ax, [m], [value], [error], look, label, number == "count")
+    if (ceiling := 0.9 * (samples - 1)) < 2 * top:  # else what there is to see would be small
+        pictures.level(ax, ceiling)
     around = {"gradients": "Gradients", "descents": f"What {config.descent_steps} steps undo"}[way]
     title = f"({letter}) {around} at a distance of {config.radius:g}: participation ratio, 90% count"
     _label(ax, title, "m (0: an optimum)", "directions that count", [0, *config.counted])

@@ -168,7 +168,10 @@ def test_the_title_says_what_the_numbers_say():
     arrays["descents ratio"][:, 0] = 10 - np.arange(len(ROW))
     title = figure.finding(arrays, CONFIG)
     assert title.startswith("After equal steps a star's ways are no lower than the middle's (m = 1);")
-    assert title.endswith("no more directions count with m")
+    assert title.endswith("; there, fewer directions count with m (gradients and descents)")
+    for way in figure.WAYS:
+        arrays[f"{way} ratio"][..., 0] = 10
+    assert figure.finding(arrays, CONFIG).endswith("; there, no more directions count with m")
 
 
 @pytest.mark.parametrize("preset", ["paper", "smoke"])
