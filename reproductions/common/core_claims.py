@@ -27,14 +27,23 @@ from reproductions.common import (
 from reproductions.common.arrays import named, stacked, under
 
 M = 3  # of the connector
-FACTORS = (0.5, 1.0, 2.0)  # of the learning rate, in its sweep; the middle rate is that of the optima
+FACTORS = (0.5, 1.0, 2.0, 4.0)  # of the optima's learning rate, in its sweep
 _MULTIPLE = 2.0  # of the optimum's loss, where a tunnel's width ends, as in Figure 5
-_LOOKS = 2  # at the training loss, an epoch of the sweep
+_LOOKS = 6  # at the training loss, an epoch of the sweep
 _WHOLE = {"names": ("flat", "joint"), "places": ("held",)}  # of the surfaces of `surfaces`
 
 
 SIGNALS = ("mnist1d",)  # whose settings are the second of each pair
-_PAIRS = ("lr", "epochs", "cycle_epochs", "cycle_batch_size", "low", "high")
+_PAIRS = (
+    "lr",
+    "epochs",
+    "width_epochs",
+    "start_epochs",
+    "cycle_epochs",
+    "cycle_batch_size",
+    "low",
+    "high",
+)
 
 
 @options.settings
@@ -47,9 +56,22 @@ class Config(data.DataConfig):
         "epochs of training each optimum, a pair",
         at_least(2),
         repeats=True,
-        paper=(10, 60),
+        paper=(15, 60),
         quick=(10, 24),
         smoke=(10, 10),
+    )
+    width_epochs: Ints = option(
+        "of these, until the loss at which widths are compared, a pair",
+        repeats=True,
+        paper=(5, 10),
+        smoke=(5, 5),
+    )
+    start_epochs: Ints = option(
+        "more of them before cycles start, a pair",
+        at_least(0),
+        repeats=True,
+        paper=(25, 0),
+        quick=(0, 0),
     )
     batch_size: int = option("examples a step", fits=data.holds_batch, paper=64, smoke=32)
     examples: int = option("training examples, the first of each data set", paper=10_000, smoke=600)
@@ -58,8 +80,8 @@ class Config(data.DataConfig):
     directions: int = option("directions from each optimum", at_least(2), paper=20, quick=10, smoke=6)
     distances: int = option("distances along each", at_least(4), paper=10, smoke=8)
     side: int = option("points along each side of a cut", at_least(5), paper=11, smoke=5)
-    segments: int = option("S, segments of the tunnel", between(6, 1000), paper=6)
-    steps: int = option("gradient steps a point between optima", paper=300, quick=100, smoke=20)
+    segments: int = option("S, segments of the tunnel", between(6, 1000), paper=8, smoke=6)
+    steps: int = option("gradient steps a point between optima", paper=500, quick=100, smoke=20)
     rate: float = option(
         "Adam's rate there, where it starts; it falls to 0 by a cosine", flag="path_lr", paper=3e-3
     )
@@ -86,6 +108,10 @@ class Config(data.DataConfig):
                 raise UsageError(
                     f"--{name}={options.show(values)}: must be a pair, for images and for signals."
                 )
+        for width, epochs in zip(self.width_epochs, self.epochs, strict=True):
+            if width > epochs:
+                most = "must be at most --epochs, each of them."
+                raise UsageError(f"--width_epochs={options.show(self.width_epochs)}: {most}")
         for low, high in zip(self.low, self.high, strict=True):
             if low >= high:
                 raise UsageError(f"--low={options.show(self.low)}: must be below --high, each of them.")
@@ -103,6 +129,8 @@ class Config(data.DataConfig):
                 data.source(dataset), model, self.batch_size, self.seed, self.seed, self.examples
             ),
             training.Recipe("adam", own["lr"], own["epochs"]),
+            own["width_epochs"],
+            own["start_epochs"],
             self.shown,
             self.probed,
             wells.View(self.directions, self.distances, self.side, self.seed),
@@ -126,6 +154,8 @@ class Setting:
     Attributes:
       problem: the network, data and seed of the first optimum; the next ones have the next seeds.
       recipe: how each optimum is trained.
+      width_epochs: of these, until the training loss at which widths are compared.
+      start_epochs: more of them of the first optimum, before cycles start from there.
       shown, probed: training examples in every reported loss, and in wells and widths.
       view: what is looked at around optima.
       paths: how the tunnel is made.
@@ -138,6 +168,8 @@ class Setting:
 
     problem: networks.Problem
     recipe: training.Recipe
+    width_epochs: int
+    start_epochs: int
     shown: int
     probed: int
     view: wells.View
@@ -160,27 +192,33 @@ class Setting:
 
 def measure(setting):
     """Arrays "well ...", "tunnel ...", "surface ...", "lr ...", "cycles ..." as `judged` reads them."""
-    thetas, halves = _optima(setting)  # [4, D] each
+    thetas, early, start = _optima(setting)  # [4, D], [4, D], [D]
     network = optima.Network(setting.problem, setting.shown)
     near = optima.Network(setting.problem, setting.probed)
     found = named("well", wells.around(near, thetas[: wells.CORNERS], setting.view))
     found |= named("tunnel", tunnels.between(network, thetas[:2], setting.paths))
     found |= named("surface", _surface(network, thetas, setting))
-    found |= _widths(setting, halves)
-    return found | named("cycles", _cycles(setting, thetas[0]))
+    found |= _widths(setting, early)
+    return found | named("cycles", _cycles(setting, start))
 
 
 def _optima(setting):
-    """m + 1 networks of as many seeds, at the end of their training and after half of its epochs."""
-    ends, halves = [], []
+    """m + 1 networks of as many seeds at the end of their training, [4, D]; the same when widths are
+    compared, [4, D]; and where cycles start, [D]."""
+    ends, early, starts = [], [], []
     for i in range(M + 1):
-        problem = setting.numbered(i)
-        epoch, epochs = networks.landscape(problem).steps_per_epoch, setting.recipe.epochs
-        marks = (epochs // 2 * epoch, epochs * epoch)
-        trained = training.train(problem, setting.recipe, label=f"optimum {i + 1}", marks=marks)
-        ends.append(trained.theta)
-        halves.append(trained.snapshots[0])
-    return np.stack(ends), np.stack(halves)
+        problem, recipe = setting.numbered(i), setting.recipe
+        more = 0 if i else setting.start_epochs
+        epochs = (setting.width_epochs, recipe.epochs, recipe.epochs + more)
+        each = list(dict.fromkeys(epochs))  # a mark once
+        marks = tuple(n * networks.landscape(problem).steps_per_epoch for n in each)
+        recipe = dataclasses.replace(recipe, epochs=epochs[-1])
+        trained = training.train(problem, recipe, label=f"optimum {i + 1}", marks=marks)
+        after = dict(zip(each, trained.snapshots, strict=True))
+        early.append(after[epochs[0]])
+        ends.append(after[epochs[1]])
+        starts.append(after[epochs[2]])
+    return np.stack(ends), np.stack(early), starts[0]
 
 
 def _surface(network, thetas, setting):
@@ -190,25 +228,24 @@ def _surface(network, thetas, setting):
     return points | whole | optima.read(network, thetas, "optima")
 
 
-def _widths(setting, halves):
+def _widths(setting, early):
     """ "lr <number>" [rates, seeds, ...]: tunnels' widths at equal training loss, by learning rate.
 
-    That loss, "lr target" [], is the highest that a network of the middle rate has after half of the
-    epochs. So it is one that the network can reach, set by a rule and not by hand, and leaves a rate
-    half as high the time that it needs.
+    That loss, "lr target" [], is the highest that a network of the optima's rate has after the
+    `width_epochs`. So it is one that the network can reach, set by a rule and not by hand.
     """
     numbers = range(setting.seeds)
     of = lambda i: networks.seen(setting.numbered(i), setting.shown)
-    target = max(float(of(i)(halves[i])) for i in numbers)
+    target = max(float(of(i)(early[i])) for i in numbers)
     rows = [stacked([_at_rate(setting, factor, i, target) for i in numbers]) for factor in FACTORS]
     return named("lr", stacked(rows) | {"target": np.array(target)})
 
 
 def _at_rate(setting, factor, i, target):
-    """The width of a network that is trained at `factor` times the middle rate until the target: half
-    of the epochs at most, which the middle rate needs, or as many more as the rate is lower."""
+    """The width of a network that is trained at `factor` times the optima's rate until the target: for
+    the `width_epochs` at most, which that rate needs, or as many more as the rate is lower."""
     problem, recipe = setting.numbered(i), setting.recipe
-    rate, epochs = factor * recipe.learning_rate, round(recipe.epochs // 2 * max(1, 1 / factor))
+    rate, epochs = factor * recipe.learning_rate, round(setting.width_epochs * max(1, 1 / factor))
     recipe = dataclasses.replace(recipe, learning_rate=rate, epochs=epochs)
     every = max(1, networks.landscape(problem).steps_per_epoch // _LOOKS)
     until = training.Until(setting.shown, target, every)

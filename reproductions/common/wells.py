@@ -15,6 +15,7 @@ from reproductions.common import toys
 from reproductions.common.arrays import stacked
 
 CORNERS = 3  # optima that are looked at, and that the second cut goes through
+_CLOSE = 0.005  # of the distance where the loss has doubled: how well that is known
 _WINDOW = 2.0  # of the cuts, in distances between optima
 # What is claimed of one landscape's numbers, `judged`.
 BOUNDS = {
@@ -86,7 +87,11 @@ def _look(landscape, points, corners, view):
 def _well(landscape, point, i, a, start, view):
     """Of point number i: "losses" [A, directions]; "doubled" [], the distance where their mean is twice
     `start`, the loss at the point; "there" [directions], losses at that distance, "ring" [directions]
-    the same on a random 2-D cut."""
+    the same on a random 2-D cut.
+
+    Between two of the distances the mean is no line: where the loss at the point is small, it doubles
+    close to the point, long before a line to the first distance says so. So it is looked for by halving.
+    """
     at = functools.partial(wedges.radial_profile, landscape, point)
     v = wedges.isotropic(len(point), view.directions, seed=[view.seed, i])
     losses = at(v, a).losses
@@ -94,6 +99,13 @@ def _well(landscape, point, i, a, start, view):
     doubled = wedges.compare.first_crossing(np.concatenate([[0.0], a]), mean, 2 * start)
     there = around = np.full(len(v), np.nan)
     if np.isfinite(doubled):
+        passed = np.searchsorted(a, doubled)  # the first distance at which it has doubled
+        low, high = a[passed - 1] if passed else 0.0, a[passed]
+        while high - low > _CLOSE * high:
+            middle = (low + high) / 2
+            twice = at(v, [middle]).losses[0].mean() >= 2 * start
+            low, high = (low, middle) if twice else (middle, high)
+        doubled = (low + high) / 2
         there = at(v, [doubled]).losses[0]
         turn = 2 * np.pi * np.arange(view.directions) / view.directions
         circle = doubled * np.stack([np.cos(turn), np.sin(turn)], axis=1).astype("float32")

@@ -100,13 +100,13 @@ def _surface():
 
 
 def _rates():
-    """Widths 1, 2 and 3 of three seeds at the three rates, at training losses near the target, 0.5."""
+    """Widths 1, 2, 3 and 4 of three seeds at the four rates, at training losses near the target, 0.5."""
     apart = np.array([[-0.01], [0], [0.01]])  # the seeds
     return {
-        "lr multiple distances": np.arange(1.0, 4)[:, None, None] + apart + np.zeros((3, 3, 4)),
-        "lr norm": np.ones((3, 3)),
-        "lr train loss": np.full((3, 3), 0.48),
-        "lr reached": np.ones((3, 3)) > 0,
+        "lr multiple distances": np.arange(1.0, 5)[:, None, None] + apart + np.zeros((4, 3, 4)),
+        "lr norm": np.ones((4, 3)),
+        "lr train loss": np.full((4, 3), 0.48),
+        "lr reached": np.ones((4, 3)) > 0,
         "lr target": np.array(0.5),
     }
 
@@ -187,11 +187,12 @@ FAILING = [
     (
         "lr multiple distances",
         slice(None),
-        [[[3.0]], [[2.0]], [[1.0]]],
+        [[[4.0]], [[3.0]], [[2.0]], [[1.0]]],
         {"fig5.lr.distance", "fig5.lr.angle"},
     ),
-    ("lr norm", slice(None), [[1.0], [3.0], [9.0]], {"fig5.lr.angle"}),
-    ("lr reached", (0, 1), 0, {"fig5.lr.distance", "fig5.lr.angle"}),
+    ("lr norm", slice(None), [[1.0], [3.0], [9.0], [27.0]], {"fig5.lr.angle"}),
+    ("lr reached", (0, 1), 0, set()),  # three rates are left, which can still be told from chance
+    ("lr reached", (slice(2), 1), 0, {"fig5.lr.distance", "fig5.lr.angle"}),
     ("cycles swa_accuracy", (0, 1), 0.7999, {"fig6.low.swa_vs_snapshot", "fig6.low.swa_vs_ensemble"}),
     ("cycles ensemble_accuracy", (0, 1), 0.83, {"fig6.low.swa_vs_ensemble"}),
     ("cycles line_loss", (0, 0, 1), 1.02, {"fig6.low.no_barrier"}),
@@ -228,7 +229,7 @@ def test_a_claim_fails_in_the_setting_in_which_the_figures_would_and_counts_ther
 
 def test_what_could_not_be_measured_counts_as_not_holding_and_is_shown_as_such():
     config = preset(dataset=("digits",), network=("cnn_half",))
-    bad = found(**{"lr reached": (0, 0)})  # the lowest rate has not come so far
+    bad = found(**{"lr reached": (slice(2), 0)})  # two rates have not come so far
     arrays = settings_of(found(), bad)
     numbers, ids = generality.numbers(arrays, config), list(core_claims.BOUNDS)
     unknown = {ids[j] for _, j in np.argwhere(np.isnan(numbers))}
@@ -315,7 +316,7 @@ def test_a_settings_job_depends_on_its_own_network_and_data_alone(place):
     task = lambda settings: sweep._task(place, core_claims.measure, "generality", name, settings[name])
     assert task(all_).directory == task(generality.settings(alone)).directory
     # What is for images changes nothing of signals, and the other way round.
-    moved = generality.settings(preset(lr=(0.5, 2e-3), epochs=(2, 60), high=(0.3, 0.2)))
+    moved = generality.settings(preset(lr=(0.5, 2e-3), epochs=(6, 60), high=(0.3, 0.2)))
     changed = {name for name, setting in moved.items() if setting != all_[name]}
     assert changed == {name for name in all_ if name.startswith("digits")}
 
@@ -328,7 +329,7 @@ def test_the_paper_has_36_settings_with_the_rates_of_figure_6():
         assert (config.low[i], config.high[i]) == (own["low"], own["high"])
         assert (config.cycle_batch_size[i], config.lr[i]) == (own["batch_size"], own["pretrain_lr"])
     one = preset().setting("digits", models.Model("fc"))
-    assert (one.low.learning_rate, one.recipe.epochs, one.batch) == (0.03, 10, 128)
+    assert (one.low.learning_rate, one.recipe.epochs, one.batch) == (0.03, 15, 128)
     signals = preset().setting("mnist1d", models.Model("fc"))
     assert (signals.high.learning_rate, signals.high.cycle_epochs, signals.batch) == (0.2, 6, 64)
     assert (signals.low.epochs, signals.problem.examples) == (5 * 6, 10_000)
@@ -351,26 +352,43 @@ def test_networks_are_what_they_are_called():
     assert built["cnn_double"].count_params() > 4 * built["cnn_half"].count_params()
 
 
-def test_widths_are_compared_at_the_loss_that_the_middle_rate_has_after_half_of_its_epochs():
+def test_widths_are_compared_at_the_loss_that_the_optimas_rate_has_after_some_of_its_epochs():
     """By Keras itself; every network of that rate comes so far."""
     sizes = {"examples": 320, "shown": 200, "probed": 60, "width_directions": 2}
-    config = preset("smoke", epochs=(2, 2), lr=(1e-2, 1e-2), **sizes)
+    config = preset("smoke", epochs=(2, 2), width_epochs=(1, 1), lr=(1e-2, 1e-2), **sizes)
     setting = config.setting("digits", models.Model("fc", width=0.1))
-    _, halves = core_claims._optima(setting)
-    arrays = core_claims._widths(setting, halves)
+    _, early, _ = core_claims._optima(setting)
+    arrays = core_claims._widths(setting, early)
     digits, losses = data.load("digits"), []
     model = models.build(setting.problem.model, digits.shape, 10, seed=0)
     weights = sum(w.shape.num_elements() for w in model.trainable_variables)
-    assert halves.shape == (4, weights)
-    for theta in halves[:2]:
+    assert early.shape == (4, weights)
+    for theta in early[:2]:
         parts = np.split(theta, np.cumsum([w.shape.num_elements() for w in model.trainable_variables]))
         for w, part in zip(model.trainable_variables, parts, strict=False):
             w.assign(part.reshape(w.shape))
         losses.append(float(models.loss()(digits.y_train[:200], model(digits.x_train[:200]))))
     assert arrays["lr target"] == pytest.approx(max(losses), rel=1e-5)
-    assert arrays["lr reached"].shape == (3, 2) and arrays["lr reached"][1].all()
-    assert arrays["lr multiple distances"].shape == (3, 2, 2)
+    assert arrays["lr reached"].shape == (4, 2) and arrays["lr reached"][1].all()
+    assert arrays["lr multiple distances"].shape == (4, 2, 2)
     assert (arrays["lr multiple distances"] > 0).all()
+
+
+def test_cycles_start_where_more_training_of_the_first_optimum_ends():
+    """Each mark is where a training of so many epochs ends, and what comes later does not move it."""
+    sizes = {"examples": 320, "shown": 200}
+    of = lambda *epochs, more=0: core_claims._optima(
+        preset("smoke", epochs=epochs, width_epochs=(1, 1), start_epochs=(more, 0), **sizes).setting(
+            "digits", models.Model("fc", width=0.1)
+        )
+    )
+    ends, early, start = of(2, 2, more=1)
+    longer = of(3, 3)
+    np.testing.assert_array_equal(ends, of(2, 2)[0])
+    np.testing.assert_array_equal(start, longer[0][0])
+    np.testing.assert_array_equal(early, longer[1])
+    np.testing.assert_array_equal(of(2, 2)[2], ends[0])  # none without more
+    assert np.linalg.norm(start - ends[0]) > 0 and np.linalg.norm(ends - early) > 0
 
 
 # ---- in words ---------------------------------------------------------------------------------------
@@ -382,6 +400,7 @@ def test_widths_are_compared_at_the_loss_that_the_middle_rate_has_after_half_of_
         ("--network=vgg", "--network=vgg: choose from cnn_half,"),
         ("--dataset=imagenet", "--dataset=imagenet: choose from digits,"),
         ("--activation=tanh,tanh", "--activation=tanh,tanh: name each value once."),
+        ("--width_epochs=11,5", "--width_epochs=11,5: must be at most --epochs, each of them."),
         ("--epochs=1,4", "--epochs=1,4: must be at least 2."),
         ("--lr=0.1", "--lr=0.1: must be a pair, for images and for signals."),
         ("--low=0.1,0.3", "--low=0.1,0.3: must be below --high, each of them."),
