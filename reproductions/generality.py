@@ -3,10 +3,12 @@
 The paper says that all was checked on others. Here the core claims of Figures 2, 3, 5 (learning rate)
 and 6, and of a connector of four optima, are measured on every setting of networks x nonlinearities x
 data sets, by the functions and bounds of those figures. A finding is general if it holds in at least 80%
-of the settings; where it cannot be measured, it does not hold. A setting is a job of a sweep.
+of the settings; where it cannot be measured, it does not hold. A setting is a job of a sweep. The
+figures' own network is measured beside them in the same sizes: what fails there, too, says nothing of
+the others.
 
     python -m reproductions.generality --preset=quick            MNIST-1D, two networks, two minutes
-    python -m reproductions.generality --jobs=2                  36 settings, three hours on two cores
+    python -m reproductions.generality --jobs=2                  42 settings, three hours on two cores
     python -m reproductions.generality --dataset=mnist,cifar100 --network=cnn_half,resnet --jobs=2
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4.1.
 """
@@ -25,7 +27,9 @@ from reproductions.common import core_claims, data, models, pictures
 from reproductions.common.arrays import stacked
 
 GENERAL = 0.8  # share of the settings in which a general finding holds: ours, fixed beforehand
+CONTROL = "cnn"  # the figures' own network, in no share
 NETWORKS = {
+    CONTROL: ("SimpleCNN", models.Model()),
     "cnn_half": ("SimpleCNN, half as wide", models.Model(width=0.5)),
     "cnn_double": ("SimpleCNN, twice as wide", models.Model(width=2.0)),
     "cnn_deep": ("SimpleCNN, 4 layers", models.Model(depth=4)),
@@ -144,9 +148,16 @@ def held(found):
     return np.transpose([[core_claims.holds(id, n) for n in column] for id, column in columns])
 
 
+def others(config):
+    """Whether a setting is of another network than the figures', [settings]; of all where none is."""
+    found = np.array([network != CONTROL for _, network, _ in combinations(config)])
+    return found if found.any() else ~found
+
+
 def judged(arrays, config):
-    """{claim: share of the settings in which it holds}."""
-    return dict(zip(core_claims.BOUNDS, held(numbers(arrays, config)).mean(axis=0), strict=True))
+    """{claim: share of the settings of other networks in which it holds}."""
+    holds = held(numbers(arrays, config))[others(config)]
+    return dict(zip(core_claims.BOUNDS, holds.mean(axis=0), strict=True))
 
 
 def claims(arrays, config):
@@ -174,6 +185,8 @@ def summary(arrays, config):
         }
         if len(known := values[np.isfinite(values)]):
             kept[id] = known
+    for reading in ("train loss", "test accuracy"):
+        kept[f"optima: {reading}"] = arrays[f"surface optima {reading}"].mean(axis=1)
     return kept
 
 
@@ -201,8 +214,12 @@ HEADS = {
 
 def kinds(held, config):
     """Of each claim: general, SimpleCNN's (general among its settings alone), or neither."""
-    ours = np.array([network.startswith("cnn") for _, network, _ in combinations(config)])
-    all_, own = held.mean(axis=0) >= GENERAL, held[ours].mean(axis=0) >= GENERAL if ours.any() else False
+    counted = others(config)
+    ours = counted & np.array([network.startswith("cnn") for _, network, _ in combinations(config)])
+    all_, own = (
+        held[counted].mean(axis=0) >= GENERAL,
+        held[ours].mean(axis=0) >= GENERAL if ours.any() else False,
+    )
     return np.where(all_, "general", np.where(own, "SimpleCNN's", "neither"))
 
 
@@ -213,7 +230,7 @@ def finding(held, config):
     words = (
         f"{count['general']} of {pictures.counted(total, 'finding')} hold in at least {GENERAL:.0%} of"
     )
-    words += f" {pictures.counted(len(held), 'setting')}"
+    words += f" {pictures.counted(int(others(config).sum()), 'setting')}"
     if more := count["SimpleCNN's"]:
         words += f"; {more} more in so many of SimpleCNN's"
     return words
@@ -226,7 +243,7 @@ def plot(arrays, config):
     shares = groups(holds, config)
     title = (
         f"{finding(holds, config)}\n{conditions(config)}; numbers as in the figures, (%) in percent; "
-        "blue: holds; orange with a corner: does not; grey: no number"
+        "blue: holds; orange with a corner: does not; grey: no number; after a network its test accuracy"
     )
     height = 0.19 * (len(holds) + len(shares) + 2) + 2.3
     figure, ((ax,),) = plots.grid(1, 1, title=title, panel=(8.6, height))
@@ -237,7 +254,7 @@ def plot(arrays, config):
     rates = np.array(list(shares.values()))
     percent = [[f"{100 * share:.0f}" for share in row] for row in rates]
     pictures.verdicts(ax, len(holds) + 2, rates >= GENERAL, percent)
-    draw_frame(ax, config, list(shares))
+    draw_frame(ax, config, list(shares), arrays["surface optima test accuracy"].mean(axis=1))
     if texts is not None:
         draw_bounds(ax, scale)
     return figure
@@ -254,14 +271,16 @@ def draw_bounds(ax, scale):
 
 def conditions(config):
     """What the settings are, in words."""
-    words = [pictures.counted(len(config.network), "network")]
+    count = len([network for network in config.network if network != CONTROL])
+    words = [pictures.counted(count or 1, "network")]
     words.append(" and ".join(NONLINEAR[a] for a in config.activation))
     words.append(", ".join(map(pictures.named, config.dataset)))
-    return " x ".join(words)
+    control = f"; {NETWORKS[CONTROL][0]}, the figures' own, is a control in no share"
+    return " x ".join(words) + (control if count < len(config.network) and count else "")
 
 
 def groups(held, config):
-    """{words: shares [claims]} of all settings, and of some of them."""
+    """{words: shares [claims]} of all settings of `others`, and of some of them."""
     rows = combinations(config)
     wanted = {
         "all": lambda row: True,
@@ -270,7 +289,10 @@ def groups(held, config):
         "tanh": lambda row: row[2] == "tanh",
         "ReLU": lambda row: row[2] == "relu",
     }
-    chosen = {words: np.array([is_one(row) for row in rows]) for words, is_one in wanted.items()}
+    counted = others(config)
+    chosen = {
+        words: counted & np.array([is_one(row) for row in rows]) for words, is_one in wanted.items()
+    }
     return {words: held[which].mean(axis=0) for words, which in chosen.items() if which.any()}
 
 
@@ -284,10 +306,13 @@ def short(number):
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
-def draw_frame(ax, config, shares):
-    """What rows and columns are, with lines between their groups."""
+def draw_frame(ax, config, shares, accuracy):
+    """What rows and columns are, with lines between their groups; accuracy [settings] of the optima."""
     ids, rows = list(core_claims.BOUNDS), combinations(config)
-    names = [f"{NETWORKS[network][0]}, {NONLINEAR[activation]}" for _, network, activation in rows]
+    names = [
+        f"{NETWORKS[network][0]}, {NONLINEAR[activation]}: {right:.0%}"
+        for (_, network, activation), right in zip(rows, accuracy, strict=True)
+    ]
     names = ["", *names, "share of settings that hold, %:", *shares]
     ax.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
     ax.set_xticks(np.arange(len(ids)) + 0.5, [WORDS[id][0] for id in ids], rotation=90, fontsize=8)

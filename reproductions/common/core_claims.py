@@ -258,13 +258,14 @@ def _at_rate(setting, factor, i, target):
 def _width(how, probed, theta):
     """As `widths.measure_one` has it of a network that it trains; losses along directions are those of
     the first `probed` examples, of which batch norm's statistics are made, too. NaN if it diverged."""
-    if not np.isfinite(theta).all():
+    near = networks.seen(how.problem, probed, probed)
+    start = float(near(theta)) if np.isfinite(theta).all() else np.nan
+    if not np.isfinite(start):
         nothing = np.full(how.directions, np.nan)
         found = {"multiple distances": nothing, "multiple censored": np.isfinite(nothing)}
         return found | {"train loss": np.nan, "norm": np.nan, "reached": False}
-    near = networks.seen(how.problem, probed, probed)
     loss = float(networks.seen(how.problem, how.examples)(theta))
-    found = widths.probe(near, theta, float(near(theta)), how)
+    found = widths.probe(near, theta, start, how)
     return {
         "multiple distances": found["multiple distances"],
         "multiple censored": found["multiple censored"],

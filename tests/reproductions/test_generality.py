@@ -312,7 +312,7 @@ def test_a_settings_job_depends_on_its_own_network_and_data_alone(place):
     whole, alone = preset(), preset(dataset=("mnist1d",), network=("fc3",), activation=("relu",))
     name = "mnist1d, fc3, relu"
     all_, (one,) = generality.settings(whole), generality.settings(alone).values()
-    assert len(all_) == 2 * 6 * 2 and all_[name] == one and len(set(all_.values())) == len(all_)
+    assert len(all_) == 2 * 7 * 2 and all_[name] == one and len(set(all_.values())) == len(all_)
     task = lambda settings: sweep._task(place, core_claims.measure, "generality", name, settings[name])
     assert task(all_).directory == task(generality.settings(alone)).directory
     # What is for images changes nothing of signals, and the other way round.
@@ -323,7 +323,7 @@ def test_a_settings_job_depends_on_its_own_network_and_data_alone(place):
 
 def test_the_paper_has_36_settings_with_the_rates_of_figure_6():
     config = generality.Config(**options.preset(generality.Config, "paper"))
-    assert len(generality.combinations(config)) == 36
+    assert len(generality.combinations(config)) == 42 and generality.others(config).sum() == 36
     six = {name: options.preset(fig6_swa.Config, name) for name in ("paper", "quick")}
     for i, own in enumerate(six.values()):  # images, and the signals of MNIST-1D
         assert (config.low[i], config.high[i]) == (own["low"], own["high"])
@@ -397,7 +397,7 @@ def test_cycles_start_where_more_training_of_the_first_optimum_ends():
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
-        ("--network=vgg", "--network=vgg: choose from cnn_half,"),
+        ("--network=vgg", "--network=vgg: choose from cnn, cnn_half,"),
         ("--dataset=imagenet", "--dataset=imagenet: choose from digits,"),
         ("--activation=tanh,tanh", "--activation=tanh,tanh: name each value once."),
         ("--width_epochs=11,5", "--width_epochs=11,5: must be at most --epochs, each of them."),
@@ -414,6 +414,24 @@ def test_bad_input_is_one_line_and_nothing_written(flag, words, tmp_path, capsys
     printed = capsys.readouterr()
     assert end.value.code == 2 and printed.out == "" and len(printed.err.splitlines()) == 1
     assert printed.err.startswith(f"generality: {words}") and not list((tmp_path / "runs").glob("*/*"))
+
+
+def test_the_figures_own_network_is_a_control_and_in_no_share():
+    alone, beside = (preset(dataset=("digits",), network=names) for names in (("cnn",), ("cnn", "fc2")))
+    assert generality.others(alone).all() and list(generality.others(beside)) == [False] * 2 + [True] * 2
+    bad = found(**{"tunnel labels": (slice(None), 0.75)})
+    arrays = settings_of(bad, bad, found(), found())
+    assert generality.judged(arrays, beside)["fig3.labels"] == 1.0
+    assert generality.judged(settings_of(bad, bad), alone)["fig3.labels"] == 0.0
+    holds = generality.held(generality.numbers(arrays, beside))
+    assert set(generality.kinds(holds, beside)) == {"general"}
+    assert generality.groups(holds, beside).keys() == {"all", "other networks", "tanh", "ReLU"}
+    assert generality.conditions(beside).startswith("1 network x tanh and ReLU x ")
+    assert generality.conditions(beside).endswith(
+        "; SimpleCNN, the figures' own, is a control in no share"
+    )
+    assert "control" not in generality.conditions(alone)
+    assert generality.finding(holds, beside).endswith(" 2 settings")
 
 
 def test_the_title_counts_what_is_general_and_what_is_simplecnns():
@@ -450,7 +468,7 @@ def test_the_table_has_a_row_for_each_setting_and_a_column_for_each_claim():
     heads = [tick.get_text() for tick in ax.get_xticklabels()]
     assert heads == [words for words, _ in generality.WORDS.values()]
     rows = [tick.get_text() for tick in ax.get_yticklabels()]
-    assert rows[1:3] == ["SimpleCNN, half as wide, tanh", "fully connected, 2 layers, tanh"]
+    assert rows[1:3] == ["SimpleCNN, half as wide, tanh: 80%", "fully connected, 2 layers, tanh: 80%"]
     assert rows[4:] == ["all", "SimpleCNN", "other networks", "tanh"]
     cells = [(p.get_xy(), p.get_facecolor()) for p in ax.patches if hasattr(p, "get_width")]
     assert len(cells) == 23 * (2 + 4)
