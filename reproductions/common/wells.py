@@ -15,6 +15,7 @@ from reproductions.common import toys
 from reproductions.common.arrays import stacked
 
 CORNERS = 3  # optima that are looked at, and that the second cut goes through
+_HALVINGS = 40  # at most: a loss of 0 has doubled at once
 _CLOSE = 0.005  # of the distance where the loss has doubled: how well that is known
 _WINDOW = 2.0  # of the cuts, in distances between optima
 # What is claimed of one landscape's numbers, `judged`.
@@ -101,7 +102,9 @@ def _well(landscape, point, i, a, start, view):
     if np.isfinite(doubled):
         passed = np.searchsorted(a, doubled)  # the first distance at which it has doubled
         low, high = a[passed - 1] if passed else 0.0, a[passed]
-        while high - low > _CLOSE * high:
+        for _ in range(_HALVINGS):
+            if high - low <= _CLOSE * high:
+                break
             middle = (low + high) / 2
             twice = at(v, [middle]).losses[0].mean() >= 2 * start
             low, high = (low, middle) if twice else (middle, high)

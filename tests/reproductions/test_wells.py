@@ -33,3 +33,10 @@ def test_there_the_mean_loss_is_twice_that_of_the_point(start, distances):
 def test_where_it_does_not_double_there_is_no_such_place():
     _, well = found(60.0, 20)
     assert np.isnan(well["doubled"]) and np.isnan(well["there"]).all() and np.isnan(well["ring"]).all()
+
+
+def test_a_loss_of_nothing_has_doubled_at_once():
+    bowl, ahead = wedges.Quadratic(np.ones(D)), np.linspace(0, 10, 5)[1:]
+    view = wells.View(DIRECTIONS, 4, 5, 3)
+    well = wells._well(bowl, np.zeros(D), 1, ahead, 0.0, view)
+    assert 0 <= well["doubled"] < 1e-9
