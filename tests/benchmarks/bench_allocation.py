@@ -27,6 +27,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 GOALS = {"speed": 1.25, "memory": 8}
@@ -138,7 +139,7 @@ def wide(options):
         watching = [wedges.LossAllocation(landscape, **how)]
     forget_peak()
     train()
-    print(model.count_params(), peak())
+    print(model.count_params(), harness.peak())
 
 
 def forget_peak():
@@ -146,12 +147,6 @@ def forget_peak():
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak():
-    """Bytes."""
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def memory(options):

@@ -10,7 +10,6 @@ peak memory.
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 N, BATCH = 3840, 128
@@ -113,7 +113,7 @@ def large():
 
     theta = np.zeros(10**7, np.float32)
     tf.constant(0) + 1  # TensorFlow itself is up
-    before, started = _peak(), time.perf_counter()
+    before, started = harness.peak(), time.perf_counter()
     cut = wedges.random_cut(theta, 10**4, seed=0)
     z = tf.random.stateless_normal([10**4], [0, 0])
     with tf.GradientTape() as tape:
@@ -122,13 +122,8 @@ def large():
     gradient = tape.gradient(loss, z)
     np.asarray(gradient)
     seconds = time.perf_counter() - started
-    print(
-        f"{cut}: {seconds:.2f} s (goal 5), peak {_peak():.2f} GB (goal 2), {before:.2f} GB of it before"
-    )
-
-
-def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GB, from Linux's kB
+    after, before = harness.peak() / 2**30, before / 2**30
+    print(f"{cut}: {seconds:.2f} s (goal 5), peak {after:.2f} GB (goal 2), {before:.2f} GB of it before")
 
 
 if __name__ == "__main__":

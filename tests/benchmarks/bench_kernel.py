@@ -20,7 +20,6 @@ each output's sum over the same images. The goal is at most 20 times their time.
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 GOALS = {"jacobian": 10, "memory": 1 / 20, "neural-tangents": 2, "gradients": 20}
@@ -140,9 +140,9 @@ def child(n):
     landscape, _ = dense(n)
     theta = landscape.space.read()
     wedges.tangent_kernel(landscape, theta, examples=2)  # TensorFlow itself, and the first graph
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = harness.peak()
     wedges.tangent_kernel(landscape, theta)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    grown = (harness.peak() - before) / 2**20
     seconds = {}
     for _ in range(3):
         timed(seconds, "kernel", lambda: wedges.tangent_kernel(landscape, theta))

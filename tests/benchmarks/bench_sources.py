@@ -16,7 +16,6 @@ a process for each size and source, whose files are four times as large the seco
 import argparse
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import wedges
 
 import keras  # isort: skip
+import harness
 import numpy as np
 import tensorflow as tf
 
@@ -151,9 +151,7 @@ def peak(folder, name, images):
     found = landscape(name, folder, images)
     found.value_and_gradient(found.space.read())
     found.sample(found.space.read(), 0)
-    # Not getrusage: its largest size is that of the parent where the child begins.
-    status = pathlib.Path("/proc/self/status").read_text()
-    print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+    print(harness.peak() / 2**20)
 
 
 def main(rounds, images):
