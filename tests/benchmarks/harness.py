@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import pathlib
+import resource
 import sys
 
 
@@ -44,11 +45,14 @@ def printed(function, *given):
 
 
 def peak():
-    """The most memory that this process has had, in bytes; Linux alone.
+    """The most memory that this process has had, in bytes.
 
-    Not `getrusage`: its largest size is at least that of the parent where the child begins.
+    On Linux not `getrusage`, whose largest size is at least that of the parent where the child begins.
     """
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    status = pathlib.Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on macOS in bytes
+    lines = status.read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
