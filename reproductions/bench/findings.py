@@ -63,6 +63,13 @@ def around(text, head=HEAD):
     return before, rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
 
 
+def told(text):
+    """A page's own words: without the pictures and the table that are put into it."""
+    for head in (MORE, HEAD):
+        text = "".join(around(text, head))
+    return "\n".join(line for line in text.split("\n") if not line.startswith("!["))
+
+
 def _with(text, head, section, others):
     """A page with a section in the place of the one it has under this head, or before the first of
     others there is, or at the end; an empty section is none."""

@@ -12,7 +12,7 @@ import markdown_it
 import markupsafe
 
 from reproductions.bench import catalogue, claims
-from reproductions.bench.findings import around
+from reproductions.bench.findings import told as own_words
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}(?:v\d+)?)")
 _LINK = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
@@ -55,14 +55,14 @@ def story(figure):
 def findings(figure):
     """What was found in the reference run, as HTML; None where nobody has written it down.
 
-    Without the table of every claim: a report has one of its own run's.
+    Without its pictures and the table of every claim: a report has those of its own run.
     """
     path = claims.REFERENCE / f"{figure}.md"
     if not path.exists():
         return None
     # No HTML of its own passes through; headings stand below the figure's.
     markdown = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse("".join(around(path.read_text(encoding="utf-8"))))
+    tokens = markdown.parse(own_words(path.read_text(encoding="utf-8")))
     for token in tokens:
         if token.type.startswith("heading"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"

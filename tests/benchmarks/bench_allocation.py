@@ -11,8 +11,6 @@ training on the whole, `FullBatch`, followed and alone, whose gradients are shar
 Memory: four steps of `fit` of a wide network with and without it, each in a process of its own: the
 peaks' difference in numbers of 8 bytes, which the sums are, for each of D parameters. The goal is at
 most 8. It is measured with trapezoids alone, and where each segment is refined to quarters.
-
-`--quick` allocates the loss of a tenth of the examples.
 """
 
 import argparse
@@ -27,6 +25,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 GOALS = {"speed": 1.25, "memory": 8}
@@ -65,10 +64,11 @@ def speed(options):
     from reproductions.common import data
     from wedges.allocation import FullBatch
 
-    found = data.load("fashion_mnist")
-    x, y = found.x_train[:55_000].reshape(-1, 784), found.y_train[:55_000]
+    found = data.load(options.dataset)
+    y = found.y_train[:55_000]
+    x = found.x_train[: len(y)].reshape(len(y), -1)
     x = (x - x.min()) / np.ptp(x)
-    model = network(784, 100, 50, rate=options.rate)
+    model = network(x.shape[1], 100, 50, rate=options.rate)
     landscape = wedges.NetworkLandscape(model, x[: options.examples], y[: options.examples], seed=0)
     start, steps = landscape.space.read().numpy(), options.iterations
     direction = np.random.default_rng(1).standard_normal(len(start)).astype(np.float32)
@@ -138,7 +138,7 @@ def wide(options):
         watching = [wedges.LossAllocation(landscape, **how)]
     forget_peak()
     train()
-    print(model.count_params(), peak())
+    print(model.count_params(), harness.peak())
 
 
 def forget_peak():
@@ -148,24 +148,18 @@ def forget_peak():
     pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak():
-    """Bytes."""
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
 def memory(options):
     """The peaks of processes, by turns."""
-    more: dict[str, list[float]] = {name: [] for name in CHILDREN}
+    more: dict[str, list[float]] = {name: [] for name in options.children}
     for _ in range(options.rounds):
         peaks = {}
-        for child in CHILDREN:
-            command = [sys.executable, __file__, f"--child={child}", f"--width={options.width}"]
+        for child in options.children:
+            command = [sys.executable, __file__, *sys.argv[1:], f"--child={child}"]
             size, peaks[child] = map(int, subprocess.check_output(command, text=True).split())
             more[child].append((peaks[child] - peaks["alone"]) / size)
         shown = ", ".join(f"{child} {peak / 2**20:,.0f} MB" for child, peak in peaks.items())
         print(f"D = {size:,}: {shown}", flush=True)
-    for child in CHILDREN[1:]:
+    for child in options.children[1:]:
         each = statistics.median(more[child])
         print(f"{child}: {each:.1f} bytes a parameter, {each / 4:.1f} vectors of float32")
         told("memory", each / 8, options)
@@ -186,11 +180,12 @@ if __name__ == "__main__":
     )
     parser.add_argument("--rate", type=float, default=0.05, help="of SGD with momentum 0.9")
     parser.add_argument("--tolerance", type=float, default=1e-3)
+    parser.set_defaults(children=CHILDREN)
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
-    parser.add_argument("--quick", action="store_true", help="one round, to see that it works")
-    given = parser.parse_args()
-    if given.quick:
-        given.rounds, given.examples, given.width = 1, 5500, 2000
+    parser.add_argument("--dataset", default="fashion_mnist")
+    few = {"dataset": "digits", "examples": 50, "iterations": 3, "width": 100}
+    few |= {"children": ("alone", "trapezoids")}
+    given = harness.options(parser, rounds=1, **few)
     if given.child:
         wide(given)
     else:

@@ -1,6 +1,7 @@
 """What connectors cost: a step inside one against plain training, and evaluating many points.
 
-    pip install -e '.[bench]' && python tests/benchmarks/bench_connector.py [--rounds=9] [--points=100]
+    pip install -e '.[bench]'
+    python tests/benchmarks/bench_connector.py [--rounds=9] [--points=100] [--quick]
 
 SimpleCNN (D = 19,466), 32x32x3, batch 128, Adam. Steps: contenders take turns in one process, 60 steps
 each; the ratio to plain training is the median over rounds. Evaluation: the loss of `points` thetas on
@@ -18,31 +19,32 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
-N, BATCH, STEPS = 10_000, 128, 60
+BATCH = 128
 GOAL_STEP, GOAL_EVALUATION = 1.10, 2.5
 BATCHES = (100, 250, 500, 1000)
 
 
-def _network(**settings):
+def _network(images, **settings):
     import wedges
     from reproductions.common import models
 
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(N, 32, 32, 3)).astype(np.float32)
-    y = rng.integers(0, 10, N)
+    x = rng.normal(size=(images, 32, 32, 3)).astype(np.float32)
+    y = rng.integers(0, 10, images)
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
     return wedges.NetworkLandscape(model, x, y, models.loss(), seed=0, batch_size=BATCH, **settings)
 
 
-def steps(rounds):
+def steps(options):
     import keras
 
     import wedges
     from wedges import connect, simplex
 
-    network = _network()
+    network = _network(options.images)
     rng, adam = np.random.default_rng(1), keras.optimizers.Adam()
     theta = network.space.read().numpy()
     optima = theta + rng.normal(size=(11, len(theta))).astype(np.float32)
@@ -67,22 +69,22 @@ def steps(rounds):
     contenders["joint, m = 3, 6 points"] = joint(3, 2)
     contenders["joint, m = 10, 55 points"] = joint(10, 2)
     seconds = {name: [] for name in contenders}
-    for i in range(rounds + 1):
+    for i in range(options.rounds + 1):
         for name, descent in contenders.items():
             started = time.perf_counter()
-            descent.run(STEPS)  # done when it returns: the losses are on the host
+            descent.run(options.steps)  # done when it returns: the losses are on the host
             if i:  # the first round traces
                 seconds[name].append(time.perf_counter() - started)
     print(f"{'':26} ms/step (min..max)       x plain")
     for name, values in seconds.items():
-        ms = [1e3 * v / STEPS for v in values]
+        ms = [1e3 * v / options.steps for v in values]
         ratio = statistics.median(v / p for v, p in zip(values, seconds["plain"], strict=True))
         goal = f"  (goal {GOAL_STEP:.2f})" if name.startswith("a point") else ""
         spread = f"({min(ms):.2f}..{max(ms):.2f})"
         print(f"{name:26} {statistics.median(ms):7.2f} {spread:16} {ratio:6.3f}{goal}", flush=True)
 
 
-def _best(loop, points):
+def _best(loop, points, images):
     """Point-images a second of `loop(batch size)(thetas)` at its best batch size, and that size."""
     rates = {}
     for batch in BATCHES:
@@ -96,27 +98,28 @@ def _best(loop, points):
     run(thetas[:1])
     started = time.perf_counter()
     run(thetas)
-    return points * N / (time.perf_counter() - started), batch
+    return points * images / (time.perf_counter() - started), batch
 
 
-def wedges(points):
+def wedges(points, images):
     rng = np.random.default_rng(1)
 
     def loop(batch):
-        network = _network(evaluation_batch_size=batch)
+        network = _network(images, evaluation_batch_size=batch)
         noise = rng.normal(size=(points, network.dimension)).astype(np.float32)
         return lambda thetas: network(thetas).numpy(), network.space.read().numpy() + 0.01 * noise
 
-    return _best(loop, points)
+    return _best(loop, points, images)
 
 
-def torch(points):
+def torch(points, images):
     import torch as t
     from torch import nn
 
     rng = np.random.default_rng(0)
-    x = t.tensor(rng.normal(size=(N, 3, 32, 32)).astype(np.float32)).to(memory_format=t.channels_last)
-    y = t.tensor(rng.integers(0, 10, N))
+    x = t.tensor(rng.normal(size=(images, 3, 32, 32)).astype(np.float32))
+    x = x.to(memory_format=t.channels_last)
+    y = t.tensor(rng.integers(0, 10, images))
     stack, channels = [], 3
     for width in (16, 32, 32):
         stack += [nn.Conv2d(channels, width, 3, padding=1), nn.Tanh(), nn.MaxPool2d(2)]
@@ -125,42 +128,48 @@ def torch(points):
     start = dict(model.named_parameters())
     thetas = [{k: v.detach() + 0.01 * t.randn_like(v) for k, v in start.items()} for _ in range(points)]
     entropy = lambda z, y: nn.functional.cross_entropy(z, y, reduction="sum")
+    at = t.func.functional_call
 
     def loop(batch):
         def run(thetas):
             with t.inference_mode():
                 for theta in thetas:
-                    rows = [slice(i, i + batch) for i in range(0, N, batch)]
-                    sum(entropy(t.func.functional_call(model, theta, (x[r],)), y[r]) for r in rows) / N
+                    rows = [slice(i, i + batch) for i in range(0, images, batch)]
+                    sum(entropy(at(model, theta, (x[r],)), y[r]) for r in rows) / images
 
         return run, thetas
 
-    return _best(loop, points)
+    return _best(loop, points, images)
 
 
-def evaluation(rounds, points):
-    rates = {"wedges": [], "torch": []}
-    for _ in range(rounds):
+def evaluation(options, names):
+    rates = {name: [] for name in names}
+    for _ in range(max(1, options.rounds // 3)):
         for name in rates:
-            command = [sys.executable, __file__, f"--contender={name}", f"--points={points}"]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            command = [sys.executable, __file__, *sys.argv[1:], f"--contender={name}"]
+            out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             rate, batch = out.split()
             rates[name].append(float(rate))
             print(f"  {name}: {float(rate):,.0f} point-images/s, batches of {batch}", flush=True)
-    ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
     both = ", ".join(f"{n} {statistics.median(v):,.0f}" for n, v in rates.items())
-    print(f"evaluating {points} points on {N} images, point-images/s: {both}")
-    print(f"ratio {ratio:.2f} (goal {GOAL_EVALUATION})")
+    print(f"evaluating {options.points} points on {options.images} images, point-images/s: {both}")
+    if "torch" in rates:
+        ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
+        print(f"ratio {ratio:.2f} (goal {GOAL_EVALUATION})")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--points", type=int, default=100)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--contender", choices=("wedges", "torch"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.contender:
-        print(*{"wedges": wedges, "torch": torch}[arguments.contender](arguments.points))
+    options = harness.options(parser, rounds=1, points=2, images=200, steps=1)
+    if options.contender:
+        contend = {"wedges": wedges, "torch": torch}[options.contender]
+        print(*contend(options.points, options.images))
     else:
-        steps(arguments.rounds)
-        evaluation(max(1, arguments.rounds // 3), arguments.points)
+        there = harness.installed("torch", needed=not options.quick)
+        steps(options)
+        evaluation(options, ("wedges", "torch") if there else ("wedges",))

@@ -2,9 +2,10 @@
 
     pip install torch && pip install --no-deps pyhessian hessian-eigenthings==1.0.0a5
     python tests/benchmarks/bench_curvature.py [--only=products|eigenpairs|trace|memory] [--rounds=9]
+                                               [--quick]
 
 SimpleCNN (D = 19,466) on images of 32x32x3, on an idle machine. Products and pairs are checked against
-the same network in PyTorch, float64.
+the same network in PyTorch, float64 (in a quick run without PyTorch: in Keras).
 
   products    on random images, in turn, at their best batches: one product, ten at once, and one by
               forward over reverse, which wedges does not use; all in units of one gradient
@@ -36,11 +37,11 @@ import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 PARTS = ("products", "eigenpairs", "trace", "memory")
-BATCHES = (50, 100, 200, 500)
-K, TOLERANCE, STEPS = 10, 1e-3, (20, 25, 30, 40, 60, 80, 100)
+TOLERANCE, STEPS = 1e-3, (20, 25, 30, 40, 60, 80, 100)
 GOALS = {"one product": 2.5, "ten products": 18, "pyhessian": 5, "eigenthings_enough": 2}
 CONTENDERS = ("wedges", "pyhessian", "pyhessian_graph", "eigenthings", "eigenthings_enough")
 # Keras's weights; [rows, columns, in, out], the dense layer's with its input as an image
@@ -85,8 +86,9 @@ def _timed(function):
 
 def products(folder, options):
     x, y = _data(options.images)
-    landscapes = {batch: _landscape(x, y, evaluation_batch_size=batch) for batch in BATCHES}
-    theta = landscapes[BATCHES[0]].space.read()
+    batches = options.batches
+    landscapes = {batch: _landscape(x, y, evaluation_batch_size=batch) for batch in batches}
+    theta = landscapes[batches[0]].space.read()
     v = np.random.default_rng(1).normal(size=(10, len(theta))).astype(np.float32)
     calls = {
         "gradient": lambda one: one.value_and_gradient(theta)[1].numpy(),
@@ -96,7 +98,7 @@ def products(folder, options):
     }
     chosen = {}
     for name, call in calls.items():
-        best, seconds = _fastest(lambda b, call=call: call(landscapes[b]), BATCHES)
+        best, seconds = _fastest(lambda b, call=call: call(landscapes[b]), batches)
         chosen[name] = lambda best=best, call=call: call(landscapes[best])
         print(f"  {name}: batches of {best}; s: {seconds}", flush=True)
     seconds = {name: [] for name in chosen}
@@ -110,7 +112,7 @@ def products(folder, options):
     found = np.concatenate([chosen["one product"]()[None], chosen["ten products"]()])
     off = np.linalg.norm(chosen["forward over reverse"]() - found[0]) / np.linalg.norm(found[0])
     print(f"forward over reverse differs from the product by {off:.1e} of it")
-    if importlib.util.find_spec("torch"):
+    if options.quick or importlib.util.find_spec("torch"):
         there = _exactly(theta.numpy(), x, y, v)
         off = np.linalg.norm(found - there[[0, *range(10)]], axis=1) / np.linalg.norm(there[0])
         print(f"largest difference of a product to float64, of its length: {off.max():.1e}")
@@ -148,11 +150,12 @@ def train(folder, options):
     import wedges
     from reproductions.common import data
 
-    if (pathlib.Path(os.environ.get("TFDS_DATA_DIR", "")) / "cifar10").is_dir():
+    cifar = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "")) / "cifar10"
+    if cifar.is_dir() and not options.quick:
         found = data.load("cifar10")
         what, x, y = "CIFAR-10", found.x_train, found.y_train
     else:
-        what, (x, y) = "random images", _data(max(10_000, options.eigen_images))
+        what, (x, y) = "random images", _data(max(options.train_images, options.eigen_images))
         x += 0.1 * np.random.default_rng(1).normal(size=(10, 32, 32, 3)).astype(np.float32)[y]
     landscape = _landscape(x, y, batch_size=128)
     adam = keras.optimizers.Adam(1e-3)
@@ -208,6 +211,8 @@ class _Loader(list):
 
 def _exactly(theta, x, y, rows):
     """H times each row, [K, D] -> [K, D], in float64."""
+    if importlib.util.find_spec("torch") is None:
+        return _by_tapes(theta, x, y, rows)
     import torch as t
     from torch.nn.functional import cross_entropy
 
@@ -224,16 +229,34 @@ def _exactly(theta, x, y, rows):
     return found
 
 
+def _by_tapes(theta, x, y, rows):
+    """As `_exactly`, in Keras, all images at once."""
+    import tensorflow as tf
+
+    model = harness.simple_cnn(theta)
+    weights = [v.value for v in model.trainable_variables]
+    flat = lambda tensors: tf.concat([tf.reshape(t, [-1]) for t in tensors], axis=0)
+    with tf.GradientTape(persistent=True) as outer:
+        with tf.GradientTape() as inner:
+            logits = model(x.astype(np.float64))
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+        gradient = flat(inner.gradient(loss, weights))
+        slopes = [tf.tensordot(gradient, row, 1) for row in rows.astype(np.float64)]
+    return np.array([flat(outer.gradient(slope, weights)) for slope in slopes])
+
+
 def wedges(folder, options):
     import wedges
 
     x, y, theta = _trained(folder)
     network = lambda batch: _landscape(x, y, evaluation_batch_size=batch)
-    tried = {batch: network(batch) for batch in BATCHES}
+    tried = {batch: network(batch) for batch in options.batches}
     product = lambda batch: tried[batch].hessian_product(theta, np.ones_like(theta)).numpy()
-    batch, seconds = _fastest(product, BATCHES)
+    batch, seconds = _fastest(product, options.batches)
     fresh = network(batch)  # so that its tracing counts
-    find = lambda: wedges.eigenpairs(wedges.hessian(fresh, theta), K, seed=0, tolerance=TOLERANCE)
+    find = lambda: wedges.eigenpairs(
+        wedges.hessian(fresh, theta), options.pairs, seed=0, tolerance=TOLERANCE
+    )
     took, pairs = _timed(find)
     _keep(folder, "wedges", pairs.values, pairs.vectors, pairs.products)
     print(f"{took:.3f} | batches of {batch}; s a product: {seconds}")
@@ -243,7 +266,9 @@ def converged(folder, options):
     import wedges
 
     x, y, theta = _trained(folder)
-    pairs = wedges.eigenpairs(wedges.hessian(_landscape(x, y), theta), K, seed=1, tolerance=1e-5)
+    pairs = wedges.eigenpairs(
+        wedges.hessian(_landscape(x, y), theta), options.pairs, seed=1, tolerance=1e-5
+    )
     _keep(folder, "converged", pairs.values, pairs.vectors, pairs.products)
 
 
@@ -275,7 +300,7 @@ def _rival(folder, name, find, one=None):
     t.manual_seed(0)
     loader = _Loader(x, y, batch)
     took, (values, vectors, products) = _timed(lambda: find(model, loader))
-    found = np.empty((K, len(theta)))
+    found = np.empty((len(values), len(theta)))
     found[:, _order()] = vectors
     _keep(folder, name, values, found, products)
     return f"{took:.3f} | {how}"
@@ -295,7 +320,7 @@ def pyhessian(folder, options):
         data = {"data": next(iter(loader))} if graph else {"dataloader": loader}
         loader.passes = 0
         it = pyhessian.hessian(model, cross_entropy, cuda=False, **data)
-        values, vectors = it.eigenvalues(top_n=K)
+        values, vectors = it.eigenvalues(top_n=options.pairs)
         flat = [np.concatenate([p.numpy().reshape(-1) for p in v]) for v in vectors]
         return values, np.array(flat), len(counted) + loader.passes
 
@@ -308,10 +333,11 @@ def pyhessian(folder, options):
 
 def eigenthings(folder, options):
     enough = options.contender == "eigenthings_enough"
-    print(_lanczos(folder, options.contender, int((folder / "steps").read_text()) if enough else None))
+    steps = int((folder / "steps").read_text()) if enough else None
+    print(_lanczos(folder, options.contender, steps, options.pairs))
 
 
-def _lanczos(folder, name, steps):
+def _lanczos(folder, name, steps, k):
     import torch as t
     from hessian_eigenthings import HessianOperator, lanczos
     from torch.nn.functional import cross_entropy
@@ -321,7 +347,7 @@ def _lanczos(folder, name, steps):
     def whole(model, loader):
         # Its default above 50 steps is not to reorthogonalise: found eigenvalues then return as copies.
         it, settings = HessianOperator(model, loader, loss), {"which": "LA", "reorthogonalize": True}
-        pairs = lanczos(it, k=K, max_iter=steps, tol=TOLERANCE, seed=0, **settings)
+        pairs = lanczos(it, k=k, max_iter=steps, tol=TOLERANCE, seed=0, **settings)
         return pairs.eigenvalues.numpy(), pairs.eigenvectors.numpy(), loader.passes
 
     def one(model, loader):
@@ -334,7 +360,7 @@ def _lanczos(folder, name, steps):
 def search(folder, options):
     """The fewest steps of Lanczos that are enough for hessian-eigenthings."""
     for steps in STEPS:
-        _lanczos(folder, "search", steps)
+        _lanczos(folder, "search", steps, options.pairs)
         if (worst := _residuals(folder, "search").max()) <= TOLERANCE:
             break
     (folder / "steps").write_text(str(steps))
@@ -376,8 +402,8 @@ def trace(folder, options):
 
     import wedges
 
-    values, rng = np.arange(1.0, 2001) ** -2, np.random.default_rng(0)
-    axes = np.linalg.qr(rng.normal(size=(2000, 2000)))[0]
+    d, rng = options.trace_d, np.random.default_rng(0)
+    values, axes = np.arange(1.0, d + 1) ** -2, np.linalg.qr(rng.normal(size=(d, d)))[0]
     # The Hessian of wedges.Quadratic(matrix); NumPy multiplies by ten vectors at once far faster.
     matrix = scipy.sparse.linalg.aslinearoperator(((axes * values) @ axes.T).astype(np.float32))
 
@@ -413,7 +439,7 @@ def memory(folder, options):
 
     from wedges.curvature import lanczos
 
-    dimension = 10**6
+    dimension = options.lanczos_d
     diagonal = np.linspace(1, 2, dimension, dtype=np.float32)
     product = lambda v: diagonal * v
     matrix = scipy.sparse.linalg.LinearOperator((dimension,) * 2, product, dtype=np.float32)
@@ -432,25 +458,21 @@ def memory(folder, options):
 def main(options):
     wanted = PARTS if options.only is None else (options.only,)
     names = ("torch", "pyhessian", "hessian_eigenthings")
-    missing = [n for n in names if importlib.util.find_spec(n) is None]
-    if "eigenpairs" in wanted and missing:
-        sys.exit(f"{', '.join(missing)} missing: see this file's first lines, or --only=products")
+    if "eigenpairs" in wanted:
+        options.rivals = harness.installed(*names, needed=not options.quick)
     cpu = pathlib.Path("/proc/cpuinfo")
     lines = cpu.read_text().split("\n") if cpu.exists() else []
     chip = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "CPU unknown")
-    packages = ("numpy", "scipy", "keras", "tensorflow", *(n for n in names if n not in missing))
+    packages = ("numpy", "scipy", "keras", "tensorflow", *filter(importlib.util.find_spec, names))
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     print(f"{chip}, {CORES} cores; Python {platform.python_version()}, {versions}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
 
         def run(name, **settings):
-            command = [
-                sys.executable,
-                __file__,
-                *sys.argv[1:],
-                f"--contender={name}",
-                f"--folder={folder}",
-            ]
+            if options.quick:
+                found = harness.printed(contend, name, pathlib.Path(folder), options)
+                return found if settings else print(found, end="", flush=True)
+            command = [sys.executable, __file__, *sys.argv[1:], f"--contender={name}"]
             ended = subprocess.run([*command, f"--folder={folder}"], text=True, **settings)
             if ended.returncode < 0 and name == "pyhessian_graph":  # killed: out of memory
                 return None
@@ -463,17 +485,23 @@ def main(options):
             eigenpairs(options, run) if part == "eigenpairs" else run(part)
 
 
+def contend(name, folder, options):
+    options.contender = name
+    globals()[name.removesuffix("_graph").removesuffix("_enough")](folder, options)
+
+
 def eigenpairs(options, run):
     run("converged")
-    run("search")
-    seconds = {name: [] for name in CONTENDERS}
+    if options.rivals:
+        run("search")
+    seconds = {name: [] for name in CONTENDERS if options.rivals or name == "wedges"}
     for _ in range(options.eigen_rounds):
         for name, values in seconds.items():
             found = run(name, stdout=subprocess.PIPE) or "nan | killed: all images need too much memory"
             took, how = found.split(" | ")
             values.append(float(took))
             print(f"  {name}: {values[-1]:.1f} s, {how.strip()}", flush=True)
-    print(f"largest {K} eigenpairs, {options.eigen_images} images:")
+    print(f"largest {options.pairs} eigenpairs, {options.eigen_images} images:")
     for name, values in seconds.items():
         ratio = statistics.median(v / w for v, w in zip(values, seconds["wedges"], strict=True))
         goal = f" (goal {GOALS[name]})" if name in GOALS else ""
@@ -488,13 +516,19 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=9, help="of products")
     parser.add_argument("--eigen_images", type=int, default=5000)
     parser.add_argument("--eigen_rounds", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--train_steps", type=int, default=2000)
+    parser.add_argument("--train_images", type=int, default=10_000, help="where they are random")
+    parser.add_argument("--batches", nargs="+", type=int, default=[50, 100, 200, 500])
     parser.add_argument("--seeds", type=int, default=50, help="of trace")
+    parser.add_argument("--trace_d", type=int, default=2000)
+    parser.add_argument("--lanczos_d", type=int, default=10**6)
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    few = {"images": 20, "eigen_images": 20, "train_images": 100, "batches": [20], "train_steps": 5}
+    few |= {"pairs": 2, "seeds": 2, "trace_d": 100, "lanczos_d": 10**4}
+    options = harness.options(parser, rounds=1, **few)
     if options.contender:
-        name = options.contender.removesuffix("_graph").removesuffix("_enough")
-        globals()[name](options.folder, options)
+        contend(options.contender, options.folder, options)
     else:
         main(options)

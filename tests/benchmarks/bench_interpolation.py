@@ -13,8 +13,6 @@ turns in one process, everything traced before:
 The goal: interpolation takes at most 1.05 times what the losses take one by one. Wall time, and the
 processor time of all threads. The numbers are checked: losses against `one by one`, turning and length
 against the chords of all outputs at once.
-
-`--quick` takes few points and images, to see that it works.
 """
 
 import argparse
@@ -24,6 +22,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 GOAL = 1.05
@@ -109,9 +108,6 @@ if __name__ == "__main__":
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--points", type=int, default=50)
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--quick", action="store_true", help="few points and images, one round")
-    given = parser.parse_args()
-    if given.quick:
-        given.rounds, given.points, given.images = 1, 5, 500
+    given = harness.options(parser, rounds=1, points=5, images=100)
     for name in given.models:
         measure(name, given)

@@ -1,6 +1,6 @@
 """Many points on two processes against one: `wedges.probe.plane(..., jobs=2)` on a model of one thread.
 
-    python tests/benchmarks/bench_jobs.py [--rounds=5] [--images=1000] [--side=16]
+    python tests/benchmarks/bench_jobs.py [--rounds=5] [--images=1000] [--side=16] [--quick]
 
 SimpleCNN (D = 19,466) on random images of 32x32x3, a plane of side x side points. TensorFlow is told to
 use one thread, here and so in the workers. One process and two take turns; the ratio is the median over
@@ -18,6 +18,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
 
+import harness
 import joblib
 import numpy as np
 from joblib.externals import loky
@@ -26,11 +27,11 @@ GOAL = 0.65
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--side", type=int, default=16)
-    given = parser.parse_args()
+    given = harness.options(parser, rounds=1, images=50, side=2)
 
     import wedges
     from reproductions.common import models

@@ -1,6 +1,7 @@
 """Larger models: products over gradients, a step over fit, a loss over evaluate, first calls, memory.
 
-    python tests/benchmarks/bench_large.py [--models small mobilenet resnet] [--images 512] [--rounds=7]
+    python tests/benchmarks/bench_large.py [--models small mobilenet resnet] [--images 512]
+                                           [--rounds=7] [--quick]
 
 Each row is a process of its own, which is what its memory is the peak of. Images are random, 32x32x3.
 A product is one Hessian-vector product (K = 1), a gradient is `value_and_gradient`; the two take turns,
@@ -21,6 +22,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+import harness
 
 MODELS = ("small", "mobilenet", "resnet")
 POLICIES = ("frozen", "reestimate")
@@ -138,16 +141,17 @@ def main(options):
         "| compile, product / gradient | peak GB, gradient / product |"
     )
     print("|---" * 12 + "|")
+    failed = []
     for name in options.models:
         for policy in options.policies:
             for images in options.images:
                 batch = min(options.batch, images)
                 one = [f"--model={name}", f"--policy={policy}", f"--images={images}"]
-                one += [f"--batch={batch}", f"--rounds={options.rounds}"]
-                command = [sys.executable, __file__, *one]
+                command = [sys.executable, __file__, *sys.argv[1:], *one, f"--batch={batch}"]
                 ended = subprocess.run(command, text=True, capture_output=True)
                 if ended.returncode:
                     print(f"| {name} | {policy} | {images}, {batch} | failed: {ended.stderr[-300:]}")
+                    failed.append(ended.stderr)  # the other rows are worth having
                     continue
                 f = json.loads(ended.stdout.strip().split("\n")[-1])
                 print(
@@ -157,6 +161,8 @@ def main(options):
                     f"{f['compile']:.1f} | {f['GB gradient']:.2f} / {f['GB']:.2f} |",
                     flush=True,
                 )
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 if __name__ == "__main__":
@@ -168,7 +174,8 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     parser.add_argument("--policy", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    few = {"models": ["small"], "policies": ["reestimate"], "images": [8], "batch": 4}
+    options = harness.options(parser, rounds=1, **few)
     if options.model:
         options.images = options.images[0]
         measure(options)

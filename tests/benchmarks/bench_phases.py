@@ -8,8 +8,6 @@ curve of 40 epochs and its 21 positions, largest eigenvalue and trace of the Hes
 distances, losses. All in one process, by turns; tracing included, as a sweep pays it for each cell. The
 goal: measuring without the curve's own training takes at most 0.5 of the training of the three. The data
 are random images around ten means, which the networks learn as they would others.
-
-`--quick` is a tenth of it, to see that it works; its ratios are those of tracing.
 """
 
 import argparse
@@ -19,6 +17,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 GOAL = 0.5
@@ -119,10 +118,5 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=45)
     parser.add_argument("--curve_epochs", type=int, default=40)
     parser.add_argument("--hessian", type=int, default=500)
-    parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the images and epochs, one round"
-    )
-    given = parser.parse_args()
-    if given.quick:
-        given.rounds, given.images, given.epochs, given.curve_epochs, given.hessian = 1, 500, 4, 4, 50
-    main(given)
+    few = {"images": 100, "epochs": 1, "curve_epochs": 1, "hessian": 10}
+    main(harness.options(parser, rounds=1, **few))

@@ -31,19 +31,20 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 GOAL = 20
 
 
-def landscape(name, residual, **how):
+def landscape(name, residual, options, **how):
     """The loss of one of the figure's networks at 1,000 points of its domain."""
     import wedges
     from reproductions.common import equations
 
     task = equations.Task(name, residual, None, 0)
     kinds = {"galerkin": wedges.collocation.Galerkin, "ritz": wedges.collocation.Ritz}
-    x = task.problem.domain.uniform(1000, seed=0)
+    x = task.problem.domain.uniform(options.points, seed=0)
     model, f = equations.network(task), kinds[residual](task.problem.source)
     return wedges.Collocation(model, f, x, boundary=task.problem.domain, **how)
 
@@ -91,7 +92,7 @@ def index(residual, options):
     """Prints the table of the roughness index of one loss."""
     import wedges
 
-    network = landscape("ball", residual)
+    network = landscape("ball", residual, options)
     theta = network.space.read().numpy()
     d = wedges.filter_normalized(theta, network.space.filters, options.directions, seed=0)
     s = np.linspace(-0.1, 0.1, options.steps + 1)
@@ -103,11 +104,9 @@ def index(residual, options):
         "roughness": (points, lambda: wedges.roughness_index(*how, predict=False).losses.ravel()),
         "prediction": (points, lambda: wedges.roughness_index(*how).losses.ravel()),
     }
-    try:
+    if options.published:
         published = Published(network, residual)
         contenders["published"] = few, lambda: [published.loss(d[i], s[j]) for i, j in few]
-    except ImportError:
-        print("PyTorch is not installed (pip install -e '.[bench]'): no published way.")
     known = contenders["roughness"][1]().reshape(len(d), -1)
     for name, (which, function) in contenders.items():
         wanted = [known[i, j] for i, j in which]
@@ -160,7 +159,8 @@ def derivatives(name, residual, options):
     """Prints what a loss with its gradient by theta takes, by way."""
     import tensorflow as tf
 
-    made = {way: landscape(name, residual, derivatives=way) for way in ("forward", "reverse")}
+    make = lambda way: landscape(name, residual, options, derivatives=way)
+    made = {way: make(way) for way in ("forward", "reverse")}
     theta = made["forward"].space.read()
     ways = {way: tf.function(found.value_and_gradient) for way, found in made.items()}
     if residual == "galerkin":
@@ -192,13 +192,14 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--few", type=int, default=100, help="points of those timed one by one")
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--quick", action="store_true", help="few points, one round")
-    given = parser.parse_args()
-    if given.quick:
-        given.rounds, given.directions, given.steps, given.few, given.repeats = 1, 5, 4, 5, 2
+    parser.add_argument("--points", type=int, default=1000, help="x at which a loss is computed")
+    parser.add_argument("--networks", nargs="+", default=["line", "ball", "cube10"])
+    few = {"directions": 2, "steps": 2, "few": 2, "repeats": 1, "points": 20, "networks": ["line"]}
+    given = harness.options(parser, rounds=1, **few)
+    given.published = harness.installed("torch")
     for residual in ("galerkin", "ritz"):
         index(residual, given)
-    print("\na loss and its gradient by theta, 1,000 points (over forward)")
-    for name in ("line", "ball", "cube10"):
+    print(f"\na loss and its gradient by theta, {given.points:,} points (over forward)")
+    for name in given.networks:
         for residual in ("galerkin", "ritz"):
             derivatives(name, residual, given)

@@ -1,6 +1,6 @@
 """Does it pay to train the seeds of one cell together, in one graph?
 
-    python tests/benchmarks/bench_seeds.py [--rounds=3] [--steps=400]
+    python tests/benchmarks/bench_seeds.py [--rounds=3] [--steps=400] [--quick]
 
 Three networks SimpleCNN that differ in their seeds (5,000 random images of 32x32x3, SGD with momentum):
 one after the other, together in one graph whose operations TensorFlow may run side by side, and two of
@@ -17,22 +17,24 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 
 GOAL, SEEDS = 1.5, 3
+SIZES = ((0.25, 16), (0.25, 128), (1.0, 64))  # width and batch
 
 
-def landscapes(width, batch, count=SEEDS):
+def landscapes(width, batch, images):
     """Networks of one kind on the same images, each with its seed."""
     import wedges
     from reproductions.common import models
 
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(5000, 32, 32, 3)).astype(np.float32)
-    y = rng.integers(0, 10, 5000)
+    x = rng.normal(size=(images, 32, 32, 3)).astype(np.float32)
+    y = rng.integers(0, 10, images)
     build = lambda seed: models.build(models.Model(width=width), (32, 32, 3), 10, seed=seed)
     how = {"batch_size": batch}
-    return [wedges.NetworkLandscape(build(s), x, y, models.loss(), seed=s, **how) for s in range(count)]
+    return [wedges.NetworkLandscape(build(s), x, y, models.loss(), seed=s, **how) for s in range(SEEDS)]
 
 
 def together(parts):
@@ -71,14 +73,14 @@ def timed(function):
     return time.perf_counter() - started
 
 
-def worker(width, batch, seeds, steps, ready, go, done):
+def worker(width, batch, images, seeds, steps, ready, go, done):
     """Trains some of the networks with half of the cores, once it is told to."""
     import tensorflow as tf
 
     half = max(1, (os.cpu_count() or 2) // 2)
     tf.config.threading.set_intra_op_parallelism_threads(half)
     tf.config.threading.set_inter_op_parallelism_threads(half)
-    parts = landscapes(width, batch)
+    parts = landscapes(width, batch, images)
     runs = [descent(parts[s], parts[s].space.read()) for s in seeds]
     ready.put(1)
     while go.get():
@@ -88,27 +90,30 @@ def worker(width, batch, seeds, steps, ready, go, done):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
-    options = parser.parse_args()
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--sizes", type=int, default=len(SIZES), help="the first so many")
+    options = harness.options(parser, rounds=1, steps=2, images=32, sizes=1)
     context = multiprocessing.get_context("spawn")
-    for width, batch in ((0.25, 16), (0.25, 128), (1.0, 64)):
+    for width, batch in SIZES[: options.sizes]:
+        kind = width, batch, options.images
         queues = [[context.Queue() for _ in range(3)] for _ in range(2)]
         # Four networks in two processes are as much work a network as three would be.
         shares = ([0, 1], [2, 0])
         workers = [
-            context.Process(target=worker, args=(width, batch, share, options.steps, *q), daemon=True)
+            context.Process(target=worker, args=(*kind, share, options.steps, *q), daemon=True)
             for share, q in zip(shares, queues, strict=True)
         ]
         for process in workers:
             process.start()
-        parts = landscapes(width, batch)
+        parts = landscapes(*kind)
         starts = np.stack([part.space.read() for part in parts])
         alone = [descent(part, start) for part, start in zip(parts, starts, strict=True)]
         one = descent(together(parts), starts)
         for ready, _, _ in queues:
-            ready.get()
+            ready.get(timeout=300)  # a worker that has failed would be waited for for ever
 
         def side_by_side(queues=queues):
             for _, go, _ in queues:

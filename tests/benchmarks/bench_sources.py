@@ -1,6 +1,6 @@
 """Data that are not in memory: speed against arrays, and memory as the data grow.
 
-    python tests/benchmarks/bench_sources.py [--rounds=5] [--images=4000]
+    python tests/benchmarks/bench_sources.py [--rounds=5] [--images=4000] [--quick]
 
 SimpleCNN on random images of 32x32x3 in float32, in microbatches of 500, minibatches of 128. Each source
 is asked for the same in turn: a loss, a gradient, twenty steps of a descent. The second part takes
@@ -16,7 +16,6 @@ a process for each size and source, whose files are four times as large the seco
 import argparse
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import wedges
 
 import keras  # isort: skip
+import harness
 import numpy as np
 import tensorflow as tf
 
@@ -103,19 +103,20 @@ def landscape(name, folder, images):
     )
 
 
-def tasks(found):
+def tasks(found, steps):
     theta = found.space.read()
     descent = wedges.Descent(found, theta, keras.optimizers.SGD(0.01))
     return {
         "a loss": lambda: float(found(theta)),
         "a gradient": lambda: found.value_and_gradient(theta)[1].numpy(),
-        "20 steps": lambda: descent.run(20),
+        f"{steps} steps": lambda: descent.run(steps),
     }
 
 
-def speed(folder, rounds, images):
+def speed(folder, options):
+    images, rounds = options.images, options.rounds
     on_disk(folder, images)
-    made = {name: tasks(landscape(name, folder, images)) for name in NAMES}
+    made = {name: tasks(landscape(name, folder, images), options.steps) for name in NAMES}
     for each in made.values():
         for task in each.values():
             task()
@@ -143,7 +144,12 @@ def memory(folder, name, images):
     code = (
         f"import bench_sources as b, pathlib; b.peak(pathlib.Path({str(folder)!r}), {name!r}, {images})"
     )
-    where = {"cwd": pathlib.Path(__file__).parent, "check": True, "capture_output": True, "text": True}
+    where = {
+        "cwd": pathlib.Path(__file__).parent,
+        "check": True,
+        "stdout": subprocess.PIPE,
+        "text": True,
+    }
     return float(subprocess.run([sys.executable, "-c", code], **where).stdout.split()[-1])
 
 
@@ -151,18 +157,17 @@ def peak(folder, name, images):
     found = landscape(name, folder, images)
     found.value_and_gradient(found.space.read())
     found.sample(found.space.read(), 0)
-    # Not getrusage: its largest size is that of the parent where the child begins.
-    status = pathlib.Path("/proc/self/status").read_text()
-    print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+    print(harness.peak() / 2**20)
 
 
-def main(rounds, images):
+def main(options):
+    images = options.images
     with tempfile.TemporaryDirectory() as held:
         folder = pathlib.Path(held)
-        speed(folder, rounds, images)
-        sizes = (images, 4 * images)
-        print(f"\npeak memory, MB, at {sizes[0]} and {sizes[1]} images of 12 kB")
-        found = {name: [] for name in NAMES[:4]}
+        speed(folder, options)
+        sizes = [images * times for times in options.times]
+        print(f"\npeak memory, MB, at {' and '.join(map(str, sizes))} images of 12 kB")
+        found = {name: [] for name in options.processes}
         for size in sizes:
             on_disk(folder, size)
             for name, rows in found.items():
@@ -175,4 +180,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=4000)
-    main(**vars(parser.parse_args()))
+    parser.add_argument("--steps", type=int, default=20, help="of a descent")
+    parser.add_argument("--times", nargs="+", type=int, default=[1, 4], help="images, for memory")
+    parser.add_argument("--processes", nargs="+", choices=NAMES, default=NAMES[:4], help="for memory")
+    few = {"images": 600, "steps": 1, "times": [1], "processes": ["memory map"]}
+    main(harness.options(parser, rounds=1, **few))

@@ -1,6 +1,6 @@
 """Value and gradient of the toy landscape sqrt(sum of the s smallest P_i^2): ms, and ratios in one run.
 
-    python tests/benchmarks/bench_toy.py [--rounds=15] [--dimension=1000000]
+    python tests/benchmarks/bench_toy.py [--rounds=15] [--dimension=1000000] [--quick]
 
 Contenders take turns, so that a machine whose speed drifts slows them alike; the ratios are medians
 over rounds. What is compiled is compiled beforehand.
@@ -18,6 +18,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import harness
 import numpy as np
 import tensorflow as tf
 
@@ -96,4 +97,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--dimension", type=int, default=1_000_000)
-    main(**vars(parser.parse_args()))
+    options = harness.options(parser, rounds=1, dimension=10_000)
+    main(options.rounds, options.dimension)

@@ -1,6 +1,6 @@
 """Training speed of SimpleCNN on CIFAR-10's shape, batch 128, Adam: images/s, and ratios in one run.
 
-    pip install -e '.[bench]' && python tests/benchmarks/bench_training.py [--rounds=5]
+    pip install -e '.[bench]' && python tests/benchmarks/bench_training.py [--rounds=5] [--quick]
 
 Contenders take turns, each in a process of its own, so that a machine whose speed drifts slows them
 alike; the ratios are medians over rounds. The data are random: speed does not depend on them.
@@ -11,6 +11,7 @@ alike; the ratios are medians over rounds. The data are random: speed does not d
   fit, oneDNN off / on     the same with that one default decided
 """
 
+import argparse
 import os
 import pathlib
 import platform
@@ -19,31 +20,34 @@ import subprocess
 import sys
 import time
 
-N, BATCH, EPOCHS = 12_800, 128, 3
+import harness
+
+BATCH = 128
 ROOT = pathlib.Path(__file__).parents[2]
 CONTENDERS = ("wedges", "torch", "fit", "fit, oneDNN off", "fit, oneDNN on")
 # (ratio, the least it should be)
 TARGETS = {"torch": 1.4, "fit": 2.2}
 
 
-def wedges():
+def wedges(images):
     import keras
 
     import wedges
     from reproductions.common import models
 
-    x, y = _data((N, 32, 32, 3))
+    x, y = _data((images, 32, 32, 3))
     model = models.build(models.Model(), (32, 32, 3), 10, seed=0)
     landscape = wedges.NetworkLandscape(model, x, y, models.loss(), seed=0, batch_size=BATCH)
     descent = wedges.Descent(landscape, landscape.space.read(), keras.optimizers.Adam(1e-3))
-    return lambda: [descent.run(50) for _ in range(N // BATCH // 50)]
+    steps = images // BATCH
+    return lambda: [descent.run(min(50, steps - i)) for i in range(0, steps, 50)]
 
 
-def torch():
+def torch(images):
     import torch as t
     from torch import nn
 
-    x, y = _data((N, 3, 32, 32))
+    x, y = _data((images, 3, 32, 32))
     x, y = t.tensor(x).to(memory_format=t.channels_last), t.tensor(y)
     stack, channels = [], 3
     for width in (16, 32, 32):
@@ -53,8 +57,8 @@ def torch():
     optimizer, loss = t.optim.Adam(model.parameters(), 1e-3), nn.CrossEntropyLoss()
 
     def epoch():
-        order = t.randperm(N)
-        for i in range(0, N, BATCH):
+        order = t.randperm(images)
+        for i in range(0, images, BATCH):
             rows = order[i : i + BATCH]
             optimizer.zero_grad()
             loss(model(x[rows]), y[rows]).backward()
@@ -63,11 +67,11 @@ def torch():
     return epoch
 
 
-def fit():
+def fit(images):
     import keras
     from keras import layers
 
-    x, y = _data((N, 32, 32, 3))
+    x, y = _data((images, 32, 32, 3))
     stack = []
     for width in (16, 32, 32):
         stack += [layers.Conv2D(width, 3, padding="same", activation="tanh"), layers.MaxPooling2D()]
@@ -83,16 +87,16 @@ def _data(shape):
     return rng.normal(size=shape).astype(np.float32), rng.integers(0, 10, shape[0])
 
 
-def _contend(name):
+def _contend(options):
     """In a process of its own: the median epoch's images/s after one epoch of warm-up."""
-    epoch = {"wedges": wedges, "torch": torch}.get(name, fit)()
+    epoch = {"wedges": wedges, "torch": torch}.get(options.contend, fit)(options.images)
     epoch()
     seconds = []
-    for _ in range(EPOCHS):
+    for _ in range(options.epochs):
         started = time.perf_counter()
         epoch()
         seconds.append(time.perf_counter() - started)
-    print(N / statistics.median(seconds))
+    print(options.images / statistics.median(seconds))
 
 
 def _measure(name):
@@ -100,18 +104,18 @@ def _measure(name):
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     if "oneDNN" in name:
         environment["TF_ENABLE_ONEDNN_OPTS"] = "1" if name.endswith("on") else "0"
-    command = [sys.executable, __file__, f"--contend={name}"]
+    command = [sys.executable, __file__, *sys.argv[1:], f"--contend={name}"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode:
-        last = run.stderr.strip().splitlines()[-1]
-        sys.exit(f"{name} did not run: {last} (pip install -e '.[bench]')")
+        sys.exit(f"{run.stderr}\n{name} did not run")
     return float(run.stdout.split()[-1])
 
 
-def main(rounds):
-    speeds = {name: [] for name in CONTENDERS}
+def main(options):
+    rounds, there = options.rounds, harness.installed("torch", needed=not options.quick)
+    speeds = {name: [] for name in options.contenders if there or name != "torch"}
     for i in range(rounds):
-        for name in CONTENDERS:
+        for name in speeds:
             speeds[name].append(_measure(name))
             print(f"round {i + 1}/{rounds}  {name:16} {speeds[name][-1]:8.0f} images/s", file=sys.stderr)
     print(f"SimpleCNN, 32x32x3, batch {BATCH}, Adam; {rounds} rounds in turn; {_machine()}")
@@ -134,8 +138,15 @@ def _machine():
 
 
 if __name__ == "__main__":
-    options = dict(a.lstrip("-").split("=", 1) for a in sys.argv[1:])
-    if "contend" in options:
-        _contend(options["contend"])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=12_800)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
+    parser.add_argument("--contend", choices=CONTENDERS, help=argparse.SUPPRESS)
+    few = {"images": 256, "epochs": 1, "contenders": ("wedges", "torch", "fit, oneDNN off")}
+    options = harness.options(parser, rounds=1, **few)
+    if options.contend:
+        _contend(options)
     else:
-        main(int(options.get("rounds", 5)))
+        main(options)
