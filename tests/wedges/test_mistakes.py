@@ -137,7 +137,12 @@ def good():
         **{"basis": simplex.Grid(1, 2), "optimizer": cg, "plane": wedges.random_cut(theta, 2, seed=0)},
         **{"connector": wedges.Connector(ends, simplex.Grid(1, 2)), "paths": {"line": ends}},
         **{"descent": wedges.Descent(BOWL, theta, cg), "subspace": wedges.random_cut(theta, 2, seed=0)},
-        **{"pairs": wedges.eigenpairs(hessian, 2, seed=0), "density": spectrum, "spectrum": spectrum},
+        **{
+            "pairs": wedges.eigenpairs(hessian, 2, seed=0),
+            "density": spectrum,
+            "spectrum": spectrum,
+            "tridiagonal": wedges.curvature.lanczos(hessian, np.ones(hessian.shape[0]), 2),
+        },
         **{
             "cuts": short.Cuts(np.ones((2, 2)), np.array([1, 2]), np.ones(2)),
             "strategy": tf.distribute.get_strategy(),
