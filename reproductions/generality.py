@@ -216,10 +216,8 @@ def kinds(held, config):
     """Of each claim: general, SimpleCNN's (general among its settings alone), or neither."""
     counted = others(config)
     ours = counted & np.array([network.startswith("cnn") for _, network, _ in combinations(config)])
-    all_, own = (
-        held[counted].mean(axis=0) >= GENERAL,
-        held[ours].mean(axis=0) >= GENERAL if ours.any() else False,
-    )
+    all_ = held[counted].mean(axis=0) >= GENERAL
+    own = held[ours].mean(axis=0) >= GENERAL if ours.any() else False
     return np.where(all_, "general", np.where(own, "SimpleCNN's", "neither"))
 
 

@@ -170,8 +170,18 @@ def heights(arrays, config):
 def at(arrays, config, way, number, kind, m):
     """How many directions count at a place, at the distance of the claims: a number and its standard
     error, [2]."""
-    found = arrays[f"{way} {number}"][places(config).index((kind, m))]
-    return found[stars.distances(config).index(config.radius)] if way == "gradients" else found
+    return near(arrays, config, way, number)[places(config).index((kind, m))]
+
+
+def near(arrays, config, way, name):
+    """What is known of gradients or descents at the distance of the claims, [places, ...]."""
+    found = arrays[f"{way} {name}"]
+    return found[:, stars.distances(config).index(config.radius)] if way == "gradients" else found
+
+
+def alone(config):
+    """The places that are in no series over m: the longest trained star, and the controls."""
+    return [place for place in places(config) if place[0] in ("longer", *CONTROLS)]
 
 
 def by_m(arrays, config, way, number, kind):
@@ -283,7 +293,7 @@ def summary(arrays, config):
     for way, number in itertools.product(WAYS, NUMBERS):
         of = lambda kind, way=way, number=number: by_m(arrays, config, way, number, kind)[0]
         found[f"{way}, {number}: optima"] = of("star")[:1]
-        for place in places(config)[-3:]:
+        for place in alone(config):
             found[f"{way}, {number}: {_name(place)}"] = at(arrays, config, way, number, *place)[:1]
         for kind in KINDS:
             found |= of_each(f"{way}, {number}: {kind}", config.counted, of(kind)[1:])
@@ -450,7 +460,7 @@ def _draw_counts(ax, arrays, config, letter, way):
         top = np.fmax.reduce([top, *values])
         name = {"ratio": "ratio", "count": "90%"}[number]
         _errorbars(ax, [0, *config.counted], values, errors, kind, f"{kind}, {name}", number == "count")
-    for (kind, m), number in itertools.product(places(config)[-3:], NUMBERS):
+    for (kind, m), number in itertools.product(alone(config), NUMBERS):
         value, error = at(arrays, config, way, number, kind, m)
         words = {"longer": f"{config.longer} x the steps", "control": "on a line, as high"}.get(kind)
         label = words if number == "ratio" else None
@@ -483,7 +493,7 @@ def _draw_distances(ax, arrays, config):
 
 def more_pictures(arrays, config):
     """Spectra, and how numbers depend on that of samples."""
-    plots, near = wedges.plots, stars.distances(config).index(config.radius)
+    plots = wedges.plots
     title = (
         "Spectra of gradients and of what descents undo, and what fewer samples would say\n"
         f"{pictures.named(config.model)} on {pictures.named(config.dataset)}, at a distance of "
@@ -495,12 +505,10 @@ def more_pictures(arrays, config):
         "descents": ("what descents undo", config.descents),
     }
     for column, (way, (words, samples)) in zip(axes.T, among.items(), strict=True):
-        of = lambda name, way=way: (
-            arrays[f"{way} {name}"][:, near] if way == "gradients" else arrays[f"{way} {name}"]
-        )
+        every, by_samples = (near(arrays, config, way, name) for name in ("shares", "by samples"))
         for kind, row, label in _shown(config):
             look = {**looks()[kind], "linewidth": 1, "label": label}
-            shares, counts = of("shares")[row], of("by samples")[row]  # [samples - 1], [parts, 2]
+            shares, counts = every[row], by_samples[row]  # [samples - 1], [parts, 2]
             ranks = np.arange(1, len(shares) + 1)
             column[0].plot(ranks, np.maximum(100 * shares, 1e-3), "-", markersize=2.5, **look)
             for ax, values in zip(column[1:], counts.T, strict=True):

@@ -63,7 +63,7 @@ def around(text, head=HEAD):
     return before, rest[at:] if (at := rest.find("\n## ")) >= 0 else ""
 
 
-def told(text):
+def own_words(text):
     """A page's own words: without the pictures and the table that are put into it."""
     for head in (MORE, HEAD):
         text = "".join(around(text, head))

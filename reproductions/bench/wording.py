@@ -12,7 +12,7 @@ import markdown_it
 import markupsafe
 
 from reproductions.bench import catalogue, claims
-from reproductions.bench.findings import told as own_words
+from reproductions.bench.findings import own_words
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}(?:v\d+)?)")
 _LINK = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'

@@ -187,7 +187,7 @@ def test_the_own_picture_is_under_the_headline_and_others_have_a_section(referen
     record(reference, "a", {"x": [1.0]}, [claim("one", 0.25)])
     assert path.read_text().count("![") == 2
     words = "# It [holds]\n\n\nWords.\n\n## Where the numbers come from\n\nA run.\n"
-    assert findings.told(path.read_text()) == words
+    assert findings.own_words(path.read_text()) == words
     for name in ("fig.png", "fig_by_depth.png"):
         (tmp_path / name).unlink()
     assert "![" not in findings.pictured(path) and findings.MORE not in findings.pictured(path)
