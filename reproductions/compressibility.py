@@ -364,6 +364,10 @@ def _draw_accuracy(ax, arrays, config, network):
     wedges.plots.label_axes(ax, title=title, x="weights that are 0 (%)", y=y, legend=8)
 
 
+# Behind words that a line would cross.
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+
+
 def _draw_bytes(ax, arrays, config):
     """Bytes over the dense network's, of each kind where it is as accurate."""
     size = arrays["fc sizes"][:, :, 0, wedges.coding.CODERS.index("lzma")]
@@ -373,9 +377,9 @@ def _draw_bytes(ax, arrays, config):
         own = size[picked(arrays, config, "fc", kind)]
         ax.barh(y, own.mean(), 0.6, color=look["color"], alpha=0.75)
         ax.plot(own, np.full(len(own), y), ".", color="black", markersize=5)
-        more = -lost(arrays, config, "fc", kind)
+        more = np.round(-lost(arrays, config, "fc", kind), 1) + 0.0  # not -0.0
         words = f"{own.mean():.2f}" + (f" ({more:+.1f} points)" if kind != "none" else "")
-        ax.text(own.max() + 0.03, y, words, va="center", fontsize=8.5)
+        ax.text(own.max() + 0.03, y, words, va="center", fontsize=8.5, bbox=_PAPER)
     ax.set_yticks(range(len(rows)), _broken(kind for kind, _ in rows))
     ax.set_ylim(len(rows) - 0.4, -1)
     ax.set_xlim(0, 1.6)

@@ -14,6 +14,8 @@ the distance at which the loss has doubled, and by the curvature there.
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, Fig. 2.
 """
 
+import functools
+
 import numpy as np
 
 import wedges
@@ -91,16 +93,21 @@ def _from_origin(landscape, points, a, steps):
 
     Returns losses [3, A] at distances `a` from each point: "outwards" and "inwards", straight away from
     the origin and towards it, and "around", on the circle about the origin that leads to the next point;
-    "norms" [3]. And of the plane through the origin and the first two points "origin cut" [X, X], the
-    loss at "origin x" and "origin y" [X], and "origin points" [2, 2], where these points stand.
+    "outwards doubled" [3], the distance where the first is twice the loss at the point, NaN where none
+    of `a` is as far; "norms" [3]. And of the plane through the origin and the first two points "origin
+    cut" [X, X], the loss at "origin x" and "origin y" [X], and "origin points" [2, 2], where these
+    points stand.
     """
-    norms, rays, rings = np.linalg.norm(points, axis=1), [], []
+    norms, rays, rings, doubled = np.linalg.norm(points, axis=1), [], [], []
     for point, norm, other in zip(points, norms, np.roll(points, -1, axis=0), strict=True):
         out = point / norm
         side = other - (other @ out) * out
         turn = (a / norm)[:, None].astype(points.dtype)
         ring = norm * (np.cos(turn) * out + np.sin(turn) * side / np.linalg.norm(side))  # [A, D]
-        rays.append(wedges.radial_profile(landscape, point, np.stack([out, -out]), a).losses.T)
+        at = functools.partial(wedges.radial_profile, landscape, point)
+        rays.append(at(np.stack([out, -out]), a).losses.T)
+        ray = lambda distance, at=at, out=out: at(out[None], [distance]).losses[0, 0]
+        doubled.append(wells.doubling(ray, a, rays[-1][0], landscape(point)))
         rings.append(wedges.radial_profile(landscape, point, ring - point, [1.0]).losses[0])
     outwards, inwards = np.moveaxis(rays, 1, 0)
     # The first two points lie side by side above the origin.
@@ -110,6 +117,7 @@ def _from_origin(landscape, points, a, steps):
     x, y = norms[:2].mean() * np.stack([np.linspace(-1.3, 1.3, count), np.linspace(-0.6, 2, count)])
     return {
         "outwards": outwards,
+        "outwards doubled": np.array(doubled),
         "inwards": inwards,
         "around": np.array(rings),
         "norms": norms,
@@ -202,14 +210,8 @@ def longer_outwards(mine):
     """How many times as far from each optimum as along random directions the loss has doubled, straight
     away from the origin: [3]. All that is measured counts where it never has; NaN where a loss on the
     way is none."""
-    a = mine["distances"]
-    found = []
-    for start, doubled, losses in zip(mine["start"], mine["doubled"], mine["outwards"], strict=True):
-        far = wedges.compare.first_crossing([0.0, *a], np.array([start, *losses]), 2 * start)
-        if np.isfinite(losses).all() and losses.max() < 2 * start:
-            far = a[-1]
-        found.append(far / doubled)
-    return np.array(found)
+    never = (mine["outwards"] < 2 * mine["start"][:, None]).all(axis=1)  # False where one is NaN
+    return np.where(never, mine["distances"][-1], mine["outwards doubled"]) / mine["doubled"]
 
 
 def relative_curvature(mine):
@@ -256,7 +258,7 @@ def _finding(arrays, name):
     if not n["optima cut"] <= 1.5:
         return "random directions see one round well; the cut through the optima has others, less low"
     found = "random directions see one round well and hide the others"
-    longer = np.min(longer_outwards(mine)) if "outwards" in mine else np.nan
+    longer = np.min(longer_outwards(mine)) if "outwards doubled" in mine else np.nan
     if longer >= 2:
         found += f"; away from the origin a well is {int(longer)} times as long, or more"
     return found

@@ -207,8 +207,8 @@ def rescaled(problem, theta, other, examples):
     so that C of each kernel and all outputs are as before, and curvatures are compared at one scale.
     "top", the largest eigenvalue of its Hessian; "off", how far that moves the loss, relative, []."""
     space = networks.landscape(problem).space
-    arrays = [np.asarray(w, np.float64) for w in space.unflatten(theta)]
-    wanted = [np.linalg.norm(w) for w in space.unflatten(other) if w.shape.rank > 1]
+    arrays, others = ([np.asarray(w, np.float64) for w in space.unflatten(t)] for t in (theta, other))
+    wanted = [np.linalg.norm(w) for w in others if w.ndim > 1]
     places, product = [i for i, w in enumerate(arrays) if w.ndim > 1], 1.0
     for place, length in zip(places[:-1], wanted[:-1], strict=True):
         own = np.linalg.norm(arrays[place])

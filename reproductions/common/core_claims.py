@@ -108,17 +108,20 @@ class Config(data.DataConfig):
                 raise UsageError(
                     f"--{name}={options.show(values)}: must be a pair, for images and for signals."
                 )
-        for width, epochs in zip(self.width_epochs, self.epochs, strict=True):
-            if width > epochs:
-                most = "must be at most --epochs, each of them."
-                raise UsageError(f"--width_epochs={options.show(self.width_epochs)}: {most}")
-        for low, high in zip(self.low, self.high, strict=True):
-            if low >= high:
-                raise UsageError(f"--low={options.show(self.low)}: must be below --high, each of them.")
+        self._ordered("width_epochs", "must be at most", "epochs", np.less_equal)
+        self._ordered("low", "must be below", "high", np.less)
         if self.examples < (largest := max(self.batch_size, *self.cycle_batch_size)):
             raise UsageError(
                 f"--examples={self.examples}: must be at least the largest batch, {largest}."
             )
+
+    def _ordered(self, name, must_be, other, ordered):
+        """That each of one pair is below the same of another one; the line names both, one of which may
+        be the preset's."""
+        smaller, larger = getattr(self, name), getattr(self, other)
+        if not np.all(ordered(smaller, larger)):
+            of = f"--{other}={options.show(larger)}, each of them."
+            raise UsageError(f"--{name}={options.show(smaller)}: {must_be} {of}")
 
     def setting(self, dataset, model):
         """The `Setting` of a network on a data set."""

@@ -89,32 +89,46 @@ def _well(landscape, point, i, a, start, view):
     """Of point number i: "losses" [A, directions]; "doubled" [], the distance where their mean is twice
     `start`, the loss at the point; "there" [directions], losses at that distance, "ring" [directions]
     the same on a random 2-D cut.
-
-    Between two of the distances the mean is no line: where the loss at the point is small, it doubles
-    close to the point, long before a line to the first distance says so. So it is looked for by halving.
     """
     at = functools.partial(wedges.radial_profile, landscape, point)
     v = wedges.isotropic(len(point), view.directions, seed=[view.seed, i])
     losses = at(v, a).losses
-    mean = np.concatenate([[start], losses.mean(axis=1)])
-    doubled = wedges.compare.first_crossing(np.concatenate([[0.0], a]), mean, 2 * start)
+    doubled = doubling(lambda distance: at(v, [distance]).losses.mean(), a, losses.mean(axis=1), start)
     there = around = np.full(len(v), np.nan)
     if np.isfinite(doubled):
-        passed = np.searchsorted(a, doubled)  # the first distance at which it has doubled
-        low, high = a[passed - 1] if passed else 0.0, a[passed]
-        for _ in range(_HALVINGS):
-            if high - low <= _CLOSE * high:
-                break
-            middle = (low + high) / 2
-            twice = at(v, [middle]).losses[0].mean() >= 2 * start
-            low, high = (low, middle) if twice else (middle, high)
-        doubled = (low + high) / 2
         there = at(v, [doubled]).losses[0]
         turn = 2 * np.pi * np.arange(view.directions) / view.directions
         circle = doubled * np.stack([np.cos(turn), np.sin(turn)], axis=1).astype("float32")
         ring = wedges.random_cut(point, 2, seed=view.seed + i).embed(circle)
         around = at(ring - point, [1.0]).losses[0]
     return {"losses": losses, "doubled": doubled, "there": there, "ring": around}
+
+
+def doubling(loss, a, losses, start):
+    """The distance where a loss is twice `start`, its value at 0, known to `_CLOSE` of itself.
+
+    Between two of the distances a loss is no line: where it is small at the point, it doubles close to
+    the point, long before a line to the first distance says so. So it is looked for by halving.
+
+    Args:
+      loss: distance -> loss.
+      a: [A], rising distances where the loss is known.
+      losses: [A], its values there.
+      start: its value at 0; of nothing it has doubled at once.
+
+    NaN where it has doubled at none of them, and where the loss right before is no number.
+    """
+    found = wedges.compare.first_crossing([0.0, *a], np.array([start, *losses]), 2 * start)
+    if not np.isfinite(found):
+        return np.nan
+    passed = np.searchsorted(a, found)  # the first distance at which it has doubled
+    low, high = a[passed - 1] if passed else 0.0, a[passed]
+    for _ in range(_HALVINGS):
+        if high - low <= _CLOSE * high:
+            break
+        middle = (low + high) / 2
+        low, high = (low, middle) if loss(middle) >= 2 * start else (middle, high)
+    return (low + high) / 2
 
 
 # ---- what the numbers say ---------------------------------------------------------------------------

@@ -112,14 +112,15 @@ def fig2_arrays():
     arrays |= {"doubled": np.full(3, 2.0), "there": np.tile(1 + wave, (3, 1))}
     arrays |= {"ring": np.tile(1 + wave, (3, 1)), "corners": corners}
     arrays |= {"random cut": wells[0], "optima cut": np.min(wells, axis=0)}
-    arrays |= {"outwards": np.ones((3, 8)), "curvature along": np.array([0.1, 0.0, -0.1])}
+    arrays |= {"outwards": np.ones((3, 8)), "outwards doubled": np.full(3, np.nan)}
+    arrays |= {"curvature along": np.array([0.1, 0.0, -0.1])}
     arrays |= {"curvature across": np.full(3, 0.5), "curvature error": np.array([0.01, 0.0, 0.02])}
     return {f"{name} {key}": a.copy() for name in ("net", "toy") for key, a in arrays.items()}
 
 
 def fig2_before_rays():
     """The same, of a run that did not look away from the origin."""
-    return {k: v for k, v in fig2_arrays().items() if not k.endswith("outwards") and "curv" not in k}
+    return {k: v for k, v in fig2_arrays().items() if "outwards" not in k and "curv" not in k}
 
 
 def test_fig2_the_papers_picture_holds_every_claim():
@@ -171,6 +172,8 @@ def test_fig2_from_the_origin_a_bowl_is_the_same_all_around():
     norms = np.array([3, 4, 5])[:, None]
     np.testing.assert_allclose(found["norms"], norms[:, 0])
     np.testing.assert_allclose(found["outwards"], (norms + a) ** 2 / 2, rtol=1e-6)
+    # (|p| + a)^2 / 2 is |p|^2 at a = (sqrt(2) - 1) |p|; it is known to half a per cent.
+    np.testing.assert_allclose(found["outwards doubled"], (2**0.5 - 1) * norms[:, 0], rtol=0.005)
     np.testing.assert_allclose(found["inwards"], (norms - a) ** 2 / 2, rtol=1e-6, atol=1e-10)
     np.testing.assert_allclose(found["around"], np.repeat(norms**2 / 2, 3, axis=1), rtol=1e-6)
     x, y = found["origin x"], found["origin y"]
@@ -191,10 +194,12 @@ def test_fig2_around_leads_to_the_next_optimum():
 def test_fig2_longer_outwards_counts_what_is_measured_where_the_loss_never_doubles():
     mine = {"distances": np.array([1.0, 2, 4]), "start": np.ones(3), "doubled": np.array([0.5, 1, 2])}
     mine["outwards"] = np.array([[1.0, 2, 3], [1, 1, 1.5], [0.5, 1, 3]])
-    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [4, 4, 1.5])
+    mine["outwards doubled"] = np.array([1.5, np.nan, 3])
+    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [3, 4, 1.5])
     # Of a loss that is no number nothing is known from there on.
     mine["outwards"] = np.array([[np.nan, 1, 1], [2, np.inf, 1], [1, 1, np.nan]])
-    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [np.nan, 1, np.nan])
+    mine["outwards doubled"] = np.array([np.nan, 0.5, np.nan])
+    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [np.nan, 0.5, np.nan])
 
 
 def test_fig2_curvature_along_and_across_the_ray_of_a_quadratic():
@@ -267,7 +272,7 @@ def test_fig2_says_what_was_found():
     one = "random directions see one round well and hide the others"
     assert found(arrays) == f"{one}; away from the origin a well is 2 times as long, or more"
     assert found(fig2_before_rays()) == one  # of a run before there were rays
-    arrays["net outwards"][:] = 4 * np.arange(1, 9)
+    arrays["net outwards"][:], arrays["net outwards doubled"][:] = 4 * np.arange(1, 9), 0.4
     assert found(arrays) == one
     arrays["net optima cut"] = arrays["net random cut"]
     assert found(arrays).endswith("the cut through the optima has others, less low")

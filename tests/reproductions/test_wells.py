@@ -40,3 +40,12 @@ def test_a_loss_of_nothing_has_doubled_at_once():
     view = wells.View(DIRECTIONS, 4, 5, 3)
     well = wells._well(bowl, np.zeros(D), 1, ahead, 0.0, view)
     assert 0 <= well["doubled"] < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("losses", "passed"), [([1.0, 1.5, 1.9], None), ([1, np.nan, 3], None), ([np.nan, 1, 3], 3.0)]
+)
+def test_doubling_is_known_where_the_loss_before_is_a_number(losses, passed):
+    """Of the loss 1 + (a / 3)^10, twice that of 0 at a distance of 3."""
+    known = wells.doubling(lambda a: 1 + (a / 3) ** 10, np.array([1.0, 2, 4]), losses, 1.0)
+    assert known == pytest.approx(passed, rel=0.005) if passed else np.isnan(known)
