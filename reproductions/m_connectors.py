@@ -12,7 +12,7 @@ A step of joint training draws a position of the surface; as many are drawn as b
 whole simplex, and along the segments that join its points, in three independent sets of optima.
 
     python -m reproductions.m_connectors --preset=quick        digits, a minute
-    python -m reproductions.m_connectors                       CIFAR-10, 33 optima, 3 hours with training
+    python -m reproductions.m_connectors                       CIFAR-10, 33 optima, 4 hours; --jobs=2: 2
     python -m reproductions.m_connectors --m=1,2,3 --continuous=1,2,3 --sets=1
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4; surfaces, Benton et al. 2021.
 """
@@ -28,10 +28,11 @@ from reproductions.bench import options, parallel, progress, runs
 from reproductions.bench.claims import THEIRS, Verdict
 from reproductions.bench.options import Ints, at_least, between, option
 from reproductions.common import optima, pictures, surfaces
-from reproductions.common.arrays import named, stacked, under
+from reproductions.common.arrays import named, rank, stacked, under
 from reproductions.common.surfaces import BOUNDS, LOW, SURFACES, highest
 
 _ASIDE = (-0.24, 0.0, -0.12, 0.0)  # of `looks`: how far from its m each is drawn, never over names
+_RANKED = 20  # segments, at least, of a rank correlation
 OURS = {
     "source": "beyond the paper; wedges.joint_connector",
     "says": "Not in the paper: points that are trained together make a lower surface.",
@@ -219,11 +220,24 @@ def summary(arrays, config):
             found |= _of_sets(f"m {m}, {where} {name}", h[m][f"{where} {name}"])
         accuracy = arrays[f"m {m} held {name} test accuracy"]
         found[f"m {m}, held {name}: test accuracy"] = accuracy.mean(axis=1)
+    for m in config.continuous:
+        own = h[m]["segments joint"]
+        found[f"m {m}, segments joint: share that is low"] = (own <= LOW).mean(axis=1)
+        number = rank(own.ravel(), segments_drawn(config, m).ravel(), least=_RANKED)
+        if np.isfinite(number):
+            found[f"m {m}, segments joint: rank correlation of height and draws"] = [number]
     for name in SURFACES[1:]:
         tops = {m: h[m][f"held {name}"].max(axis=1) for m in config.continuous}
         each = [verified({m: top[i] for m, top in tops.items()}) for i in range(config.sets)]
         found[f"verified up to m, {name}"] = each
     return found
+
+
+def segments_drawn(config, m):
+    """How many positions of joint training blend both ends of each middle, [sets, segments]."""
+    own = [of_set(config, i) for i in range(config.sets)]
+    middles = [surfaces.middles(m, each.held_out, seed=[each.seed, m]) for each in own]
+    return np.array([surfaces.drawn(m, whole(each, m), w) for each, w in zip(own, middles, strict=True)])
 
 
 def _of_centre(arrays):

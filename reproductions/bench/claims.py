@@ -167,7 +167,7 @@ class Reference:
         }
         if preset == "paper":
             entries[preset]["claims"] = [claim.as_dict() for claim in claims]
-            if before := _before(earlier, provenance):
+            if before := _before(earlier, entries[preset]):
                 entries[preset]["before"] = before
         store.write_json(self.path, entries)
 
@@ -226,14 +226,16 @@ class Reference:
             raise UsageError(f"{self.path} cannot be read ({error.strerror}).") from None
 
 
-def _before(earlier, provenance):
-    """What is kept of the entry that a new one replaces: where other code measured or judged, its
-    numbers and verdicts; of the same code, what that one has kept; None where there is nothing."""
+def _before(earlier, entry):
+    """What is kept of the entry that a new one replaces: where other code measured, or judged so that a
+    number is another, its numbers and verdicts; of the same, what that one has kept; None where there
+    is nothing."""
     if earlier is None:
         return None
-    code = lambda made: ((made.get("software") or {}).get("code"), made.get("judged_by"))
     made = earlier.get("provenance", {})
-    if code(made) == code(provenance) and earlier.get("claims"):
+    by, judged_by = zip(*(_made_by(e.get("provenance", {})) for e in (earlier, entry)), strict=True)
+    same = by[0] == by[1] and (judged_by[0] == judged_by[1] or _read_alike(earlier, entry))
+    if same and earlier.get("claims"):
         return earlier.get("before")
     short = lambda number: {name: number[name] for name in ("mean", "spread", "n")}
     return {
@@ -243,6 +245,25 @@ def _before(earlier, provenance):
         "verdicts": earlier.get("verdicts", {}),
         "measured": {claim["id"]: claim["measured"] for claim in earlier.get("claims", ())},
     }
+
+
+def _made_by(provenance):
+    """The code that measured, and the code that judged."""
+    return (provenance.get("software") or {}).get("code"), provenance.get("judged_by")
+
+
+def _read_alike(one, other):
+    """Whether two entries have the same of every number and claim that both have."""
+    for read in (
+        lambda entry: {name: number["mean"] for name, number in entry["numbers"].items()},
+        lambda entry: {claim["id"]: claim["measured"] for claim in entry.get("claims", ())},
+    ):
+        a, b = read(one), read(other)
+        both = sorted(a.keys() & b.keys())
+        values = [np.array([e[i] for i in both], float) for e in (a, b)]  # None, of a file, is NaN
+        if not np.array_equal(*values, equal_nan=True):
+            return False
+    return True
 
 
 def _settings(key):

@@ -122,6 +122,15 @@ def middles(m, count, *, seed):
     return basis.points[pairs[picked]].mean(axis=1)
 
 
+def drawn(m, surfaces, w):
+    """How many positions of joint training are blended of all points that blend each of w [K, m + 1]:
+    [K], counted in the very positions that training draws."""
+    basis = wedges.simplex.Grid(m, PIECES)
+    blend = lambda w: (basis.weights(w) > 0).astype(int)  # [..., V]
+    own, all_ = blend(w), blend(wedges.simplex.faces(m, surfaces.steps, seed=surfaces.seed))
+    return np.sum(all_ @ own.T == own.sum(axis=1), axis=0)
+
+
 # ---- what the numbers say ---------------------------------------------------------------------------
 
 

@@ -560,6 +560,23 @@ def test_each_point_of_a_surface_is_blended_into_as_many_positions_whatever_m():
         assert blended.mean() == pytest.approx(1000, rel=0.03)
 
 
+def test_the_positions_of_a_segment_are_those_that_blend_both_of_its_points():
+    """On one edge those of its half; of a triangle those inside, in one of two pieces, or on an edge."""
+    halves = np.array([[0.75, 0.25], [0.25, 0.75]])
+    w = wedges.simplex.faces(1, 300, seed=4)
+    drawn = surfaces.drawn(1, surfaces.Surfaces(300, 0.1, 4), halves)
+    assert drawn.tolist() == [(w[:, 0] > 0.5).sum(), (w[:, 0] < 0.5).sum()]
+    between, along = [0.5, 0.25, 0.25], [0.75, 0.25, 0]
+    w = wedges.simplex.faces(2, 300, seed=4)
+    drawn = surfaces.drawn(2, surfaces.Surfaces(300, 0.1, 4), np.array([between, along]))
+    inside, most = (w > 0).all(axis=1), w.max(axis=1)
+    corner = w[:, 0] > 0.5
+    assert drawn.tolist() == [
+        (inside & (corner | (most < 0.5))).sum(),  # joins the middles of the two edges from optimum 1
+        (corner & (w[:, 1] > 0)).sum(),  # joins optimum 1 and the middle of its edge to optimum 2
+    ]
+
+
 def test_no_middle_of_a_segment_is_measured_twice():
     for m, count in ((1, 2), (2, 9), (3, 20)):  # there are 2, 9 and 25
         found = surfaces.middles(m, 20, seed=[3, m])

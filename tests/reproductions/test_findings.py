@@ -85,6 +85,21 @@ def test_a_claim_that_is_judged_otherwise_keeps_the_number_from_before(reference
     assert reference.read()["paper"]["before"]["measured"] == {"fig.one": 0.25}
 
 
+def test_another_number_of_the_same_run_leaves_what_was_recorded_before_it(reference):
+    """Judged by other code, which reads one number more and all others as before."""
+    reference.write("paper", KEY, {"x": [9.0]}, provenance("a" * 16), [claim("one", 0.25)])
+    two = provenance("b" * 16)
+    made = [claim("one", 0.5), claim("none", math.nan)]
+    reference.write("paper", KEY, {"x": [1.0]}, two | {"judged_by": "1"}, made)
+    more = {"x": [1.0], "y": [2.0]}
+    reference.write("paper", KEY, more, two | {"judged_by": "2"}, [*made, claim("new", 0.1)])
+    assert reference.read()["paper"]["before"]["numbers"]["x"]["mean"] == 9.0
+    assert reference.read()["paper"]["before"]["measured"] == {"fig.one": 0.25}
+    other = {"x": [1.5], "y": [2.0]}
+    reference.write("paper", KEY, other, two | {"judged_by": "3"}, made)
+    assert reference.read()["paper"]["before"]["numbers"]["x"]["mean"] == 1.0
+
+
 def test_seeds_are_those_of_the_settings_whatever_the_command_says(reference):
     """A preset's own first seed needs no flag; entries from before seeds were kept have flags alone."""
     for seed, command in ((3, "it --seed=3"), (3, "it"), (4, "it")):
