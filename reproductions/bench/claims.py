@@ -233,9 +233,9 @@ def _before(earlier, entry):
     if earlier is None:
         return None
     made = earlier.get("provenance", {})
-    by, judged_by = zip(*(_made_by(e.get("provenance", {})) for e in (earlier, entry)), strict=True)
-    same = by[0] == by[1] and (judged_by[0] == judged_by[1] or _read_alike(earlier, entry))
-    if same and earlier.get("claims"):
+    (measured, judged), (measures, judges) = _made_by(made), _made_by(entry["provenance"])
+    unchanged = measured == measures and (judged == judges or _read_alike(earlier, entry))
+    if unchanged and earlier.get("claims"):
         return earlier.get("before")
     short = lambda number: {name: number[name] for name in ("mean", "spread", "n")}
     return {
