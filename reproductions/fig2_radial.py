@@ -93,12 +93,12 @@ def _from_origin(landscape, points, a, steps):
 
     Returns losses [3, A] at distances `a` from each point: "outwards" and "inwards", straight away from
     the origin and towards it, and "around", on the circle about the origin that leads to the next point;
-    "outwards doubled" [3], the distance where the first is twice the loss at the point, NaN where none
-    of `a` is as far; "norms" [3]. And of the plane through the origin and the first two points "origin
-    cut" [X, X], the loss at "origin x" and "origin y" [X], and "origin points" [2, 2], where these
-    points stand.
+    "outwards reach" [3], how far the first goes until it is twice the loss at the point, to the last of
+    `a` where it never is; "norms" [3]. And of the plane through the origin and the first two points
+    "origin cut" [X, X], the loss at "origin x" and "origin y" [X], and "origin points" [2, 2], where
+    these points stand.
     """
-    norms, rays, rings, doubled = np.linalg.norm(points, axis=1), [], [], []
+    norms, rays, rings, reach = np.linalg.norm(points, axis=1), [], [], []
     for point, norm, other in zip(points, norms, np.roll(points, -1, axis=0), strict=True):
         out = point / norm
         side = other - (other @ out) * out
@@ -107,7 +107,7 @@ def _from_origin(landscape, points, a, steps):
         at = functools.partial(wedges.radial_profile, landscape, point)
         rays.append(at(np.stack([out, -out]), a).losses.T)
         ray = lambda distance, at=at, out=out: at(out[None], [distance]).losses[0, 0]
-        doubled.append(wells.doubling(ray, a, rays[-1][0], landscape(point)))
+        reach.append(_reach(ray, a, rays[-1][0], landscape(point)))
         rings.append(wedges.radial_profile(landscape, point, ring - point, [1.0]).losses[0])
     outwards, inwards = np.moveaxis(rays, 1, 0)
     # The first two points lie side by side above the origin.
@@ -117,7 +117,7 @@ def _from_origin(landscape, points, a, steps):
     x, y = norms[:2].mean() * np.stack([np.linspace(-1.3, 1.3, count), np.linspace(-0.6, 2, count)])
     return {
         "outwards": outwards,
-        "outwards doubled": np.array(doubled),
+        "outwards reach": np.array(reach),
         "inwards": inwards,
         "around": np.array(rings),
         "norms": norms,
@@ -126,6 +126,11 @@ def _from_origin(landscape, points, a, steps):
         "origin cut": wedges.probe.plane(landscape, plane, x, y),
         "origin points": plane.coordinates(points[:2]).numpy(),
     }
+
+
+def _reach(loss, a, losses, start):
+    """Where a loss has doubled, as `wells.doubling` has it; the last of `a` where it never does."""
+    return a[-1] if np.all(losses < 2 * start) else wells.doubling(loss, a, losses, start)
 
 
 def _curved_optima(network, thetas, products):
@@ -210,8 +215,7 @@ def longer_outwards(mine):
     """How many times as far from each optimum as along random directions the loss has doubled, straight
     away from the origin: [3]. All that is measured counts where it never has; NaN where a loss on the
     way is none."""
-    never = (mine["outwards"] < 2 * mine["start"][:, None]).all(axis=1)  # False where one is NaN
-    return np.where(never, mine["distances"][-1], mine["outwards doubled"]) / mine["doubled"]
+    return mine["outwards reach"] / mine["doubled"]
 
 
 def relative_curvature(mine):
@@ -258,7 +262,7 @@ def _finding(arrays, name):
     if not n["optima cut"] <= 1.5:
         return "random directions see one round well; the cut through the optima has others, less low"
     found = "random directions see one round well and hide the others"
-    longer = np.min(longer_outwards(mine)) if "outwards doubled" in mine else np.nan
+    longer = np.min(longer_outwards(mine)) if "outwards reach" in mine else np.nan
     if longer >= 2:
         found += f"; away from the origin a well is {int(longer)} times as long, or more"
     return found

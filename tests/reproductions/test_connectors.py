@@ -112,7 +112,7 @@ def fig2_arrays():
     arrays |= {"doubled": np.full(3, 2.0), "there": np.tile(1 + wave, (3, 1))}
     arrays |= {"ring": np.tile(1 + wave, (3, 1)), "corners": corners}
     arrays |= {"random cut": wells[0], "optima cut": np.min(wells, axis=0)}
-    arrays |= {"outwards": np.ones((3, 8)), "outwards doubled": np.full(3, np.nan)}
+    arrays |= {"outwards": np.ones((3, 8)), "outwards reach": np.full(3, 4.0)}
     arrays |= {"curvature along": np.array([0.1, 0.0, -0.1])}
     arrays |= {"curvature across": np.full(3, 0.5), "curvature error": np.array([0.01, 0.0, 0.02])}
     return {f"{name} {key}": a.copy() for name in ("net", "toy") for key, a in arrays.items()}
@@ -148,8 +148,8 @@ def test_fig2_the_papers_picture_holds_every_claim():
         ("ring", (0, 5), 6.0, "ring"),
         ("random cut", (16, 16), 1.9, "hidden"),
         ("optima cut", slice(None), 1.6, "shown"),
-        ("outwards", (1, 6), 2.1, "ray.length"),  # twice as high before it is twice as far
-        ("outwards", (2, 7), np.nan, "ray.length"),  # it may have doubled there
+        ("outwards reach", 1, 3.9, "ray.length"),
+        ("outwards reach", 2, np.nan, "ray.length"),
         ("doubled", 0, np.nan, "ray.length"),
         ("curvature along", 0, 0.13, "ray.curvature"),
         ("curvature along", 2, -0.13, "ray.curvature"),  # the top of a ridge is not flat
@@ -173,7 +173,7 @@ def test_fig2_from_the_origin_a_bowl_is_the_same_all_around():
     np.testing.assert_allclose(found["norms"], norms[:, 0])
     np.testing.assert_allclose(found["outwards"], (norms + a) ** 2 / 2, rtol=1e-6)
     # (|p| + a)^2 / 2 is |p|^2 at a = (sqrt(2) - 1) |p|; it is known to half a per cent.
-    np.testing.assert_allclose(found["outwards doubled"], (2**0.5 - 1) * norms[:, 0], rtol=0.005)
+    np.testing.assert_allclose(found["outwards reach"], (2**0.5 - 1) * norms[:, 0], rtol=0.005)
     np.testing.assert_allclose(found["inwards"], (norms - a) ** 2 / 2, rtol=1e-6, atol=1e-10)
     np.testing.assert_allclose(found["around"], np.repeat(norms**2 / 2, 3, axis=1), rtol=1e-6)
     x, y = found["origin x"], found["origin y"]
@@ -191,15 +191,14 @@ def test_fig2_around_leads_to_the_next_optimum():
     assert fig2_radial._from_origin(well, points, quarter, 5)["around"][0] == pytest.approx(0, abs=1e-6)
 
 
-def test_fig2_longer_outwards_counts_what_is_measured_where_the_loss_never_doubles():
-    mine = {"distances": np.array([1.0, 2, 4]), "start": np.ones(3), "doubled": np.array([0.5, 1, 2])}
-    mine["outwards"] = np.array([[1.0, 2, 3], [1, 1, 1.5], [0.5, 1, 3]])
-    mine["outwards doubled"] = np.array([1.5, np.nan, 3])
-    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [3, 4, 1.5])
-    # Of a loss that is no number nothing is known from there on.
-    mine["outwards"] = np.array([[np.nan, 1, 1], [2, np.inf, 1], [1, 1, np.nan]])
-    mine["outwards doubled"] = np.array([np.nan, 0.5, np.nan])
-    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [np.nan, 0.5, np.nan])
+def test_fig2_outwards_all_that_is_measured_counts_where_the_loss_never_doubles():
+    a, known = np.array([1.0, 2, 4]), []
+    for losses in ([1.0, 2, 3], [1, 1, 1.5], [0.5, 1, np.nan], [np.nan, 1, 1], [1, np.nan, 3]):
+        known.append(fig2_radial._reach(lambda a: 1 + a / 2, a, np.array(losses), 1.0))
+    # Of a loss that is no number nothing is known from there on; 1 + a / 2 is 2 at 2.
+    np.testing.assert_allclose(known, [2, 4, np.nan, np.nan, np.nan], rtol=0.005)
+    mine = {"outwards reach": np.array([4.0, 2, np.nan]), "doubled": np.array([1.0, 2, 1])}
+    np.testing.assert_allclose(fig2_radial.longer_outwards(mine), [4, 1, np.nan])
 
 
 def test_fig2_curvature_along_and_across_the_ray_of_a_quadratic():
@@ -272,7 +271,7 @@ def test_fig2_says_what_was_found():
     one = "random directions see one round well and hide the others"
     assert found(arrays) == f"{one}; away from the origin a well is 2 times as long, or more"
     assert found(fig2_before_rays()) == one  # of a run before there were rays
-    arrays["net outwards"][:], arrays["net outwards doubled"][:] = 4 * np.arange(1, 9), 0.4
+    arrays["net outwards reach"][:] = 0.4
     assert found(arrays) == one
     arrays["net optima cut"] = arrays["net random cut"]
     assert found(arrays).endswith("the cut through the optima has others, less low")
