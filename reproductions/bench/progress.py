@@ -36,3 +36,4 @@ def hide():
     """Show no bars from now on, in this process."""
     global _hidden
     _hidden = True
+    tqdm.desc = ""  # a hidden bar has none, and who names its work by it must not fail

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import wedges
-from reproductions.bench import cache, store
+from reproductions.bench import cache, progress, store
 from reproductions.common import data, models, networks, training
 from tests.reproductions.places import at
 
@@ -322,6 +322,16 @@ def test_divergence_is_said(problem, capfd):
     found = train(problem, training.Recipe("sgd", 3e38, epochs=1))
     assert not np.isfinite(found.losses).all()
     assert "test: diverged, loss is not finite from step" in capfd.readouterr().err
+
+
+def test_divergence_is_said_where_bars_are_hidden_too(problem, monkeypatch, capfd):
+    """As in a sweep of several processes."""
+    monkeypatch.setattr(progress, "_hidden", False)  # and so again afterwards
+    monkeypatch.setattr(progress, "tqdm", type("tqdm", (progress.tqdm,), {}))
+    progress.hide()
+    found = train(problem, training.Recipe("sgd", 3e38, epochs=1))
+    assert not np.isfinite(found.losses).all()
+    assert "diverged, loss is not finite from step" in capfd.readouterr().err
 
 
 def test_every_optimizer_is_built_and_an_unknown_one_is_no_other():
