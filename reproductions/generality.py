@@ -8,7 +8,7 @@ figures' own network is measured beside them in the same sizes: what fails there
 the others.
 
     python -m reproductions.generality --preset=quick            MNIST-1D, two networks, two minutes
-    python -m reproductions.generality --jobs=2                  42 settings, three hours on two cores
+    python -m reproductions.generality --jobs=2                  42 settings, 3.5 hours on two cores
     python -m reproductions.generality --dataset=mnist,cifar100 --network=cnn_half,resnet --jobs=2
 Source: Fort & Jastrzebski 2019, arXiv:1906.04724, section 4.1.
 """
@@ -187,6 +187,9 @@ def summary(arrays, config):
             kept[id] = known
     for reading in ("train loss", "test accuracy"):
         kept[f"optima: {reading}"] = arrays[f"surface optima {reading}"].mean(axis=1)
+    # What is said of averages says nothing where a rate has destroyed the network.
+    for i, rate in enumerate(("low", "high")):
+        kept[f"cycles, {rate} rate: accuracy"] = arrays["cycles snapshot_accuracy"][:, i, -1]
     return kept
 
 
@@ -299,7 +302,7 @@ def short(number):
     if np.isnan(number):
         return "-"
     if abs(number) >= 99.5:
-        return f"{number:.0f}" if abs(number) < 9999.5 else f"{number:.0e}".replace("e+0", "e")
+        return f"{number:.0f}" if abs(number) < 999.5 else f"{number:.0e}".replace("e+0", "e")
     text = f"{float(f'{round(number, 3):.2g}') + 0.0:g}"  # not -0
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 

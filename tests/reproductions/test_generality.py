@@ -238,6 +238,9 @@ def test_what_could_not_be_measured_counts_as_not_holding_and_is_shown_as_such()
     summary = generality.summary(arrays, config)
     each = [summary[f"fig5.lr.angle: {', '.join(s)}"] for s in generality.combinations(config)]
     assert each == [[1.0], [0.0]] and len(summary["fig5.lr.angle"]) == 1
+    last = arrays["cycles snapshot_accuracy"][:, :, -1]  # [settings, rates]
+    np.testing.assert_array_equal(summary["cycles, low rate: accuracy"], last[:, 0])
+    np.testing.assert_array_equal(summary["cycles, high rate: accuracy"], last[:, 1])
     assert all(np.isfinite(values).all() for values in summary.values())
     (ax,) = generality.plot(arrays, config).axes
     assert sum(text.get_text() == "-" for text in ax.texts) == len(unknown)
@@ -455,7 +458,7 @@ def test_the_title_counts_what_is_general_and_what_is_simplecnns():
     ("number", "text"),
     [
         (0.1234, ".12"), (-0.056, "-.056"), (0.00449, ".004"), (-0.0001, "0"), (1.04, "1"), (12.3, "12"),
-        (99.6, "100"), (-345.6, "-346"), (np.nan, "-"), (12345.0, "1e4"),
+        (99.6, "100"), (-345.6, "-346"), (np.nan, "-"), (999.0, "999"), (3727.0, "4e3"), (12345.0, "1e4"),
     ],
 )  # fmt: skip
 def test_a_number_is_short_enough_for_its_cell(number, text):
