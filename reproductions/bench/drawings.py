@@ -59,12 +59,21 @@ def kept(page):
     return [p for p in found if p.exists() and not any(p.stem.startswith(n) for n in others)]
 
 
+_LARGEST = 300_000  # bytes of a picture beside a page
+
+
 def _save_small(figure, path):
-    """Write a figure as a PNG of 256 colours, which looks the same and is a third as large."""
+    """Write a figure as a PNG of 256 colours, which looks the same and is a third as large; of fewer
+    where that is still too large, as of a table of many numbers."""
     import PIL.Image
 
     whole = io.BytesIO()
     figure.savefig(whole, format="png")
     image = PIL.Image.open(whole).convert("RGB")
-    few = image.quantize(256, method=PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
-    store.write_bytes(path, lambda file: few.save(file, format="png", optimize=True))
+    for colors in (256, 64, 32):
+        few = image.quantize(colors, method=PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
+        small = io.BytesIO()
+        few.save(small, format="png", optimize=True)
+        if len(small.getvalue()) <= _LARGEST:
+            break
+    store.write_bytes(path, lambda file: file.write(small.getvalue()))

@@ -458,7 +458,7 @@ def test_the_title_counts_what_is_general_and_what_is_simplecnns():
     ("number", "text"),
     [
         (0.1234, ".12"), (-0.056, "-.056"), (0.00449, ".004"), (-0.0001, "0"), (1.04, "1"), (12.3, "12"),
-        (99.6, "100"), (-345.6, "-346"), (np.nan, "-"), (999.0, "999"), (3727.0, "4e3"), (12345.0, "1e4"),
+        (99.6, "100"), (-345.6, "-346"), (np.nan, "-"), (999.0, "999"), (3727.0, "4e3"), (12345, "1e4"),
     ],
 )  # fmt: skip
 def test_a_number_is_short_enough_for_its_cell(number, text):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import wedges
-from reproductions.bench import catalogue, drawings, marks, options, runs, store, tables
+from reproductions.bench import catalogue, claims, drawings, marks, options, runs, store, tables
 from reproductions.bench.claims import Claim, Reference
 from reproductions.bench.errors import UsageError
 
@@ -323,3 +323,25 @@ def test_beside_the_numbers_of_a_paper_preset_its_pictures_are_kept_small(figure
     assert small.mode == "P" and small.size == large.size
     off = np.abs(np.asarray(small.convert("RGB"), float) - np.asarray(large.convert("RGB"), float))
     assert off.mean() < 1 and (kept / "toy_none.png").stat().st_size < whole.stat().st_size
+
+
+def noisy():
+    """A figure of many colours."""
+    figure, ((ax,),) = wedges.plots.grid(1, 1, title="noise", panel=(3, 3))
+    ax.imshow(np.random.default_rng(0).random((300, 300, 3)))
+    return figure
+
+
+@pytest.mark.parametrize(("largest", "colors"), [(1e9, 256), (0, 32)])
+def test_a_picture_beside_a_page_has_fewer_colours_where_it_would_be_too_large(
+    tmp_path, monkeypatch, largest, colors
+):
+    monkeypatch.setattr(drawings, "_LARGEST", largest)
+    drawings.keep(tmp_path / "fig.md", {"figure": noisy()})
+    with Image.open(tmp_path / "fig.png") as image:
+        assert colors // 2 < len(image.getcolors()) <= colors
+
+
+def test_pictures_beside_pages_are_small():
+    sizes = {path.name: path.stat().st_size for path in claims.REFERENCE.glob("*.png")}
+    assert {name: size for name, size in sizes.items() if size > 300_000} == {}
